@@ -1,0 +1,86 @@
+# make figures   install, fetch the assets, run the whole study at preset "mini", write figures/mini/
+# make test      install, run pytest, and nbval over the notebooks at preset "smoke"
+# make help      the rest
+#
+# Needs Python 3.11 or newer and make; no GPU, no account. pip takes its settings (an index, a proxy) from its
+# own configuration. On Linux, torch's default build may bring GPU libraries: where your index offers a CPU
+# build under the same version, that one is taken.
+
+PYTHON ?= python3
+PRESET ?= mini
+CORES ?= all
+CONFIG ?=
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# A spin-wait can cost ten times the work on a shared machine.
+export OMP_WAIT_POLICY = passive
+# Jupyter must take this environment's kernel before one in the user's home, and its debugger must not chat.
+export JUPYTER_PREFER_ENV_PATH = 1
+export PYDEVD_DISABLE_FILE_VALIDATION = 1
+
+# --nolock: Snakemake's lock outlives a killed run and would stop the next one from going on where it ended.
+SNAKEMAKE = $(BIN)/python -m snakemake --cores $(CORES) --rerun-incomplete --nolock --quiet host
+
+.PHONY: help install assets figures test notebooks redraw bench clean distclean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make install    create $(VENV) and install the pinned packages"
+	@echo "make assets     fetch and verify model weights, pictures and questions (about 125 MB)"
+	@echo "make figures    run the study: PRESET=mini (default), gpu or smoke; CONFIG=\"seed=1 retrain=true\""
+	@echo "make test       pytest, and nbval over the notebooks at preset smoke"
+	@echo "make notebooks  execute notebooks/ in place at their own parameters, as they are committed"
+	@echo "make redraw     draw the figures of PRESET again from their JSON, without a model"
+	@echo "make bench      the benchmarks of tests/benchmarks/"
+	@echo "make clean      remove runs/ and what tools left; assets and the environment stay"
+	@echo "make distclean  clean, and remove $(VENV) and data/cache/"
+
+install: $(STAMP)
+
+# Torch first: with it in place, no other package can bring another build.
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON): install Python 3.11 or newer," \
+	  "or name it with make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("paperlib needs Python 3.11 or newer " \
+	  "and $(PYTHON) is %d.%d: name a newer one with make PYTHON=..." % sys.version_info[:2])'
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(shell grep '^torch==' requirements.lock)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+assets: $(STAMP)
+	$(BIN)/python -m paperlib.assets
+
+figures: assets
+	$(SNAKEMAKE) --config preset=$(PRESET) $(CONFIG)
+	@echo
+	@cat runs/$(PRESET)/timings.md
+
+# The notebooks are executed at preset smoke by the same Snakefile, then nbval executes each result again:
+# every cell must run, and cells marked with the comment NBVAL_CHECK_OUTPUT must give the same output twice.
+test: assets
+	$(BIN)/python -m pytest tests
+	$(SNAKEMAKE) --config preset=smoke --forceall
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env \
+	  $(patsubst notebooks/%,runs/smoke/%,$(wildcard notebooks/*.ipynb))
+
+notebooks: assets
+	$(BIN)/python -m nbconvert --to notebook --execute --inplace --log-level WARN \
+	  --ExecutePreprocessor.kernel_name=python3 --ExecutePreprocessor.timeout=3600 \
+	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+
+redraw: $(STAMP)
+	$(BIN)/python -m paperlib.figures figures/$(PRESET)/*.json
+
+bench: assets
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
+
+clean:
+	rm -rf runs .snakemake .pytest_cache .hypothesis .benchmarks build dist *.egg-info figures/smoke
+	find paperlib tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+
+distclean: clean
+	rm -rf $(VENV) data/cache

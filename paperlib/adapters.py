@@ -1,0 +1,84 @@
+"""What tuning leaves behind, as files: the connector's weights and, after stage 2, a peft LoRA adapter of the LLM.
+
+A folder holds ``connector.safetensors``, ``provenance.json`` and, with LoRA, peft's own ``adapter_config.json`` and
+``adapter_model.safetensors``; plain peft can load the latter. Weights are stored in float16 to stay small.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from .results import write_json
+
+PROJECTIONS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+               "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+
+
+class AdapterError(RuntimeError):
+    """Adapters are missing, damaged or made for another model; the message says which and what to do."""
+
+
+def connector(model: nn.Module) -> nn.Module:
+    """The module between vision tower and LLM."""
+    return model.model.multi_modal_projector
+
+
+def add_lora(model: nn.Module, rank: int, layers: list[int]) -> PeftModel:
+    """LoRA (Hu et al., arXiv 2106.09685) on every projection of the given decoder blocks and nowhere else.
+
+    peft's ``layers_to_transform`` would also take the same-numbered blocks of a vision tower, so the modules are
+    named in full, and what was adapted is checked. alpha = 2 x rank, no dropout. Raises AdapterError otherwise.
+    """
+    prefix = next(name for name, module in model.named_modules() if module is model.get_decoder())
+    wanted = {f"{prefix}.layers.{i}.{p}" for i in layers for p in PROJECTIONS}
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="|".join(re.escape(w) for w in sorted(wanted)))
+    tuned = get_peft_model(model, config)
+    found = {name.removesuffix(".lora_A.default").removeprefix("base_model.model.")
+             for name, _ in tuned.named_modules() if name.endswith(".lora_A.default")}
+    if found != wanted:
+        raise AdapterError(f"LoRA reached {len(found)} modules instead of the {len(wanted)} asked for: this model's "
+                           f"decoder blocks lack some of {', '.join(PROJECTIONS)}.")
+    return tuned
+
+
+def save_adapter(folder: Path, model: nn.Module, provenance: dict) -> Path:
+    """Write connector, LoRA (if the model is a PeftModel) and provenance into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lora = isinstance(model, PeftModel)
+    base = model.get_base_model() if lora else model
+    weights = {k: v.detach().half().contiguous().cpu() for k, v in connector(base).state_dict().items()}
+    save_file(weights, folder / "connector.safetensors", metadata={"format": "pt"})
+    if lora:
+        model.save_pretrained(folder)
+        path = folder / "adapter_model.safetensors"
+        save_file({k: v.half() for k, v in load_file(path).items()}, path, metadata={"format": "pt"})
+        # peft records where the base model lay on the machine that trained; it means nothing anywhere else.
+        config = json.loads((folder / "adapter_config.json").read_text())
+        write_json(folder / "adapter_config.json", {**config, "base_model_name_or_path": "mini-base"})
+        (folder / "README.md").unlink(missing_ok=True)
+    write_json(folder / "provenance.json", provenance)
+    return folder
+
+
+def apply_adapter(model: nn.Module, folder: Path) -> None:
+    """Load a folder's connector into ``model`` and merge its LoRA, if any, into the LLM's weights, in place.
+
+    Raises AdapterError if the folder is not there, unreadable, or made for a model of another shape.
+    """
+    if not (folder / "connector.safetensors").is_file():
+        raise AdapterError(f"There are no adapters in {folder.name}: take data/adapters from the repository again, or "
+                           f"train them with retrain=true in notebook 01.")
+    try:
+        connector(model).load_state_dict({k: v.float() for k, v in load_file(folder / "connector.safetensors").items()})
+        if (folder / "adapter_model.safetensors").is_file():
+            dtype = next(model.parameters()).dtype
+            PeftModel.from_pretrained(model, folder, torch_device="cpu").merge_and_unload()
+            model.to(dtype)
+    except Exception as error:  # safetensors, peft and torch each have their own way to say the same
+        raise AdapterError(f"The adapters in {folder.name} cannot be loaded into this model ({type(error).__name__}): "
+                           f"they are damaged or made for another model.") from error

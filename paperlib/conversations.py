@@ -1,0 +1,107 @@
+"""What the model is tuned on: pictures with a caption and several questions each, packed so that no turn sees another.
+
+A conversation is one picture and independent turns (question, answer). Packed, the picture's tokens stand once at the
+front and every turn follows as a branch: its tokens attend to the picture and to themselves, and its positions count on
+from the picture's end. The model so learns exactly what it is later asked, a question with nothing but the picture
+before it, and no caption can give an answer away; the picture is paid for once.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .charts import draw_chart
+from .questions import CHART_KINDS, KINDS, ask, ask_chart
+from .scenes import draw_scene
+from .vlm import VLM
+
+DESCRIBE = "Describe the picture."
+CHART_SHARE = 0.12  # of all conversations
+# There is one count and one size per scene but many things to look for, name and place.
+WEIGHTS = {"existence": 2.0, "name": 1.5, "count": 1.5, "size": 0.5}
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A picture (a Scene or a Chart) and turns (question, answer) that don't see each other."""
+
+    picture: object
+    turns: tuple[tuple[str, str], ...]
+
+
+@dataclass
+class Packed:
+    """A batch of B conversations in T tokens. ``mask`` is additive, ``targets`` are token ids at ``where`` (batch and
+    position whose output predicts them), ``weights`` their share of the loss."""
+
+    input_ids: torch.Tensor  # [B, T]
+    position_ids: torch.Tensor  # [B, T]
+    mask: torch.Tensor  # [B, 1, T, T], 0 or the dtype's minimum
+    where: tuple[torch.Tensor, torch.Tensor]  # [n], [n]
+    targets: torch.Tensor  # [n]
+    weights: torch.Tensor  # [n], sums to 1
+
+
+def conversation(seed: int, index: int, captions_only: bool = False) -> Conversation:
+    """The ``index``-th training conversation; a chart about one time in eight. Never of another split than "train"."""
+    rng = np.random.default_rng([11, seed, index])
+    if rng.random() < CHART_SHARE:
+        picture = draw_chart("train", seed, index)
+        questions = [ask_chart(picture, CHART_KINDS[rng.integers(2)], rng) for _ in range(6)]
+    else:
+        picture = draw_scene("train", seed, index)
+        p = np.array([WEIGHTS.get(kind, 1.0) for kind in KINDS])
+        questions = [ask(picture, KINDS[k], rng) for k in rng.choice(len(KINDS), size=12, p=p / p.sum())]
+    turns = {q.text: q.answer for q in questions if q is not None}  # a question asked twice is asked once
+    turns = {} if captions_only else turns
+    return Conversation(picture, ((DESCRIBE, picture.caption), *turns.items()))
+
+
+def pack(vlm: VLM, conversations: list[Conversation], length: int, dtype=torch.float32) -> Packed:
+    """Pack conversations into sequences of exactly ``length`` tokens, taking turns while they fit.
+
+    Needs a chat template that puts the picture before the question. Raises ValueError if no turn fits.
+    """
+    head, tail = _frame(vlm)
+    ids = torch.full((len(conversations), length), vlm.tokenizer.pad_token_id)
+    positions = torch.zeros_like(ids)
+    branch = torch.full_like(ids, -1)
+    rows, columns, targets, weights = [], [], [], []
+    for b, talk in enumerate(conversations):
+        n = len(head)
+        ids[b, :n], positions[b, :n], branch[b, :n] = torch.tensor(head), torch.arange(n), 0
+        for t, (question, answer) in enumerate(talk.turns, start=1):
+            prompt, reply = vlm.tokenizer([question + tail, answer + vlm.tokenizer.eos_token])["input_ids"]
+            size = len(prompt) + len(reply)
+            if n + size > length:
+                continue
+            ids[b, n:n + size] = torch.tensor(prompt + reply)
+            positions[b, n:n + size] = torch.arange(len(head), len(head) + size)
+            branch[b, n:n + size] = t
+            rows += [b] * len(reply)
+            columns += range(n + len(prompt) - 1, n + size - 1)
+            targets += reply
+            # Between counting tokens (captions drown the answers) and counting turns (the reverse).
+            weights += [len(reply) ** -0.5] * len(reply)
+            n += size
+        if n == len(head):
+            raise ValueError(f"No turn of a conversation fits into {length} tokens: pass a larger length.")
+    causal = torch.ones(length, length).tril().bool()
+    visible = causal & ((branch[:, None] == branch[:, :, None]) | (branch[:, None] == 0))
+    mask = torch.zeros(visible.shape, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)
+    share = torch.tensor(weights)
+    device = vlm.device
+    return Packed(ids.to(device), positions.to(device), mask[:, None].to(device),
+                  (torch.tensor(rows, device=device), torch.tensor(columns, device=device)),
+                  torch.tensor(targets, device=device), (share / share.sum()).to(device))
+
+
+def _frame(vlm: VLM) -> tuple[list[int], str]:
+    """Token ids up to the last image token, and the text between a question and its answer."""
+    text = vlm.prompt("QUESTION")
+    front, tail = text.split("QUESTION")
+    if not front.endswith(vlm.processor.image_token):
+        raise ValueError("Packing needs a chat template that puts the picture right before the question.")
+    n_image = vlm.model.config.image_seq_length
+    return vlm.tokenizer(front + vlm.processor.image_token * (n_image - 1))["input_ids"], tail

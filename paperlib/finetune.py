@@ -1,0 +1,194 @@
+"""Tuning in two stages, as LLaVA does (Liu et al., arXiv 2304.08485): the connector alone, then LLM and connector.
+
+One plain loop. It is seeded (the data depend on seed and step alone), resumes from an atomically written checkpoint to the
+same result, clips gradients, stops at the first NaN, and records its loss curve.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from .adapters import add_lora, connector
+from .conversations import Packed, conversation, pack
+from .vlm import VLM
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message is one sentence that says why and what to do."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One stage of tuning. Lengths are in tokens, rates are AdamW's, both decay as a cosine after a linear warm-up."""
+
+    stage: int
+    steps: int
+    batch_size: int = 16
+    length: int = 160
+    seed: int = 0
+    method: str = "lora"  # stage 2: "lora" or "full"
+    rank: int = 24
+    layers: tuple[int, ...] | None = None  # stage 2: which decoder blocks; None is all
+    lr_connector: float = 1e-3
+    lr_llm: float = 1e-3
+    warmup: int = 30
+    clip: float = 1.0
+    mixed: bool = True  # bfloat16 autocast; the frozen LLM is held in bfloat16 altogether
+    compile: bool = False
+
+    @staticmethod
+    def of(study, stage: int) -> "TrainConfig":
+        """The preset's recipe for a stage: captions alone fit into 80 tokens, conversations get 160."""
+        steps = study.stage1_steps if stage == 1 else study.stage2_steps
+        return TrainConfig(stage, steps, study.batch_size, 80 if stage == 1 else 160, study.seed, rank=study.lora_rank,
+                           mixed=study.preset != "smoke", compile=study.preset != "smoke" and compiler_found())
+
+
+def compiler_found() -> bool:
+    """Whether torch.compile can work on this CPU; it about doubles the speed of training."""
+    return shutil.which(os.environ.get("CXX", "g++")) is not None
+
+
+def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
+    """Freeze everything but what the stage tunes and return that by name; with LoRA, ``vlm.model`` becomes a PeftModel.
+
+    Stage 1 tunes the connector; stage 2 the connector and, in the chosen decoder blocks, LoRA matrices or all weights.
+    """
+    blocks = range(len(vlm.layers))
+    layers = list(blocks) if config.layers is None else list(config.layers)
+    if config.stage not in (1, 2) or config.method not in ("lora", "full") or not set(layers) <= set(blocks):
+        raise TrainingError(f"Stage must be 1 or 2, method 'lora' or 'full', layers among 0 to {len(blocks) - 1}; got "
+                            f"{config.stage}, {config.method!r}, {layers}.")
+    vlm.model.requires_grad_(False)
+    bridge = connector(vlm.model)
+    if config.mixed and config.method == "lora":
+        vlm.model.model.language_model.to(torch.bfloat16)  # what is frozen needs no float32 copy to cast from
+    if config.stage == 2 and config.method == "full":
+        for i in layers:
+            vlm.layers[i].requires_grad_(True)
+    elif config.stage == 2:
+        torch.manual_seed(config.seed)
+        vlm.model = add_lora(vlm.model, config.rank, layers)
+    bridge.requires_grad_(True)
+    return {name: p for name, p in vlm.model.named_parameters() if p.requires_grad}
+
+
+def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: int = 50, progress: bool = True) -> dict:
+    """Tune ``vlm`` in place and return {"loss": [...], "tokens": supervised tokens, "seconds": ..., "trained": names}.
+
+    checkpoint: file written every ``every`` steps and at the end; if it exists, training goes on from it.
+    Raises TrainingError if the loss is not finite, or if the checkpoint was made with another configuration.
+    """
+    parameters = trainable(vlm, config)
+    base = vlm.model.get_base_model() if hasattr(vlm.model, "get_base_model") else vlm.model
+    bridge = [p for name, p in parameters.items() if "multi_modal_projector" in name]
+    rest = [p for name, p in parameters.items() if "multi_modal_projector" not in name]
+    groups = [{"params": bridge, "lr": config.lr_connector}, {"params": rest, "lr": config.lr_llm}]
+    optimizer = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, config))
+    losses, tokens, seconds = _resume(checkpoint, config, parameters, optimizer, schedule)
+    llm, attention = base.model.language_model, base.config.text_config._attn_implementation
+    llm.set_attn_implementation("eager")  # faster than sdpa in training on a CPU, whose sdpa backward is slow
+    if config.compile:
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 4 * len(vlm.layers))
+        for block in llm.layers:
+            block.compile(dynamic=False)
+    started = time.perf_counter() - seconds
+    bar = tqdm(range(len(losses), config.steps), initial=len(losses), total=config.steps, disable=not progress,
+               desc=f"stage {config.stage}", mininterval=30)
+    for step in bar:
+        packed, features = batch(vlm, base, config, step)
+        with torch.autocast(vlm.device.type, torch.bfloat16, enabled=config.mixed):
+            loss = packed_loss(base, packed, features)
+        if not torch.isfinite(loss):
+            raise TrainingError(f"The loss of stage {config.stage} is {loss.item()} at step {step}: lower the learning "
+                                f"rates; the last checkpoint is intact.")
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters.values(), config.clip)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        tokens += len(packed.targets)
+        seconds = time.perf_counter() - started
+        bar.set_postfix(loss=f"{sum(losses[-20:]) / len(losses[-20:]):.3f}", refresh=False)
+        if checkpoint and ((step + 1) % every == 0 or step + 1 == config.steps):
+            state = dict(config=_key(config), losses=losses, tokens=tokens, seconds=seconds,
+                         parameters={k: v.detach() for k, v in parameters.items()}, optimizer=optimizer.state_dict(),
+                         schedule=schedule.state_dict())
+            _save(state, checkpoint)
+    llm.set_attn_implementation(attention)
+    vlm.model.eval()
+    return {"loss": losses, "tokens": tokens, "seconds": round(seconds, 1), "trained": sorted(parameters)}
+
+
+def batch(vlm: VLM, base: nn.Module, config: TrainConfig, step: int) -> tuple[Packed, torch.Tensor]:
+    """The conversations of a step, packed, and the vision tower's features of their pictures [B, tokens, D_vision]."""
+    first = step * config.batch_size
+    talks = [conversation(config.seed, first + i, captions_only=config.stage == 1) for i in range(config.batch_size)]
+    dtype = next(base.model.language_model.parameters()).dtype
+    packed = pack(VLM(vlm.name, base, vlm.processor), talks, config.length, dtype)
+    images = vlm.processor.image_processor([talk.picture.render() for talk in talks], return_tensors="pt")
+    with torch.no_grad():
+        tower = base.model.vision_tower(images["pixel_values"].to(vlm.device), output_hidden_states=True)
+    features = tower.hidden_states[base.config.vision_feature_layer]
+    if base.config.vision_feature_select_strategy == "default":
+        features = features[:, 1:]  # drops the class token
+    return packed, features
+
+
+def packed_loss(base: nn.Module, packed: Packed, features: torch.Tensor) -> torch.Tensor:
+    """Weighted cross-entropy of a packed batch. Logits are computed only where a target is: the head is a fifth of the
+    mini model's arithmetic, and most tokens are prompt."""
+    words = base.get_input_embeddings()(packed.input_ids)
+    image = connector(base)(features).to(words.dtype)
+    states = words.masked_scatter((packed.input_ids == base.config.image_token_id)[..., None], image)
+    states = base.model.language_model(inputs_embeds=states, attention_mask=packed.mask,
+                                       position_ids=packed.position_ids, use_cache=False).last_hidden_state
+    logits = base.get_output_embeddings()(states[packed.where])
+    return (F.cross_entropy(logits.float(), packed.targets, reduction="none") * packed.weights).sum()
+
+
+def _rate(step: int, config: TrainConfig) -> float:
+    if step < config.warmup:
+        return (step + 1) / config.warmup
+    done = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def _key(config: TrainConfig) -> str:
+    return hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode()).hexdigest()
+
+
+def _resume(checkpoint, config, parameters, optimizer, schedule) -> tuple[list[float], int, float]:
+    if checkpoint is None or not checkpoint.is_file():
+        return [], 0, 0.0
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    if state["config"] != _key(config):
+        raise TrainingError(f"{checkpoint.name} was made with other settings: delete it to start again, or pass the "
+                            f"settings that it was made with.")
+    with torch.no_grad():
+        for name, value in parameters.items():
+            value.copy_(state["parameters"][name])
+    optimizer.load_state_dict(state["optimizer"])
+    schedule.load_state_dict(state["schedule"])
+    logging.getLogger(__name__).info("resumed at step %d", len(state["losses"]))
+    return state["losses"], state["tokens"], state["seconds"]
+
+
+def _save(state: dict, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".tmp")
+    torch.save(state, scratch)
+    os.replace(scratch, path)

@@ -1,0 +1,200 @@
+"""From records to numbers with intervals: accuracy, differences, and the reports of single benchmarks.
+
+Questions about the same scene are not independent, so every interval is a bootstrap over groups (scenes), not
+over questions: groups are drawn with replacement, and the statistic is the ratio of what they sum to (a
+cluster bootstrap; Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 3.8; percentile
+limits, section 5.3).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Interval(NamedTuple):
+    """An estimate with its confidence limits, over `n` records. In JSON: a list of four numbers."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def accuracy(records: Sequence, level: float = 0.95, n_boot: int = 2000, seed: int = 0) -> Interval:
+    """Share of records answered correctly, with the cluster bootstrap's percentile interval.
+
+    When all records agree (all right or all wrong) resampling can't vary, and when they form one group there
+    is nothing to resample. The first case gets the exact binomial limits (Clopper & Pearson 1934) for as many
+    trials as there are groups, the second [0, 1].
+
+    Raises:
+        ValueError: no records, repeated ids, a level outside (0, 1), n_boot below 1.
+    """
+    _check_records(records)
+    groups = [r.group for r in records]
+    return _cluster_bootstrap([r.correct for r in records], groups, level, n_boot, seed, (0, 1))
+
+
+def paired_difference(
+    records_a: Sequence, records_b: Sequence, level: float = 0.95, n_boot: int = 2000, seed: int = 0
+) -> Interval:
+    """Accuracy of a minus accuracy of b over the same examples, in any order; interval as in `accuracy`.
+
+    Raises:
+        ValueError: as `accuracy`, or the two hold different examples.
+    """
+    _check_records(records_a)
+    _check_records(records_b)
+    b = {r.id: r for r in records_b}
+    if {r.id for r in records_a} != b.keys():
+        alone = min({r.id for r in records_a} ^ b.keys())
+        raise ValueError(f"A paired difference needs the same examples twice, but one side lacks {alone!r}.")
+    differences = [float(r.correct) - float(b[r.id].correct) for r in records_a]
+    return _cluster_bootstrap(differences, [r.group for r in records_a], level, n_boot, seed, (-1, 1))
+
+
+def intervals_apart(a: Interval, b: Interval) -> bool:
+    """Whether two intervals share no value; a paired difference may exclude 0 well before that."""
+    return a.low > b.high or b.low > a.high
+
+
+def summarize(records: Sequence, by: str = "kind", **options) -> dict[str, Interval]:
+    """Accuracy by kind of question (`by="kind"`) or benchmark (`by="benchmark"`), in order of appearance.
+
+    `options` are those of `accuracy`.
+    """
+    if by not in ("kind", "benchmark"):
+        raise ValueError(f"Records are summarized by 'kind' or 'benchmark', got {by!r}.")
+    parts: dict[str, list] = {}
+    for r in records:
+        parts.setdefault(getattr(r, by), []).append(r)
+    return {name: accuracy(part, **options) for name, part in parts.items()}
+
+
+def chance(records: Sequence) -> float:
+    """Accuracy of guessing uniformly among the choices."""
+    _check_records(records)
+    return math.fsum(1 / len(r.logprobs) for r in records) / len(records)
+
+
+def yes_no_report(records: Sequence) -> dict[str, float]:
+    """The report of POPE (Li et al. 2023, arXiv 2305.10355), with "yes" as the positive class.
+
+    Returns accuracy, precision, recall, f1 and yes_rate (share of "yes" among the predictions), in [0, 1],
+    and n. A ratio without a denominator is 0, as in scikit-learn with `zero_division=0`.
+
+    Raises:
+        ValueError: no records, or answers or predictions other than yes and no.
+    """
+    _check_records(records)
+    for r in records:
+        if not {r.answer, r.prediction} <= {"yes", "no"}:
+            raise ValueError(f"A yes/no report needs yes/no questions, but {r.id!r} has {r.answer!r}.")
+    said = sum(r.prediction == "yes" for r in records)
+    true = sum(r.answer == "yes" for r in records)
+    both = sum(r.prediction == r.answer == "yes" for r in records)
+    n, right = len(records), sum(r.prediction == r.answer for r in records)
+    return {"accuracy": right / n, **_prf(both, said, true), "yes_rate": said / n, "n": n}
+
+
+def object_f1(
+    captions: Sequence[str], truths: Sequence[Iterable[str]], vocabulary: Collection[str]
+) -> dict[str, float]:
+    """Precision, recall and F1 of the objects that captions name, summed over captions (micro-averaged).
+
+    A name counts where it stands as whole words, letter case aside; of two names that start at the same word
+    the longer one is taken, and its words are used up ("hot dog" is no "dog"). Naming an object twice counts
+    once.
+
+    Args:
+        captions: [N] texts.
+        truths: [N] sets of the names of the objects that are there; each name must be in `vocabulary`.
+        vocabulary: all names that are looked for.
+
+    Raises:
+        ValueError: no captions, lengths that differ, or a truth outside the vocabulary.
+    """
+    if len(captions) == 0 or len(captions) != len(truths):
+        raise ValueError(f"There must be as many captions as truths, got {len(captions)} and {len(truths)}.")
+    names = {tuple(_words(v)): v for v in vocabulary}
+    longest = max(map(len, names), default=0)
+    both = said = true = 0
+    for caption, truth in zip(captions, map(set, truths)):
+        if not truth <= set(vocabulary):
+            raise ValueError(f"The vocabulary lacks {min(truth - set(vocabulary))!r}, which a truth holds.")
+        found, words, at = set(), _words(caption), 0
+        while at < len(words):
+            lengths = range(min(longest, len(words) - at), 0, -1)
+            n = next((n for n in lengths if tuple(words[at : at + n]) in names), 0)
+            if n:
+                found.add(names[tuple(words[at : at + n])])
+            at += n or 1
+        both, said, true = both + len(found & truth), said + len(found), true + len(truth)
+    return _prf(both, said, true)
+
+
+def relaxed_match(prediction: str, answer: str, tolerance: float = 0.05) -> bool:
+    """ChartQA's relaxed accuracy (Masry et al. 2022): numbers within 5 % of the answer, other texts equal.
+
+    Percentages are read as fractions, thousands may be set off by commas, letter case and outer spaces don't
+    count. The tolerance is relative, so an answer of 0 must be met exactly.
+    """
+    p, a = _number(prediction), _number(answer)
+    if p is None or a is None:
+        return prediction.strip().lower() == answer.strip().lower()
+    return abs(p - a) <= tolerance * abs(a) * (1 + 1e-9)  # 39.9 is within 5 % of 42, whatever floats say
+
+
+def _cluster_bootstrap(values, groups, level, n_boot, seed, limits: tuple[float, float]) -> Interval:
+    """Mean of `values` [N], interval over resampled groups [N]; `limits` are those that a value can have."""
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}.")
+    if n_boot < 1:
+        raise ValueError(f"n_boot must be at least 1, got {n_boot}.")
+    values = np.asarray(values, dtype=float)
+    names, member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    total = np.bincount(member, weights=values)  # [G]
+    count = np.bincount(member)  # [G]
+    value, tail = float(values.mean()), (1 - level) / 2
+    if (values == values[0]).all():
+        # Were a share q of all groups different, none of G would show it with probability (1 - q)^G = tail.
+        q = 1 - tail ** (1 / len(names))
+        low, high = value - q * (value - limits[0]), value + q * (limits[1] - value)
+    elif len(names) == 1:
+        low, high = limits
+    else:
+        rng = np.random.default_rng(seed)
+        drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=n_boot)  # [n_boot, G]
+        low, high = np.quantile((drawn @ total) / (drawn @ count), [tail, 1 - tail])
+    return Interval(value, float(low), float(high), len(values))
+
+
+def _check_records(records: Sequence) -> None:
+    if len(records) == 0:
+        raise ValueError("There are no records: score some examples first.")
+    if len({r.id for r in records}) < len(records):
+        raise ValueError("Records repeat an id: score each example once per condition.")
+
+
+def _prf(both: int, said: int, true: int) -> dict[str, float]:
+    """Precision, recall and F1 from counts of hits, predicted and true positives."""
+    return {
+        "precision": both / said if said else 0.0,
+        "recall": both / true if true else 0.0,
+        "f1": 2 * both / (said + true) if said + true else 0.0,
+    }
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", text.lower())
+
+
+def _number(text: str) -> float | None:
+    """The number a text is, if it is one: "12", "1,200", "-0.5", "45%" (0.45)."""
+    m = re.fullmatch(r"([+-]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)(%?)", text.strip().lower())
+    return float(m[1].replace(",", "")) / (100 if m[2] else 1) if m else None

@@ -1,0 +1,234 @@
+"""Scenes: pictures of one to four things with an exact truth, drawn from a seed.
+
+A scene is 128 x 128 pixels, two by two cells, each empty or holding one thing: a Twemoji concept or a coloured shape,
+small or large. Splits are disjoint by *content*: a hash of what a scene shows (not where exactly, nor on which ground)
+decides which split may draw it, so no test scene can turn up in training whatever the seeds.
+
+Twemoji graphics: Copyright Twitter, Inc and other contributors, CC-BY 4.0.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from .concepts import Concept, by_category, concepts, glyph
+
+SIDE, CELL = 128, 64  # pixels
+CELLS = ("top left", "top right", "bottom left", "bottom right")
+SHAPES = ("circle", "square", "triangle", "star", "cross")
+COLOURS = {
+    "red": (214, 40, 40), "yellow": (247, 201, 22), "green": (46, 148, 62), "blue": (36, 92, 204),
+    "purple": (134, 58, 172), "brown": (126, 78, 42), "black": (22, 22, 22), "gray": (136, 136, 140),
+}
+SIZES = {"small": (34, 40), "large": (52, 60)}  # pixels, inclusive
+STYLES = ("mixed", "shapes", "emoji")
+# Of ten buckets of scene content, training owns eight. "held-out" scenes hold at least one concept never trained on.
+SPLITS = {"train": range(0, 8), "validation": range(8, 9), "test": range(9, 10), "held-out": range(0, 10)}
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object: a concept (``concept`` is its key) or a shape with a colour. ``box`` is left, top, side in pixels."""
+
+    cell: str
+    size: str
+    box: tuple[int, int, int]
+    concept: str = ""
+    shape: str = ""
+    colour: str = ""
+
+    @property
+    def name(self) -> str:
+        """'dog', 'red circle'."""
+        return concepts()[self.concept].name if self.concept else f"{self.colour} {self.shape}"
+
+    @property
+    def indefinite(self) -> str:
+        """'a dog', 'some grapes', 'a red circle'."""
+        return concepts()[self.concept].indefinite if self.concept else f"a {self.name}"
+
+    @property
+    def described(self) -> str:
+        """'a small red circle at the top left'."""
+        article, noun = self.indefinite.split(" ", 1)
+        article = "some" if article == "some" else "a"
+        return f"{article} {self.size} {noun} at the {self.cell}"
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What makes two things look alike, wherever they are."""
+        return (self.concept, self.shape, self.colour)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Things on a ground; ``things`` stand in reading order. ``texture_seed`` fixes the ground's pattern."""
+
+    things: tuple[Thing, ...]
+    ground: tuple[int, int, int]
+    texture: str  # "plain", "stripes" or "grain"
+    texture_seed: int
+
+    @property
+    def key(self) -> str:
+        """Content hash: which things, of which size, in which cells. Scenes that show the same share it."""
+        content = sorted((t.cell, t.size, *t.identity) for t in self.things)
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+    @property
+    def caption(self) -> str:
+        """'A large dog at the top left and a small red circle at the bottom right.'"""
+        return sentence([thing.described for thing in self.things])
+
+    def render(self) -> Image.Image:
+        """The picture, RGB, 128 x 128."""
+        picture = Image.fromarray(_ground(self))
+        for thing in self.things:
+            left, top, side = thing.box
+            layer = glyph(thing.concept) if thing.concept else _shape(thing.shape, COLOURS[thing.colour])
+            layer = layer.resize((side, side), Image.Resampling.LANCZOS)
+            picture.paste(layer, (left, top), layer)
+        return picture
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(data: dict) -> "Scene":
+        things = tuple(Thing(**{**thing, "box": tuple(thing["box"])}) for thing in data["things"])
+        return Scene(things, tuple(data["ground"]), data["texture"], data["texture_seed"])
+
+
+def sentence(parts: list[str]) -> str:
+    """['a', 'b', 'c'] -> 'A, b and c.'"""
+    text = ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else parts[0]
+    return text[0].upper() + text[1:] + "."
+
+
+def bucket(scene: Scene) -> int:
+    """Which of ten content buckets a scene falls into; `SPLITS` says who owns it."""
+    return int(scene.key, 16) % 10
+
+
+def draw_scene(split: str, seed: int, index: int, style: str = "mixed", n_things: int | None = None) -> Scene:
+    """The ``index``-th scene of a split, the same on every machine.
+
+    style: "mixed", "shapes" or "emoji"; n_things: one to four, or None for any. Training, validation and test scenes
+    hold seen concepts only; every "held-out" scene holds at least one held-out concept.
+    Raises ValueError for an unknown split or style.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"Unknown split {split!r}: use one of {', '.join(SPLITS)}.")
+    if style not in STYLES or (split == "held-out" and style == "shapes"):
+        raise ValueError(f"Style {style!r} cannot be drawn for split {split!r}: use one of {', '.join(STYLES)}.")
+    rng = np.random.default_rng([sorted(SPLITS).index(split), seed, index, STYLES.index(style)])
+    while True:
+        scene = _draw(rng, split, style, n_things)
+        if bucket(scene) in SPLITS[split]:
+            return scene
+
+
+def place(rng: np.random.Generator, cell: str, size: str) -> tuple[int, int, int]:
+    """A box (left, top, side) for a thing of a size, anywhere within its cell."""
+    side = int(rng.integers(SIZES[size][0], SIZES[size][1] + 1))
+    row, column = divmod(CELLS.index(cell), 2)
+    dx, dy = rng.integers(0, CELL - side + 1, size=2)
+    return (column * CELL + int(dx), row * CELL + int(dy), side)
+
+
+def twin(scene: Scene, rng: np.random.Generator, attribute: str | None = None) -> tuple[Scene, str, int]:
+    """A counterfactual scene that differs in one attribute of one thing -> (scene, attribute, index of the thing).
+
+    attribute: "concept", "colour", "shape" or "size"; None picks one that the scene allows.
+    Raises ValueError if no thing of the scene has that attribute.
+    """
+    options = [(a, i) for i, t in enumerate(scene.things)
+               for a in (("concept", "size") if t.concept else ("colour", "shape", "size")) if attribute in (None, a)]
+    if not options:
+        raise ValueError(f"No thing in this scene has the attribute {attribute!r} to change.")
+    chosen, i = options[rng.integers(len(options))]
+    thing = scene.things[i]
+    others = {t.identity for t in scene.things}
+    while True:
+        if chosen == "concept":
+            old = concepts()[thing.concept]
+            group = by_category(old.held_out)[old.category]
+            new = replace(thing, concept=group[rng.integers(len(group))].key)
+        elif chosen == "size":
+            size = "small" if thing.size == "large" else "large"
+            new = replace(thing, size=size, box=place(rng, thing.cell, size))
+            break
+        else:
+            values = SHAPES if chosen == "shape" else tuple(COLOURS)
+            new = replace(thing, **{chosen: values[rng.integers(len(values))]})
+        if new.identity not in others:
+            break
+    return replace(scene, things=scene.things[:i] + (new,) + scene.things[i + 1:]), chosen, i
+
+
+def pick_concept(rng: np.random.Generator, held_out: bool = False) -> Concept:
+    """A category at random, then a concept in it: so concepts of small categories are the popular ones."""
+    groups = list(by_category(held_out).values())
+    group = groups[rng.integers(len(groups))]
+    return group[rng.integers(len(group))]
+
+
+def _draw(rng: np.random.Generator, split: str, style: str, n_things: int | None) -> Scene:
+    n = n_things or int(rng.integers(1, 5))
+    cells = sorted(rng.choice(len(CELLS), size=n, replace=False))
+    things, seen = [], set()
+    lead = int(rng.integers(n))  # the thing that is a held-out concept in held-out scenes
+    for position, cell in enumerate(cells):
+        while True:
+            size = ("small", "large")[rng.integers(2)]
+            box = place(rng, CELLS[cell], size)
+            must = split == "held-out" and position == lead
+            if must or style == "emoji" or (style == "mixed" and rng.random() < 0.55):
+                concept = pick_concept(rng, held_out=must)
+                thing = Thing(CELLS[cell], size, box, concept=concept.key)
+            else:
+                shape, colour = SHAPES[rng.integers(len(SHAPES))], tuple(COLOURS)[rng.integers(len(COLOURS))]
+                thing = Thing(CELLS[cell], size, box, shape=shape, colour=colour)
+            if thing.identity not in seen:
+                break
+        seen.add(thing.identity)
+        things.append(thing)
+    ground = tuple(int(v) for v in rng.integers(218, 254, size=3))
+    texture = ("plain", "stripes", "grain")[rng.integers(3)]
+    return Scene(tuple(things), ground, texture, int(rng.integers(2**31)))
+
+
+def _ground(scene: Scene) -> np.ndarray:
+    """[128, 128, 3] uint8: a pale colour, plain or with a faint pattern."""
+    rng = np.random.default_rng(scene.texture_seed)
+    pattern = np.zeros((SIDE, SIDE))
+    if scene.texture == "grain":
+        pattern = rng.normal(0, 6, size=(SIDE, SIDE))
+    elif scene.texture == "stripes":
+        y, x = np.mgrid[:SIDE, :SIDE]
+        angle, period = rng.uniform(0, np.pi), rng.uniform(8, 24)
+        pattern = 7 * np.sign(np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / period))
+    return np.clip(np.array(scene.ground) + pattern[..., None], 0, 255).astype(np.uint8)
+
+
+def _shape(shape: str, colour: tuple[int, int, int], side: int = 240) -> Image.Image:
+    """A filled shape, RGBA, drawn large so that shrinking it smooths the edges."""
+    image = Image.new("RGBA", (side, side), (*colour, 0))
+    draw, m = ImageDraw.Draw(image), side - 1
+    if shape == "circle":
+        draw.ellipse((0, 0, m, m), fill=colour)
+    elif shape == "square":
+        draw.rectangle((side * 0.06, side * 0.06, side * 0.94, side * 0.94), fill=colour)
+    elif shape == "triangle":
+        draw.polygon([(m / 2, 0), (m, m), (0, m)], fill=colour)
+    elif shape == "star":
+        turn = np.arange(10) * np.pi / 5
+        radius = np.where(np.arange(10) % 2, 0.4, 1.0) * m / 2
+        draw.polygon([(m / 2 + r * np.sin(a), m / 2 - r * np.cos(a)) for r, a in zip(radius, turn)], fill=colour)
+    else:  # cross
+        draw.rectangle((side * 0.34, 0, side * 0.66, m), fill=colour)
+        draw.rectangle((0, side * 0.34, m, side * 0.66), fill=colour)
+    return image

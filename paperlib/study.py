@@ -1,0 +1,118 @@
+"""`Study`: which run this is. A preset, a model, a seed and the budgets, checked before anything is computed.
+
+Nothing here knows of torch, so that a bad parameter is refused in milliseconds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+CODE_ROOT = Path(__file__).resolve().parent.parent
+
+# Budgets. `smoke` is for tests (tiny random weights, seconds), `mini` for a laptop's CPU, `gpu` for one GPU.
+PRESETS: dict[str, dict] = {
+    "smoke": dict(model="tiny", n_eval=4, train_scenes=16, stage1_steps=2, stage2_steps=2, batch_size=4,
+                  lora_rank=2),
+    "mini": dict(model="mini", n_eval=100, train_scenes=8192, stage1_steps=300, stage2_steps=1500,
+                 batch_size=16, lora_rank=32),
+    "gpu": dict(model="mini", n_eval=2500, train_scenes=32768, stage1_steps=1000, stage2_steps=6000,
+                batch_size=32, lora_rank=32),
+}
+
+
+class StudyError(ValueError):
+    """A preset or parameter cannot be used; the message is one sentence that says what to pass instead."""
+
+
+def repo_root() -> Path:
+    """The folder that holds data/ and figures/: the clone, or what the variable PAPERLIB_ROOT names."""
+    given = os.environ.get("PAPERLIB_ROOT")
+    return Path(given).resolve() if given else CODE_ROOT
+
+
+@dataclass(frozen=True)
+class Study:
+    """The parameters of one run. Make it with `Study.make`, which fills in what the preset says.
+
+    preset        smoke, mini or gpu
+    model         what `paperlib.vlm.load_vlm` takes: a name, a local folder or a hub id
+    seed          of drawing, training and resampling
+    retrain       train the adapters again instead of loading the shipped ones
+    n_eval        evaluated examples per kind of question
+    train_scenes  distinct training scenes
+    stage1_steps, stage2_steps   updates of the two training stages
+    batch_size    scenes per update
+    lora_rank     rank of the stage-2 adapters
+    device        auto, cpu, mps, cuda or cuda:N
+    """
+
+    preset: str
+    model: str
+    seed: int
+    retrain: bool
+    n_eval: int
+    train_scenes: int
+    stage1_steps: int
+    stage2_steps: int
+    batch_size: int
+    lora_rank: int
+    device: str
+
+    @classmethod
+    def make(cls, preset: str = "mini", **overrides) -> Study:
+        """The preset's study with some parameters replaced; None (or model="") means "what the preset says".
+
+        Raises StudyError for an unknown preset or parameter, and for a value of the wrong type or range.
+        """
+        if not isinstance(preset, str) or preset not in PRESETS:
+            raise StudyError(f"There is no preset {preset!r}: choose one of {', '.join(PRESETS)}.")
+        known = [f.name for f in fields(cls) if f.name != "preset"]
+        unknown = sorted(set(overrides) - set(known))
+        if unknown:
+            raise StudyError(f"There is no parameter {unknown[0]!r}: choose among {', '.join(known)}.")
+        values = dict(seed=0, retrain=False, device="auto") | PRESETS[preset]
+        values |= {name: value for name, value in overrides.items()
+                   if value is not None and not (name == "model" and value == "")}
+        return cls(preset=preset, **values)
+
+    def __post_init__(self):
+        for f in fields(self):
+            value, wanted = getattr(self, f.name), {"str": str, "int": int, "bool": bool}[f.type]
+            if type(value) is not wanted:  # not isinstance: True would pass for the number 1
+                raise StudyError(f"{f.name} must be {'an' if wanted is int else 'a'} {f.type}, got "
+                                 f"{type(value).__name__} {value!r}: pass parameters as YAML (papermill -f), "
+                                 f"which keeps their types.")
+            least = 0 if f.name == "seed" else 1
+            if wanted is int and value < least:
+                raise StudyError(f"{f.name} must be at least {least}, got {value}.")
+        if self.preset not in PRESETS:
+            raise StudyError(f"There is no preset {self.preset!r}: choose one of {', '.join(PRESETS)}.")
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+            raise StudyError(f"There is no device {self.device!r}: choose auto, cpu, mps, cuda or cuda:N.")
+
+    def as_dict(self) -> dict:
+        """Every parameter by name: what goes into provenance and cache keys."""
+        return asdict(self)
+
+    @property
+    def root(self) -> Path:
+        """See `repo_root`."""
+        return repo_root()
+
+    @property
+    def figures(self) -> Path:
+        """figures/<preset>, where figures and the numbers drawn in them go."""
+        return self.root / "figures" / self.preset
+
+    @property
+    def adapters(self) -> Path:
+        """data/adapters, where the shipped connector and LoRA weights are."""
+        return self.root / "data" / "adapters"
+
+    @property
+    def cache(self) -> Path:
+        """data/cache, git-ignored: assets, converted weights, whatever can be made again."""
+        return self.root / "data" / "cache"

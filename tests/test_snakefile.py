@@ -1,0 +1,113 @@
+"""The Snakefile, on toy notebooks with the names of the real ones, in a folder of their own."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from paperlib.study import CODE_ROOT
+
+NAMES = re.findall(r'^    "(\d\d_\w+)":', (CODE_ROOT / "Snakefile").read_text(encoding="utf-8"), re.MULTILINE)
+PARAMETERS = 'preset = "mini"\nseed = 0\noverrides = {}'
+RECORD = "import json, os\nopen('../log', 'a').write(json.dumps([NAME, preset, seed, overrides]) + '\\n')"
+# The first time it waits to be killed, the second time it fails, the third time it works.
+TROUBLE = """
+import time
+if not os.path.exists('../waiting'):
+    open('../waiting', 'w').close()
+    time.sleep(600)
+if not os.path.exists('../failed'):
+    open('../failed', 'w').close()
+    raise ValueError('out of ink')
+"""
+
+
+def toy(path, *cells):
+    path.write_text(json.dumps({
+        "nbformat": 4, "nbformat_minor": 5,
+        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        "cells": [{"cell_type": "code", "id": f"c{i}", "execution_count": None, "outputs": [], "source": text,
+                   "metadata": {"tags": ["parameters"]} if text == PARAMETERS else {}}
+                  for i, text in enumerate(cells)]}))
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """The Snakefile with one toy notebook for each of its rules; the last one makes trouble twice."""
+    shutil.copy(CODE_ROOT / "Snakefile", tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    for name in NAMES:
+        code = f"NAME = {name!r}\n{RECORD}" + (TROUBLE if name == NAMES[-1] else "")
+        toy(tmp_path / "notebooks" / f"{name}.ipynb", PARAMETERS, code)
+    return tmp_path
+
+
+def start(clone, *arguments):
+    """Snakemake as the Makefile calls it, in a process group of its own."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--rerun-incomplete", "--nolock",
+               "--quiet", "host"]
+    return subprocess.Popen(command + [*arguments], cwd=clone, text=True, start_new_session=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            env=os.environ | {"PYTHONPATH": str(CODE_ROOT)})
+
+
+def snakemake(clone, *arguments):
+    """(exit status, output) of a run that is left alone."""
+    process = start(clone, *arguments)
+    output, _ = process.communicate(timeout=300)
+    return process.returncode, output
+
+
+def ran(clone):
+    return [json.loads(line) for line in (clone / "log").read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_resumes_after_a_kill_and_a_failure_and_writes_timings(clone):
+    runs = clone / "runs" / "smoke"
+    config = ("--config", "preset=smoke", "seed=2", "retrain=true")
+
+    killed = start(clone, *config)
+    deadline = time.monotonic() + 120
+    while not (clone / "waiting").exists():
+        assert killed.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+
+    status, output = snakemake(clone, *config)
+    assert status != 0 and "out of ink" in output
+    assert "out of ink" in (runs / f"{NAMES[-1]}.partial.ipynb").read_text()  # what failed stays to be read
+    assert not (runs / f"{NAMES[-1]}.ipynb").exists()
+
+    status, output = snakemake(clone, *config)
+    assert status == 0, output
+    calls = ran(clone)
+    assert sorted(call[0] for call in calls) == sorted([*NAMES, NAMES[-1], NAMES[-1]])  # the others ran once
+    assert all(call[1:] == ["smoke", 2, {"retrain": True}] for call in calls)  # a bool, not the text "true"
+    assert yaml.safe_load((runs / "parameters.yaml").read_text())["overrides"] == {"retrain": True}
+    assert sorted(p.stem for p in runs.glob("*.ipynb")) == NAMES
+    timings = (runs / "timings.md").read_text()
+    assert all(name in timings for name in NAMES) and "| all " in timings
+
+    assert "Nothing to be done" in snakemake(clone, *config)[1]
+    _, plan = snakemake(clone, "--dry-run", "--config", "preset=smoke", "seed=3")  # other parameters
+    assert all(f"rule {name}:" in plan for name in NAMES)
+
+
+@pytest.mark.parametrize("config, words", [
+    ("preset=large", "There is no preset 'large': choose one of smoke, mini, gpu."),
+    ("n_evals=3", "There is no parameter 'n_evals': choose among"),
+    ("retrain=yess", "retrain must be a bool, got str 'yess'"),
+])
+def test_bad_configuration_is_refused_before_anything_runs(clone, config, words):
+    status, output = snakemake(clone, "--config", config)
+    assert status != 0 and words in output and "Traceback" not in output
+    assert not (clone / "runs").exists()
