@@ -22,12 +22,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from paperlib import style
+from paperlib import diagrams, style  # diagrams registers its figures in DRAW
 from paperlib.results import ResultError, read_result, write_result
 from paperlib.style import BLUE, COLUMN, DRAW, FAINT, GREY, PAGE, SERIES, SKY, SMALL, figure, set_style
 
 __all__ = ["DRAW", "save_figure", "redraw", "set_style", "loss_curves", "accuracy_by_model", "controls",
-           "scene_gallery", "token_map"]
+           "scene_gallery", "token_map", "diagrams"]
 
 ROLES = {"template": "#DDDDDD", "image": "#A8D5F2", "question": "#F7CF7A", "answer": "#8FD3BC"}
 TALL = 10  # kinds of question in one column of a dot plot
@@ -141,9 +141,9 @@ def _dots(chance: dict, series: dict, level: float) -> Figure:
         part = kinds[panel * rows : (panel + 1) * rows]
         _dot_panel(ax, part, rows, chance, series)
         ax.set_xlabel(f"accuracy (%), {100 * level:g} % intervals")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside upper left", ncols=columns, handlelength=1.2, columnspacing=1.2,
-               borderaxespad=0.2)
+    shown = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels())}
+    fig.legend(shown.values(), shown.keys(), loc="outside upper left", ncols=columns, handlelength=1.2,
+               columnspacing=1.2, borderaxespad=0.2)
     return fig
 
 
@@ -164,9 +164,10 @@ def _dot_panel(ax, kinds: list[str], rows: int, chance: dict, series: dict) -> N
         text = "n = " + "–".join(f"{n:,}" for n in dict.fromkeys([counts[0], counts[-1]]))
         ax.annotate(text, (1, y), (6, 0), ("axes fraction", "data"), textcoords="offset points", va="center",
                     fontsize=SMALL, color=GREY, annotation_clip=False)
-    known = [y for y, kind in enumerate(kinds) if kind in chance]
-    ax.vlines([100 * chance[kinds[y]] for y in known], [y - 0.46 for y in known], [y + 0.46 for y in known],
-              color=GREY, linestyle=":", linewidth=1.1, label="chance", zorder=1)
+    if known := [y for y, kind in enumerate(kinds) if kind in chance]:
+        ends = [y - 0.46 for y in known], [y + 0.46 for y in known]
+        ax.vlines([100 * chance[kinds[y]] for y in known], *ends, color=GREY, linestyle=":", linewidth=1.1,
+                  label="chance", zorder=1)
     ax.set(xlim=(0, 100), ylim=(rows - 0.5, -0.5))
     ax.set_yticks(range(len(kinds)), [style.plain(kind) for kind in kinds])
     ax.tick_params(axis="y", length=0)
@@ -177,10 +178,8 @@ def _dot_panel(ax, kinds: list[str], rows: int, chance: dict, series: dict) -> N
 def scene_gallery(data: dict) -> Figure:
     """Pictures with their captions, and the credit that the pictures' licence asks for.
 
-    data: {"pictures": [dicts that `paperlib.scenes.picture_from_dict` takes], "captions": [..], "credit":
-    str}. """
-    from paperlib.scenes import picture_from_dict  # here, so that drawing numbers needs no assets
-
+    data: {"pictures": [what `to_dict` of a `Scene` or `Chart` gives], "captions": [..], "credit": str}.
+    """
     pictures, n = data["pictures"], len(data["pictures"])
     if n == 0 or n != len(data["captions"]):
         raise ValueError(f"A gallery needs a caption for each picture, got {len(data['captions'])} for {n}.")
@@ -195,7 +194,7 @@ def scene_gallery(data: dict) -> Figure:
     top = 0.0
     for row, height in zip(rows, heights):
         for column, i in enumerate(row):
-            image = picture_from_dict(pictures[i]).render()
+            image = _picture(pictures[i]).render()
             left, below = column * cell + margin, top + margin + side
             scale = side / max(image.size)
             box = (left, left + scale * image.width, below, below - scale * image.height)
@@ -204,6 +203,13 @@ def scene_gallery(data: dict) -> Figure:
         top += height
     ax.text(margin, top, credit, color=GREY, **words)
     return fig
+
+
+def _picture(stored: dict):
+    from paperlib.charts import Chart  # here, so that drawing numbers needs no pictures' assets
+    from paperlib.scenes import Scene
+
+    return Chart.from_dict(stored) if "bars" in stored else Scene.from_dict(stored)
 
 
 @figure

@@ -131,6 +131,26 @@ def draw_scene(split: str, seed: int, index: int, style: str = "mixed", n_things
             return scene
 
 
+def compose(things: dict[str, str], seed: int = 0) -> Scene:
+    """A scene of one's own: {"top left": "large dog", "bottom right": "small red circle"}.
+
+    Each value is a size, then a concept's name or a colour and a shape. Raises ValueError for what cannot be drawn.
+    """
+    rng, named, made = np.random.default_rng(seed), {c.name: c.key for c in concepts().values()}, []
+    for cell in sorted(things, key=lambda cell: CELLS.index(cell) if cell in CELLS else -1):
+        size, _, name = things[cell].partition(" ")
+        colour, _, shape = name.partition(" ")
+        if cell not in CELLS or size not in SIZES or not (name in named or (colour in COLOURS and shape in SHAPES)):
+            raise ValueError(f"Cannot draw {things[cell]!r} at {cell!r}: cells are {', '.join(CELLS)}; say a size "
+                             f"({', '.join(SIZES)}), then a concept's name, or one of {', '.join(COLOURS)} and one of "
+                             f"{', '.join(SHAPES)}.")
+        what = {"concept": named[name]} if name in named else {"shape": shape, "colour": colour}
+        made.append(Thing(cell, size, place(rng, cell, size), **what))
+    if not made:
+        raise ValueError("A scene needs at least one thing.")
+    return Scene(tuple(made), (240, 240, 236), "plain", seed)
+
+
 def place(rng: np.random.Generator, cell: str, size: str) -> tuple[int, int, int]:
     """A box (left, top, side) for a thing of a size, anywhere within its cell."""
     side = int(rng.integers(SIZES[size][0], SIZES[size][1] + 1))

@@ -14,12 +14,9 @@ CODE_ROOT = Path(__file__).resolve().parent.parent
 
 # Budgets. `smoke` is for tests (tiny random weights, seconds), `mini` for a laptop's CPU, `gpu` for one GPU.
 PRESETS: dict[str, dict] = {
-    "smoke": dict(model="tiny", n_eval=4, train_scenes=16, stage1_steps=2, stage2_steps=2, batch_size=4,
-                  lora_rank=2),
-    "mini": dict(model="mini", n_eval=100, train_scenes=8192, stage1_steps=300, stage2_steps=1500,
-                 batch_size=16, lora_rank=32),
-    "gpu": dict(model="mini", n_eval=2500, train_scenes=32768, stage1_steps=1000, stage2_steps=6000,
-                batch_size=32, lora_rank=32),
+    "smoke": dict(model="tiny", retrain=True, n_eval=4, stage1_steps=2, stage2_steps=2, batch_size=4, lora_rank=2),
+    "mini": dict(model="mini", n_eval=60, stage1_steps=150, stage2_steps=520, batch_size=16, lora_rank=24),
+    "gpu": dict(model="mini", n_eval=2500, stage1_steps=500, stage2_steps=4000, batch_size=32, lora_rank=24),
 }
 
 
@@ -42,7 +39,6 @@ class Study:
     seed          of drawing, training and resampling
     retrain       train the adapters again instead of loading the shipped ones
     n_eval        evaluated examples per kind of question
-    train_scenes  distinct training scenes
     stage1_steps, stage2_steps   updates of the two training stages
     batch_size    scenes per update
     lora_rank     rank of the stage-2 adapters
@@ -54,7 +50,6 @@ class Study:
     seed: int
     retrain: bool
     n_eval: int
-    train_scenes: int
     stage1_steps: int
     stage2_steps: int
     batch_size: int

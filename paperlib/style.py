@@ -48,8 +48,7 @@ def in_style():
 
 
 def figure(draw: Callable[[dict], Figure]) -> Callable[[dict], Figure]:
-    """Register a drawing function (JSON data in, figure out) under its name, and have it draw in the
-    style."""
+    """Register a drawing function (JSON data in, figure out) under its name, and make it draw in style."""
 
     @functools.wraps(draw)
     def styled(data: dict) -> Figure:
@@ -85,8 +84,7 @@ def width(text: str, properties: font_manager.FontProperties) -> float:
 
 
 def wrap(text: str, limit: float) -> str:
-    """Break a text of size `SMALL` between words, so that lines stay within `limit` points as far as words
-    allow."""
+    """Break a text of size `SMALL` between words, into lines of at most `limit` points where words allow."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()

@@ -17,8 +17,10 @@ from matplotlib.text import Text
 from PIL import Image
 
 from paperlib import figures, style
+from paperlib.charts import draw_chart
 from paperlib.intervals import Interval
 from paperlib.results import ResultError, read_result
+from paperlib.scenes import draw_scene
 
 ROOT = Path(figures.__file__).parents[1]
 PROVENANCE = {"preset": "smoke", "seed": 0}
@@ -45,7 +47,8 @@ DATA = {
     "accuracy_by_model": {"chance": CHANCE, "models": accuracies(["untrained", "stage 1", "tuned"], MANY)},
     "controls": {"chance": CHANCE, "conditions": accuracies(CONDITIONS, FEW)},
     "scene_gallery": {
-        "pictures": [{"seed": i} for i in range(6)],
+        "pictures": [draw_scene("test", 0, i, style="shapes").to_dict() for i in range(5)]
+        + [draw_chart("test", 0, 0).to_dict()],
         "captions": [LONG, "A dog.", "Some bread at the bottom left.", "A $ sign.", LONG, "A cat."],
         "credit": "Pictures: Twemoji graphics, Copyright Twitter, Inc and other contributors, CC-BY 4.0.",
     },
@@ -56,21 +59,6 @@ DATA = {
         + [["Ċ", "template"], ["red", "answer"], ["\U0001f600", "answer"]],
     },
 }
-
-
-class Picture:
-    def __init__(self, seed):
-        self.seed = seed
-
-    def render(self):
-        pixels = np.random.default_rng(self.seed).integers(0, 256, (8 + 4 * (self.seed == 1), 12, 3))
-        return Image.fromarray(pixels.astype(np.uint8))
-
-
-@pytest.fixture(autouse=True)
-def pictures_without_assets(monkeypatch):
-    scenes = types.SimpleNamespace(picture_from_dict=lambda d: Picture(d["seed"]))
-    monkeypatch.setitem(sys.modules, "paperlib.scenes", scenes)
 
 
 def draw(name):
@@ -121,8 +109,7 @@ def test_bytes_do_not_depend_on_a_readers_defaults(tmp_path):
 
 
 def test_redrawn_in_another_process_byte_for_byte(tmp_path):
-    names = [name for name in DATA if name != "scene_gallery"]  # its pictures are stand-ins here
-    paths = [save(tmp_path, name) for name in names]
+    paths = [save(tmp_path, name) for name in DATA]
     before = [images(path) for path in paths]
     for path in paths:
         path.with_suffix(".pdf").unlink()
@@ -136,7 +123,7 @@ def test_redrawn_in_another_process_byte_for_byte(tmp_path):
 
 
 def test_redraw_in_this_process(tmp_path):
-    path = save(tmp_path, "scene_gallery")
+    path = save(tmp_path, "token_map")
     before = images(path)
     figures.redraw(path)
     assert images(path) == before
@@ -243,14 +230,21 @@ def test_token_map_joins_equal_neighbours_and_counts_roles():
     assert "␣$5" in shown and "↵" in shown and "□" in shown and "␣color" in shown
 
 
-def test_gallery_shows_credit_pictures_in_shape_and_captions_whole():
+def test_gallery_shows_pictures_whole_captions_and_credit():
     fig = draw("scene_gallery")
     shown = [" ".join(t.get_text().split()) for t, _ in texts_of(fig)]
     assert shown[:-1] == DATA["scene_gallery"]["captions"] and "CC-BY 4.0" in shown[-1]
-    for image in fig.axes[0].images:
-        left, right, bottom, top = image.get_extent()
-        height, width = image.get_array().shape[:2]
-        assert (right - left) / (bottom - top) == pytest.approx(width / height)
+    pictures = [np.asarray(draw_scene("test", 0, i, style="shapes").render()) for i in range(5)]
+    pictures.append(np.asarray(draw_chart("test", 0, 0).render()))
+    for image, picture in zip(fig.axes[0].images, pictures, strict=True):
+        assert (image.get_array() == picture).all()
+
+
+def test_gallery_keeps_the_shape_of_pictures(monkeypatch):
+    wide = types.SimpleNamespace(render=lambda: Image.new("RGB", (30, 20)))
+    monkeypatch.setattr(figures, "_picture", lambda stored: wide)
+    left, right, bottom, top = draw("scene_gallery").axes[0].images[0].get_extent()
+    assert (right - left) / (bottom - top) == pytest.approx(30 / 20)
 
 
 def test_figures_are_not_shown_twice_in_a_notebook():
@@ -278,7 +272,7 @@ def test_bad_input_is_refused_in_one_sentence(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="no role 'system'"):
         figures.token_map({"tokens": [["a", "system"]]})
     with pytest.raises(ValueError, match="a caption for each picture, got 0 for 1"):
-        figures.scene_gallery({"pictures": [{"seed": 0}], "captions": [], "credit": ""})
+        figures.scene_gallery({"pictures": [{}], "captions": [], "credit": ""})
     path = save(tmp_path, "controls")
     text = path.read_text()
     path.write_text(text.replace('"controls"', '"pie"'))

@@ -1,7 +1,7 @@
 """Choice log-probabilities against a naive forward pass per choice, and the controls' pictures."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from paperlib import scoring
+from paperlib.benchmarks import BENCHMARKS, Example
 from paperlib.scoring import Record, choice_logprobs, other_pictures
 from paperlib.vlm import load_vlm
 
@@ -47,24 +48,10 @@ class Picture:
         return Image.fromarray(pixels)
 
 
-@dataclass(frozen=True)
-class Example:
-    id: str
-    question: str
-    choices: tuple
-    answer: str
-    picture: object = None
-    group: str = ""
-    benchmark: str = "twin"
-    kind: str = "colour"
-    split: str = "test"
-    info: dict = field(default_factory=dict)
-
-
 def example(i, choices=("red", "green", "grey", "blue"), answer=None, question="What colour?", **more):
-    more = {"picture": Picture(i), "group": str(i)} | more
+    usual = {"picture": Picture(i), "group": str(i), "benchmark": "twin", "kind": "colour", "split": "test"}
     answer = choices[i % len(choices)] if answer is None else answer
-    return Example(str(i), question, tuple(choices), answer, **more)
+    return Example(id=str(i), question=question, choices=tuple(choices), answer=answer, **usual | more)
 
 
 def naive(vlm, ex, image, end=False):
@@ -99,7 +86,7 @@ def examples():
         example(3, ("a", "b", "c", "d"), question="Which?"),
         example(4, ("four", "two", "fourteen"), question="How many?", kind="count"),
         example(5, ("1", "12", "2", "21"), question="How many?", kind="count"),
-        example(6, ("A red dog.", "A dog that is red."), question="Describe it.", benchmark="sugarcrepe"),
+        example(6, ("A red dog.", "A dog that is red."), question="Describe it.", benchmark="captions"),
         example(7, ("yes", "no"), picture=None, question="Can a bird fly?", kind="text"),
     ]
 
@@ -122,7 +109,7 @@ def test_against_one_naive_forward_per_choice(examples, images, batch_size, stri
         assert record.logprobs == pytest.approx(expected, abs=2e-4)
         assert record.tokens == tuple(len(c) + strip_prompt + end for c in ex.choices)
         by_mean = [lp / n for lp, n in zip(expected, record.tokens)]
-        best = ex.choices[int(np.argmax(by_mean if ex.benchmark == "sugarcrepe" else expected))]
+        best = ex.choices[int(np.argmax(by_mean if ex.benchmark == "captions" else expected))]
         assert (record.id, record.kind, record.group, record.answer) == (ex.id, ex.kind, ex.group, ex.answer)
         assert record.prediction == best and record.correct is (best == ex.answer)
 
@@ -161,11 +148,12 @@ def test_caption_pairs_go_by_mean_per_token(vlm):
     """The longer caption loses by the sum and wins by the mean, so the benchmark decides the prediction."""
     long = "A red dog" + " and a red dog" * 6
     choices = ("qqq", long)
-    for benchmark in ("sugarcrepe", "twin"):
+    for benchmark in ("captions", "twin"):
         record = choice_logprobs(vlm, [example(0, choices, benchmark=benchmark)])[0]
         total = dict(zip(choices, record.logprobs))
-        score = {c: lp / len(c) for c, lp in total.items()} if benchmark == "sugarcrepe" else total
+        score = {c: lp / len(c) for c, lp in total.items()} if benchmark == "captions" else total
         assert record.prediction == max(score, key=score.get)
+    assert "captions" in BENCHMARKS and scoring.MEAN_PER_TOKEN & BENCHMARKS.keys() == {"captions"}
     assert total["qqq"] > total[long]
 
 
@@ -303,3 +291,8 @@ def test_a_choice_that_merges_with_its_prompt_is_refused():
 
     with pytest.raises(ValueError, match="' red' of example '0' merges with its prompt"):
         choice_logprobs(Merging(), [example(0)])
+
+
+def test_free_captioning_has_no_choices_to_score(vlm):
+    with pytest.raises(ValueError, match="0 choices"):
+        choice_logprobs(vlm, [example(0, (), "A dog.", question="Describe it.", benchmark="describe")])

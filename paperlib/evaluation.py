@@ -1,0 +1,78 @@
+"""The evaluation that notebooks share: which benchmarks, how many examples, and records kept so that a kill loses nothing.
+
+A suite is a name with the benchmarks and splits that it covers. Records (one per question) are cached by the model's
+weights, the questions, the picture shown and the code; accuracies and intervals are computed from records.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+
+import torch
+
+from . import benchmarks
+from .benchmarks import Example
+from .concepts import concepts
+from .conversations import DESCRIBE
+from .intervals import object_f1
+from .results import cached, code_version
+from .scenes import COLOURS, SHAPES
+from .scoring import Record, choice_logprobs
+from .vlm import VLM
+
+SUITES = {
+    "pictures": (("scenes", "test"), ("knowledge", "test"), ("charts", "test"), ("captions", "test")),
+    "pope": (("pope", "test"),),
+    "held-out concepts": (("scenes", "held-out"), ("knowledge", "held-out")),
+    "outside": (("easyvqa", "test"),),
+    "text": (("text", "test"), ("text", "held-out")),
+    "validation": (("scenes", "validation"), ("knowledge", "validation"), ("charts", "validation")),
+}
+
+
+def examples(suite: str, n: int, seed: int = 0) -> list[Example]:
+    """All examples of a suite, n of each kind and split. Raises ValueError for an unknown suite."""
+    if suite not in SUITES:
+        raise ValueError(f"Unknown suite {suite!r}: use one of {', '.join(SUITES)}.")
+    return [example for name, split in SUITES[suite] for example in benchmarks.load(name, split, n, seed)]
+
+
+def evaluate(vlm: VLM, study, suite: str, images: str = "own", kinds: Iterable[str] | None = None) -> list[Record]:
+    """Records of a model on a suite at the study's budget; ``images`` as in `scoring.choice_logprobs`.
+
+    Products of matrices run in bfloat16 where the CPU has units for it. kinds: only these kinds of question.
+    """
+    asked = [e for e in examples(suite, study.n_eval, study.seed) if kinds is None or e.kind in set(kinds)]
+    key = {"weights": fingerprint(vlm), "images": images, "seed": study.seed, "code": code_version()["sha256"],
+           "questions": _digest([[e.id, e.question, e.answer, e.choices] for e in asked])}
+    found = cached(study.cache / "evaluations", key, lambda: {"records": [
+        record.to_dict() for record in choice_logprobs(vlm, asked, images, seed=study.seed, fast=True)]})
+    return [Record.from_dict(record) for record in found["records"]]
+
+
+def describe(vlm: VLM, study, n: int | None = None) -> dict:
+    """Free captions of test scenes: {"captions": [[said, true], ...], "precision", "recall", "f1"} over named things."""
+    asked = benchmarks.load("describe", "test", n or study.n_eval, study.seed)
+    key = {"weights": fingerprint(vlm), "code": code_version()["sha256"], "describe": [e.id for e in asked]}
+    said = cached(study.cache / "evaluations", key, lambda: {"said": vlm.answers(
+        [e.picture.render() for e in asked], [DESCRIBE] * len(asked), max_new_tokens=64)})["said"]
+    truths = [set(e.info["objects"]) for e in asked]
+    return {"captions": [[s, e.answer] for s, e in zip(said, asked)],
+            **object_f1(said, truths, vocabulary=_vocabulary())}
+
+
+def fingerprint(vlm: VLM) -> str:
+    """sha256 over the names and bytes of all weights: two models that compute alike share it, others don't."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(vlm.model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _digest(obj) -> str:
+    return hashlib.sha256(json.dumps(obj).encode()).hexdigest()
+
+
+def _vocabulary() -> list[str]:
+    return [c.name for c in concepts().values()] + [f"{c} {s}" for c in COLOURS for s in SHAPES]
