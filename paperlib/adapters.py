@@ -61,6 +61,9 @@ def save_adapter(folder: Path, model: nn.Module, provenance: dict) -> Path:
         config = json.loads((folder / "adapter_config.json").read_text())
         write_json(folder / "adapter_config.json", {**config, "base_model_name_or_path": "mini-base"})
         (folder / "README.md").unlink(missing_ok=True)
+    else:  # what an earlier run left here must not be taken for this one's
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            (folder / name).unlink(missing_ok=True)
     write_json(folder / "provenance.json", provenance)
     return folder
 
@@ -68,17 +71,42 @@ def save_adapter(folder: Path, model: nn.Module, provenance: dict) -> Path:
 def apply_adapter(model: nn.Module, folder: Path) -> None:
     """Load a folder's connector into ``model`` and merge its LoRA, if any, into the LLM's weights, in place.
 
-    Raises AdapterError if the folder is not there, unreadable, or made for a model of another shape.
+    Raises AdapterError if the folder is not there, unreadable, or made for a model of another shape; ``model`` is then
+    as it was.
     """
     if not (folder / "connector.safetensors").is_file():
         raise AdapterError(f"There are no adapters in {folder.name}: take data/adapters from the repository again, or "
                            f"train them with retrain=true in notebook 01.")
     try:
-        connector(model).load_state_dict({k: v.float() for k, v in load_file(folder / "connector.safetensors").items()})
-        if (folder / "adapter_model.safetensors").is_file():
+        bridge = {k: v.float() for k, v in load_file(folder / "connector.safetensors").items()}
+        if _shapes(bridge) != _shapes(connector(model).state_dict()):
+            raise ValueError("another connector")
+        lora = (folder / "adapter_model.safetensors").is_file()
+        if lora:
+            _check_lora(model, folder)
+        connector(model).load_state_dict(bridge)
+        if lora:
             dtype = next(model.parameters()).dtype
             PeftModel.from_pretrained(model, folder, torch_device="cpu").merge_and_unload()
             model.to(dtype)
     except Exception as error:  # safetensors, peft and torch each have their own way to say the same
         raise AdapterError(f"The adapters in {folder.name} cannot be loaded into this model ({type(error).__name__}): "
                            f"they are damaged or made for another model.") from error
+
+
+def _check_lora(model: nn.Module, folder: Path) -> None:
+    """Raise an error unless a folder's LoRA fits ``model`` exactly, before anything is changed: peft overlooks matrices
+    that are missing or too many, and leaves its own layers in the model when a shape is wrong."""
+    config = LoraConfig.from_pretrained(folder)
+    wanted = {}
+    for name, module in model.named_modules():
+        if re.fullmatch(config.target_modules, name):
+            rows, columns = module.weight.shape
+            wanted[f"base_model.model.{name}.lora_A.weight"] = (config.r, columns)
+            wanted[f"base_model.model.{name}.lora_B.weight"] = (rows, config.r)
+    if _shapes(load_file(folder / "adapter_model.safetensors")) != wanted:
+        raise ValueError("another LLM")
+
+
+def _shapes(weights: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in weights.items()}

@@ -8,12 +8,14 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (AutoModelForCausalLM, AutoTokenizer, CLIPImageProcessorPil, CLIPVisionConfig, LlamaConfig,
-                          LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor, PreTrainedTokenizerFast)
+                          LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor, PreTrainedTokenizerFast,
+                          modeling_gguf_pytorch_utils)
 
 from .assets import asset_path, file_digest
 from .scenes import SIDE
@@ -43,7 +45,9 @@ def build_mini(say=lambda line: None) -> Path:
     if folder.is_dir():
         return folder
     say("assembling the mini VLM from SmolLM2-135M and EfficientNet-Lite0 (once)")
-    llm = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    # The conversion prints a bar of its own, past transformers' switch for bars; it would stay in a notebook's output.
+    with mock.patch.object(modeling_gguf_pytorch_utils, "tqdm", lambda tensors, **_: tensors):
+        llm = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
     tokenizer.chat_template = None  # the processor's is used
@@ -125,5 +129,5 @@ def _save(model, processor, folder: Path) -> Path:
     return folder
 
 
-# The conversion of GGUF files prints its own bar, which would fill the notebooks' outputs.
+# Bars of loading and saving would fill the notebooks' outputs.
 transformers.utils.logging.disable_progress_bar()

@@ -74,7 +74,8 @@ class PictureFile:
 
 
 def load(benchmark: str, split: str = "test", n: int = 100, seed: int = 0) -> list[Example]:
-    """``n`` examples of every kind of a benchmark (fewer where the pool is finite and smaller), the same on every machine for the same seed.
+    """``n`` examples of every kind of a benchmark, the same on every machine for the same seed; fewer where the pool is
+    finite and smaller, as it is for text.
 
     Raises ValueError for an unknown benchmark, a split that it does not have, or n < 1.
     """
@@ -104,6 +105,11 @@ def _balanced(stream: Iterator[Example], n: int) -> list[Example]:
             taken.append(example)
         if len(taken) == n:
             return taken
+    fewer = min(answers["yes"], answers["no"])  # the pool ended: as many of the one as of the other
+    surplus = {"yes": answers["yes"] - fewer, "no": answers["no"] - fewer}
+    for i in range(len(taken) - 1, -1, -1):
+        if surplus.get(taken[i].answer, 0):
+            surplus[taken.pop(i).answer] -= 1
     return taken
 
 
@@ -169,12 +175,20 @@ def _text(benchmark: str, kind: str, split: str, seed: int, number: int) -> Iter
 def _easyvqa(benchmark: str, kind: str, split: str, seed: int, number: int) -> Iterator[Example]:
     rows = json.loads(asset_path("easyvqa", f"{EASY_ROOT}/questions.json").read_text(encoding="utf-8"))
     choices = {"easy yes/no": ("yes", "no"), "easy shape": EASY_SHAPES, "easy colour": EASY_COLOURS}[kind]
-    for index in np.random.default_rng([31, seed, number]).permutation(len(rows)):
+    order = [i for i in np.random.default_rng([31, seed, number]).permutation(len(rows)) if rows[i][1] in choices]
+    if kind == "easy yes/no":
+        # "Is there not a ..." is mostly answered yes, "is there a ..." mostly no, and less so for shapes than for
+        # colours: without taking turns between these the words alone would be right five times in six.
+        strata = {}
+        for i in order:
+            words = set(rows[i][0].rstrip("?").split())
+            strata.setdefault((bool(words & {"no", "not"}), bool(words & set(EASY_SHAPES)), rows[i][1]), []).append(i)
+        order = [i for turn in zip(*(strata[key] for key in sorted(strata))) for i in turn]
+    for index in order:
         text, answer, image = rows[index]
-        if answer in choices:
-            path = asset_path("easyvqa", f"{EASY_ROOT}/images/{image}.png")
-            question = Question(kind, text[0].upper() + text[1:], answer, choices)
-            yield _example(benchmark, split, seed, int(index), question, PictureFile(path), f"easyvqa-{image}")
+        path = asset_path("easyvqa", f"{EASY_ROOT}/images/{image}.png")
+        question = Question(kind, text[0].upper() + text[1:], answer, choices)
+        yield _example(benchmark, split, seed, int(index), question, PictureFile(path), f"easyvqa-{image}")
 
 
 _VISUAL = ("test", "validation", "held-out")

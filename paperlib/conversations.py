@@ -41,6 +41,7 @@ class Packed:
     where: tuple[torch.Tensor, torch.Tensor]  # [n], [n]
     targets: torch.Tensor  # [n]
     weights: torch.Tensor  # [n], sums to 1
+    branch: torch.Tensor  # [B, T]: 0 for template and picture, t for turn t, -1 for padding
 
 
 def conversation(seed: int, index: int, captions_only: bool = False) -> Conversation:
@@ -94,7 +95,7 @@ def pack(vlm: VLM, conversations: list[Conversation], length: int, dtype=torch.f
     device = vlm.device
     return Packed(ids.to(device), positions.to(device), mask[:, None].to(device),
                   (torch.tensor(rows, device=device), torch.tensor(columns, device=device)),
-                  torch.tensor(targets, device=device), (share / share.sum()).to(device))
+                  torch.tensor(targets, device=device), (share / share.sum()).to(device), branch)
 
 
 def _frame(vlm: VLM) -> tuple[list[int], str]:

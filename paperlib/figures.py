@@ -23,10 +23,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from paperlib import diagrams, style  # diagrams registers its figures in DRAW
-from paperlib.results import ResultError, read_result, write_result
+from paperlib.results import ResultError, plain, provenance, read_result, write_result
 from paperlib.style import BLUE, COLUMN, DRAW, FAINT, GREY, PAGE, SERIES, SKY, SMALL, figure, set_style
 
-__all__ = ["DRAW", "save_figure", "redraw", "set_style", "loss_curves", "accuracy_by_model", "controls",
+__all__ = ["DRAW", "publish", "save_figure", "redraw", "set_style", "loss_curves", "accuracy_by_model", "controls",
            "scene_gallery", "token_map", "diagrams"]
 
 ROLES = {"template": "#DDDDDD", "image": "#A8D5F2", "question": "#F7CF7A", "answer": "#8FD3BC"}
@@ -52,6 +52,17 @@ def save_figure(fig: Figure, folder, name: str, figure: str, data: dict, provena
     path = write_result(Path(folder) / f"{name}.json", {"figure": figure, "drawn": data}, provenance)
     _write_images(fig, path)
     return path
+
+
+def publish(study, name: str, figure: str, data: dict, seconds: float, n: int, **extra) -> Figure:
+    """Draw a figure, save it among the study's figures with its provenance, and return it for the notebook to show.
+
+    seconds: what computing the numbers took; n: examples behind them; extra: more provenance.
+    """
+    data = plain(data)
+    fig = DRAW[figure](data)
+    save_figure(fig, study.figures, name, figure, data, provenance(study, seconds, n, **extra))
+    return fig
 
 
 def redraw(path) -> Figure:

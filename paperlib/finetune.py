@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from peft import PeftModel
 from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -49,9 +50,11 @@ class TrainConfig:
 
     @staticmethod
     def of(study, stage: int) -> "TrainConfig":
-        """The preset's recipe for a stage: captions alone fit into 80 tokens, conversations get 160."""
+        """The preset's recipe for a stage: captions alone fit into 80 tokens, conversations get 160; four times that on
+        the tiny model, whose tokens are bytes."""
         steps = study.stage1_steps if stage == 1 else study.stage2_steps
-        return TrainConfig(stage, steps, study.batch_size, 80 if stage == 1 else 160, study.seed, rank=study.lora_rank,
+        length = (80 if stage == 1 else 160) * (4 if study.model == "tiny" else 1)
+        return TrainConfig(stage, steps, study.batch_size, length, study.seed, rank=study.lora_rank,
                            mixed=study.preset != "smoke", compile=study.preset != "smoke" and compiler_found())
 
 
@@ -65,6 +68,9 @@ def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
 
     Stage 1 tunes the connector; stage 2 the connector and, in the chosen decoder blocks, LoRA matrices or all weights.
     """
+    if isinstance(vlm.model, PeftModel):
+        raise TrainingError("This model already carries LoRA from an earlier run: load it again with load_vlm; training "
+                            "goes on from its checkpoint.")
     blocks = range(len(vlm.layers))
     layers = list(blocks) if config.layers is None else list(config.layers)
     if config.stage not in (1, 2) or config.method not in ("lora", "full") or not set(layers) <= set(blocks):
@@ -77,7 +83,7 @@ def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
     if config.stage == 2 and config.method == "full":
         for i in layers:
             vlm.layers[i].requires_grad_(True)
-    elif config.stage == 2:
+    elif config.stage == 2 and layers:
         torch.manual_seed(config.seed)
         vlm.model = add_lora(vlm.model, config.rank, layers)
     bridge.requires_grad_(True)
@@ -88,7 +94,7 @@ def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: 
     """Tune ``vlm`` in place and return {"loss": [...], "tokens": supervised tokens, "seconds": ..., "trained": names}.
 
     checkpoint: file written every ``every`` steps and at the end; if it exists, training goes on from it.
-    Raises TrainingError if the loss is not finite, or if the checkpoint was made with another configuration.
+    Raises TrainingError if loss or gradient is not finite, or if the checkpoint was made with another configuration.
     """
     parameters = trainable(vlm, config)
     base = vlm.model.get_base_model() if hasattr(vlm.model, "get_base_model") else vlm.model
@@ -104,31 +110,35 @@ def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: 
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 4 * len(vlm.layers))
         for block in llm.layers:
             block.compile(dynamic=False)
-    started = time.perf_counter() - seconds
-    bar = tqdm(range(len(losses), config.steps), initial=len(losses), total=config.steps, disable=not progress,
-               desc=f"stage {config.stage}", mininterval=30)
-    for step in bar:
-        packed, features = batch(vlm, base, config, step)
-        with torch.autocast(vlm.device.type, torch.bfloat16, enabled=config.mixed):
-            loss = packed_loss(base, packed, features)
-        if not torch.isfinite(loss):
-            raise TrainingError(f"The loss of stage {config.stage} is {loss.item()} at step {step}: lower the learning "
-                                f"rates; the last checkpoint is intact.")
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters.values(), config.clip)
-        optimizer.step()
-        schedule.step()
+    try:
+        started = time.perf_counter() - seconds
+        bar = tqdm(range(len(losses), config.steps), initial=len(losses), total=config.steps, disable=not progress,
+                   desc=f"stage {config.stage}", mininterval=30)
+        for step in bar:
+            packed, features = batch(vlm, base, config, step)
+            with torch.autocast(vlm.device.type, torch.bfloat16, enabled=config.mixed):
+                loss = packed_loss(base, packed, features)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(parameters.values(), config.clip)
+            if not (torch.isfinite(loss) and torch.isfinite(norm)):  # checked before any weight is touched
+                raise TrainingError(f"The loss of stage {config.stage} is {loss.item()} and its gradient's norm "
+                                    f"{norm.item()} at step {step}: lower the learning rates; the last checkpoint "
+                                    f"is intact.")
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+            tokens += len(packed.targets)
+            seconds = time.perf_counter() - started
+            bar.set_postfix(loss=f"{sum(losses[-20:]) / len(losses[-20:]):.3f}", refresh=False)
+            if checkpoint and ((step + 1) % every == 0 or step + 1 == config.steps):
+                state = dict(config=_key(config), losses=losses, tokens=tokens, seconds=seconds,
+                             parameters={k: v.detach() for k, v in parameters.items()},
+                             optimizer=optimizer.state_dict(), schedule=schedule.state_dict())
+                _save(state, checkpoint)
+    finally:  # also after an error or an interrupt
         optimizer.zero_grad()
-        losses.append(loss.item())
-        tokens += len(packed.targets)
-        seconds = time.perf_counter() - started
-        bar.set_postfix(loss=f"{sum(losses[-20:]) / len(losses[-20:]):.3f}", refresh=False)
-        if checkpoint and ((step + 1) % every == 0 or step + 1 == config.steps):
-            state = dict(config=_key(config), losses=losses, tokens=tokens, seconds=seconds,
-                         parameters={k: v.detach() for k, v in parameters.items()}, optimizer=optimizer.state_dict(),
-                         schedule=schedule.state_dict())
-            _save(state, checkpoint)
-    llm.set_attn_implementation(attention)
+        llm.set_attn_implementation(attention)
     vlm.model.eval()
     return {"loss": losses, "tokens": tokens, "seconds": round(seconds, 1), "trained": sorted(parameters)}
 
@@ -174,10 +184,14 @@ def _key(config: TrainConfig) -> str:
 def _resume(checkpoint, config, parameters, optimizer, schedule) -> tuple[list[float], int, float]:
     if checkpoint is None or not checkpoint.is_file():
         return [], 0, 0.0
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    if state["config"] != _key(config):
-        raise TrainingError(f"{checkpoint.name} was made with other settings: delete it to start again, or pass the "
-                            f"settings that it was made with.")
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        shapes = {name: value.shape for name, value in state["parameters"].items()}
+    except Exception as error:  # a damaged file fails in many ways
+        raise TrainingError(f"{checkpoint.name} cannot be read: delete it to start again.") from error
+    if state["config"] != _key(config) or shapes != {name: value.shape for name, value in parameters.items()}:
+        raise TrainingError(f"{checkpoint.name} was made with other settings or for another model: delete it to start "
+                            f"again, or pass the settings that it was made with.")
     with torch.no_grad():
         for name, value in parameters.items():
             value.copy_(state["parameters"][name])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,16 +63,18 @@ def intervals_apart(a: Interval, b: Interval) -> bool:
     return a.low > b.high or b.low > a.high
 
 
-def summarize(records: Sequence, by: str = "kind", **options) -> dict[str, Interval]:
-    """Accuracy by kind of question (`by="kind"`) or benchmark (`by="benchmark"`), in order of appearance.
+def summarize(records: Sequence, by: str | Callable = "kind", **options) -> dict[str, Interval]:
+    """Accuracy by kind of question (`by="kind"`), by benchmark, or by what a function says of each record, in
+    order of appearance.
 
     `options` are those of `accuracy`.
     """
-    if by not in ("kind", "benchmark"):
-        raise ValueError(f"Records are summarized by 'kind' or 'benchmark', got {by!r}.")
+    if not callable(by) and by not in ("kind", "benchmark"):
+        raise ValueError(f"Records are summarized by 'kind', 'benchmark' or a function, got {by!r}.")
+    label = by if callable(by) else lambda record: getattr(record, by)
     parts: dict[str, list] = {}
     for r in records:
-        parts.setdefault(getattr(r, by), []).append(r)
+        parts.setdefault(label(r), []).append(r)
     return {name: accuracy(part, **options) for name, part in parts.items()}
 
 

@@ -17,6 +17,7 @@ YES_NO = ("yes", "no")
 # What picture questions ask about; "name" and "category" are asked of concepts, "shape" and "colour" of shapes.
 KINDS = ("name", "category", "shape", "colour", "count", "existence", "relation", "position", "size", "knowledge")
 CHART_KINDS = ("chart value", "chart extreme")
+TEXT_KINDS = ("text knowledge", "text category")
 NEGATIVES = ("random", "popular", "adversarial")
 
 
@@ -35,10 +36,14 @@ def ask(scene: Scene, kind: str, rng: np.random.Generator, negatives: str | None
     """One question of a kind about a scene, or None if the scene does not allow it.
 
     negatives: how an absent thing is chosen for "existence" (random, popular or adversarial, as in POPE; None: any).
-    about: "held-out" or "seen" restricts questions about concepts to that side. Raises ValueError for unknown kinds.
+    about: "held-out" or "seen" restricts questions about concepts to that side. Raises ValueError for unknown words.
     """
     if kind not in KINDS:
         raise ValueError(f"Unknown kind of question {kind!r}: use one of {', '.join(KINDS)}.")
+    if negatives not in (None, *NEGATIVES):
+        raise ValueError(f"Unknown negatives {negatives!r}: use one of {', '.join(NEGATIVES)}.")
+    if about not in (None, "held-out", "seen"):
+        raise ValueError(f"Questions cannot be about {about!r}: use 'held-out', 'seen' or None.")
     wanted = {None: (True, False), "held-out": (True,), "seen": (False,)}[about]
     emoji = [t for t in scene.things if t.concept and concepts()[t.concept].held_out in wanted]
     shapes = [t for t in scene.things if t.shape] if about != "held-out" else []
@@ -51,7 +56,10 @@ def ask(scene: Scene, kind: str, rng: np.random.Generator, negatives: str | None
 
 
 def ask_chart(chart: Chart, kind: str, rng: np.random.Generator) -> Question:
-    """One question about a bar chart: the value of a bar, or which bar is tallest or shortest."""
+    """One question about a bar chart: the value of a bar ("chart value"), or which is tallest or shortest ("chart
+    extreme"). Raises ValueError for unknown kinds."""
+    if kind not in CHART_KINDS:
+        raise ValueError(f"Unknown kind of chart question {kind!r}: use one of {', '.join(CHART_KINDS)}.")
     if kind == "chart value":
         colour, value = chart.bars[rng.integers(len(chart.bars))]
         return Question(kind, f"How tall is the {colour} bar?", str(value), tuple(str(v) for v in range(1, TOP + 1)))
@@ -62,10 +70,15 @@ def ask_chart(chart: Chart, kind: str, rng: np.random.Generator) -> Question:
 
 
 def ask_text(concept: Concept, kind: str, rng: np.random.Generator) -> Question | None:
-    """The same knowledge without a picture: "text knowledge" (properties) or "text category". None if unknown."""
+    """The same knowledge without a picture: "text knowledge" (properties) or "text category". None if unknown, or if
+    the question would hold its answer (a potted plant is a plant). Raises ValueError for unknown kinds."""
+    if kind not in TEXT_KINDS:
+        raise ValueError(f"Unknown kind of text question {kind!r}: use one of {', '.join(TEXT_KINDS)}.")
     if concept.number == "plural":
         return None
     if kind == "text category":
+        if concept.category in concept.name.split():
+            return None
         return Question(kind, f"What kind of thing is {concept.generic}?", concept.category, _categories(concept, rng))
     fact = _fact(concept, concept.generic, rng)
     return fact and Question(kind, *fact)
@@ -214,7 +227,8 @@ def hard_negative(scene: Scene, rng: np.random.Generator, kind: str) -> str | No
         concept, _, _ = _absent(scene, things[0], rng) if things[0].concept else (pick_concept(rng).key, "", "")
         if concept in {t.concept for t in things}:
             return None
-        things.insert(int(rng.integers(len(things) + 1)), Thing(cell, size, (0, 0, 0), concept=concept))
+        things.append(Thing(cell, size, (0, 0, 0), concept=concept))
+        things.sort(key=lambda t: CELLS.index(t.cell))  # in reading order, or the order alone would tell it apart
     else:
         raise ValueError(f"Unknown kind of negative {kind!r}: use swap, replace or add.")
     return sentence([t.described for t in things])

@@ -11,7 +11,7 @@ from .adapters import apply_adapter, save_adapter
 from .evaluation import evaluate
 from .finetune import TrainConfig, train
 from .intervals import summarize
-from .results import provenance, read_json
+from .results import plain, provenance, read_json
 from .study import Study
 from .vlm import VLM, VLMError, load_vlm
 
@@ -50,9 +50,16 @@ def training_record(study: Study, stage: str) -> dict:
 
 
 def tune(study: Study, progress: bool = True) -> None:
-    """Train both stages for a study with ``retrain`` and save their adapters with provenance. Resumes after a kill."""
-    for number, stage in enumerate(FOLDERS, start=1):
+    """Train both stages for a study with ``retrain`` and save their adapters with provenance.
+
+    Resumes after a kill; a stage that was trained before with the same recipe is kept. Without ``retrain`` nothing is
+    to be done: the shipped adapters serve.
+    """
+    for number, stage in enumerate(FOLDERS if study.retrain else (), start=1):
         config, folder = TrainConfig.of(study, number), adapter_folder(study, stage)
+        finished = folder / "provenance.json"
+        if finished.is_file() and read_json(finished).get("recipe") == plain(asdict(config)):
+            continue
         vlm = _base(study)
         if stage == "tuned":
             apply_adapter(vlm.model, adapter_folder(study, "stage 1"))

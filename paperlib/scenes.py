@@ -118,10 +118,12 @@ def draw_scene(split: str, seed: int, index: int, style: str = "mixed", n_things
 
     style: "mixed", "shapes" or "emoji"; n_things: one to four, or None for any. Training, validation and test scenes
     hold seen concepts only; every "held-out" scene holds at least one held-out concept.
-    Raises ValueError for an unknown split or style.
+    Raises ValueError for an unknown split or style, or a number of things that a scene cannot hold.
     """
     if split not in SPLITS:
         raise ValueError(f"Unknown split {split!r}: use one of {', '.join(SPLITS)}.")
+    if n_things not in (None, 1, 2, 3, 4):
+        raise ValueError(f"A scene holds 1 to 4 things, got n_things={n_things!r}.")
     if style not in STYLES or (split == "held-out" and style == "shapes"):
         raise ValueError(f"Style {style!r} cannot be drawn for split {split!r}: use one of {', '.join(STYLES)}.")
     rng = np.random.default_rng([sorted(SPLITS).index(split), seed, index, STYLES.index(style)])
@@ -163,10 +165,12 @@ def twin(scene: Scene, rng: np.random.Generator, attribute: str | None = None) -
     """A counterfactual scene that differs in one attribute of one thing -> (scene, attribute, index of the thing).
 
     attribute: "concept", "colour", "shape" or "size"; None picks one that the scene allows.
-    Raises ValueError if no thing of the scene has that attribute.
+    A concept becomes another of its category and side of the split; where there is none (one instrument is held out),
+    it cannot change. Raises ValueError if no thing of the scene has that attribute to change.
     """
     options = [(a, i) for i, t in enumerate(scene.things)
-               for a in (("concept", "size") if t.concept else ("colour", "shape", "size")) if attribute in (None, a)]
+               for a in (("concept", "size") if t.concept else ("colour", "shape", "size"))
+               if attribute in (None, a) and (a != "concept" or _alternatives(scene, t))]
     if not options:
         raise ValueError(f"No thing in this scene has the attribute {attribute!r} to change.")
     chosen, i = options[rng.integers(len(options))]
@@ -187,6 +191,12 @@ def twin(scene: Scene, rng: np.random.Generator, attribute: str | None = None) -
         if new.identity not in others:
             break
     return replace(scene, things=scene.things[:i] + (new,) + scene.things[i + 1:]), chosen, i
+
+
+def _alternatives(scene: Scene, thing: Thing) -> list[Concept]:
+    """Concepts of the thing's category and side of the split that the scene does not show."""
+    old, present = concepts()[thing.concept], {t.concept for t in scene.things}
+    return [c for c in by_category(old.held_out)[old.category] if c.key not in present]
 
 
 def pick_concept(rng: np.random.Generator, held_out: bool = False) -> Concept:

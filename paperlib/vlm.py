@@ -5,11 +5,13 @@ mini model and, say, ``llava-hf/llava-1.5-7b-hf`` run through the same code.
 """
 
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -78,14 +80,8 @@ class VLM:
 
         Padding is on the right. Raises VLMError for pictures that are none, counts that differ, or no prompts.
         """
-        if not prompts or (images is not None and len(images) != len(prompts)):
-            raise VLMError(f"A batch needs at least one prompt and one picture for each, got {len(prompts)} prompts "
-                           f"and {'no' if images is None else len(images)} pictures.")
-        for image in images or []:
-            if not isinstance(image, Image.Image):
-                raise VLMError(f"A picture must be a PIL image, got {type(image).__name__}: open files with "
-                               f"PIL.Image.open(path).")
-        texts = prompts if answers is None else [p + a for p, a in zip(prompts, answers, strict=True)]
+        _check_batch(prompts, images, answers)
+        texts = prompts if answers is None else [p + a for p, a in zip(prompts, answers)]
         self.tokenizer.padding_side = "right"
         kwargs = dict(images=[image.convert("RGB") for image in images]) if images is not None else {}
         batch = Batch(self.processor(text=texts, padding=True, return_tensors="pt", **kwargs).to(self.device))
@@ -111,6 +107,7 @@ class VLM:
     @torch.inference_mode()
     def answers(self, images: list[Image.Image] | None, questions: list[str], max_new_tokens: int = 24) -> list[str]:
         """`answer` for many: questions of equal prompt length share a batch, so that nothing needs left padding."""
+        _check_batch(questions, images)
         prompts = [self.prompt(q, images is not None) for q in questions]
         lengths = [len(ids) for ids in self.tokenizer(prompts)["input_ids"]]
         replies = [""] * len(prompts)
@@ -146,6 +143,18 @@ def load_vlm(name: str, device: str = "auto", seed: int = 0) -> VLM:
     return VLM(name, model.to(device).eval(), processor)
 
 
+def _check_batch(prompts: list[str], images: list[Image.Image] | None, answers: list[str] | None = None) -> None:
+    counts = {len(prompts)} | {len(group) for group in (images, answers) if group is not None}
+    if not prompts or len(counts) > 1:
+        raise VLMError(f"A batch needs at least one prompt, and one picture and one answer for each or none at all; "
+                       f"got {len(prompts)} prompts, {'no' if images is None else len(images)} pictures and "
+                       f"{'no' if answers is None else len(answers)} answers.")
+    for image in images or []:
+        if not isinstance(image, Image.Image):
+            raise VLMError(f"A picture must be a PIL image, got {type(image).__name__}: open files with "
+                           f"PIL.Image.open(path).")
+
+
 def _adapter_folder(name: str) -> Path | None:
     """The adapters that a name stands for, or None."""
     shipped = {"mini": "mini-tuned", "mini-stage1": "mini-stage1"}
@@ -156,8 +165,10 @@ def _adapter_folder(name: str) -> Path | None:
 
 def _load_folder(name: str | Path):
     try:
+        if not Path(name).is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)):
+            raise ValueError("neither a folder nor a hub id")  # a hub is not asked for what can only be a slip
         model = AutoModelForImageTextToText.from_pretrained(name, dtype=torch.float32)
         return model, AutoProcessor.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise VLMError(f"No model {str(name)!r}: give one of {', '.join(NAMES)}, a folder written by save_pretrained, "
-                       f"or a hub id of an image-text model that this machine can reach.") from error
+    except (OSError, ValueError, SafetensorError) as error:
+        raise VLMError(f"No usable model {str(name)!r}: give one of {', '.join(NAMES)}, a whole folder written by "
+                       f"save_pretrained, or a hub id of an image-text model that this machine can reach.") from error

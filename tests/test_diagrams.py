@@ -1,0 +1,27 @@
+"""The explaining figures draw what their data say."""
+
+import numpy as np
+
+from paperlib.figures import DRAW
+
+
+def test_packed_mask_shows_exactly_what_may_be_attended_to():
+    branch = [0, 0, 1, 1, 1, 2, 2]
+    fig = DRAW["packed_mask"]({"turns": ["a?", "b?"], "branch": branch})
+    drawn = np.asarray(fig.axes[0].images[0].get_array()) > 0
+    for i, mine in enumerate(branch):
+        for j, theirs in enumerate(branch):
+            assert drawn[i, j] == (j <= i and theirs in (0, mine)), (i, j)
+    labels = [text.get_text() for text in fig.axes[0].texts]
+    assert labels == ["template and picture", "a?", "b?"]
+
+
+def test_choice_probabilities_draws_every_share_and_marks_the_answer():
+    question = {"question": "Where?", "answer": "here", "choices": ["here", "there"],
+                "stages": {"untrained": [0.5, 0.5], "tuned": [0.9, 0.1]}}
+    fig = DRAW["choice_probabilities"]({"questions": [question, question]})
+    assert len(fig.axes) == 2
+    assert sorted(round(bar.get_height()) for bar in fig.axes[0].patches) == [10, 50, 50, 90]
+    bold = [label.get_text() for label in fig.axes[0].get_xticklabels() if label.get_fontweight() == "bold"]
+    assert bold == ["here"]
+    assert "%" in fig.axes[0].get_ylabel()

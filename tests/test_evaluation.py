@@ -1,0 +1,78 @@
+"""Suites, cached records and captions, on the tiny model; the shipped model on the questions that it must answer."""
+
+import pytest
+import torch
+
+from paperlib import evaluation
+from paperlib.evaluation import SUITES, describe, evaluate, examples, fingerprint
+from paperlib.intervals import summarize
+from paperlib.study import CODE_ROOT, Study
+from paperlib.vlm import load_vlm
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    (tmp_path / "data" / "cache").mkdir(parents=True)
+    (tmp_path / "data" / "cache" / "assets").symlink_to(CODE_ROOT / "data" / "cache" / "assets")
+    monkeypatch.setenv("PAPERLIB_ROOT", str(tmp_path))
+    return Study.make("smoke", n_eval=2)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_vlm("tiny")
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_suites_hold_what_they_say_and_kinds_are_told_apart(suite):
+    found = examples(suite, 4)
+    assert {(e.benchmark, e.split) for e in found} == set(SUITES[suite])
+    assert len({e.id for e in found}) == len(found)
+    # A kind belongs to one benchmark, or a summary by kind would mix two.
+    assert len({(e.benchmark, e.kind) for e in found}) == len({e.kind for e in found})
+
+
+def test_an_unknown_suite_is_refused():
+    with pytest.raises(ValueError, match="Unknown suite 'all': use one of pictures"):
+        examples("all", 4)
+
+
+def test_records_are_computed_once_and_read_back_alike(study, tiny, monkeypatch):
+    first = evaluate(tiny, study, "outside")
+    monkeypatch.setattr(evaluation, "choice_logprobs", lambda *a, **k: pytest.fail("computed again"))
+    assert evaluate(tiny, study, "outside") == first
+
+
+def test_other_weights_pictures_or_kinds_are_other_records(study, tiny):
+    own = evaluate(tiny, study, "outside")
+    blank = evaluate(tiny, study, "outside", images="blank")
+    assert [r.logprobs for r in own] != [r.logprobs for r in blank]
+    assert {r.kind for r in evaluate(tiny, study, "outside", kinds=["easy shape"])} == {"easy shape"}
+    other = load_vlm("tiny", seed=1)
+    assert [r.logprobs for r in evaluate(other, study, "outside")] != [r.logprobs for r in own]
+
+
+def test_fingerprint_is_of_the_weights_alone(tiny):
+    again = load_vlm("tiny")
+    assert fingerprint(again) == fingerprint(tiny)
+    with torch.no_grad():
+        next(again.model.parameters())[0] += 1e-6
+    assert fingerprint(again) != fingerprint(tiny)
+
+
+def test_describe_scores_the_objects_that_captions_name(study, tiny, monkeypatch):
+    said = describe(tiny, study, n=3)
+    assert len(said["captions"]) == 3 and said["f1"] == 0.0  # random weights name nothing
+    monkeypatch.setattr(tiny, "answers", lambda pictures, questions, **_: [true for _, true in said["captions"]])
+    monkeypatch.setattr(evaluation, "fingerprint", lambda vlm: "one that repeats the truth")
+    assert describe(tiny, study, n=3)["f1"] == 1.0
+
+
+def test_the_shipped_model_sees():
+    """Far above chance and above the same questions with a blank picture, on few questions of each kind."""
+    study = Study.make("mini", n_eval=12)
+    vlm = load_vlm("mini")
+    asked = ["shape", "colour", "name", "count"]
+    seen, blind = (summarize(evaluate(vlm, study, "pictures", images, asked)) for images in ("own", "blank"))
+    for kind in asked:
+        assert seen[kind].value >= 0.7 and seen[kind].value >= blind[kind].value + 0.2, (kind, seen, blind)
