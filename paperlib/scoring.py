@@ -109,17 +109,16 @@ def choice_logprobs(
 
     sums: list[dict[int, float]] = [{} for _ in examples]
     counts: list[dict[int, int]] = [{} for _ in examples]
-    for with_picture in (True, False):
-        part = [r for r in rows if (shown[r.example] is not None) == with_picture]
-        for at in range(0, len(part), batch_size):
-            batch = part[at : at + batch_size]
-            pictures = _render([shown[r.example] for r in batch], images == "blank") if with_picture else None
-            with _matmul_precision("medium" if fast else None):
-                results = _run(vlm, batch, pictures)
-            for row, values in zip(batch, results):
-                for (choice, tokens), value in zip(row.reads, values):
-                    sums[row.example][choice] = value
-                    counts[row.example][choice] = len(tokens)
+    with vlm.remembering(), _matmul_precision("medium" if fast else None):
+        for with_picture in (True, False):
+            part = [r for r in rows if (shown[r.example] is not None) == with_picture]
+            for at in range(0, len(part), batch_size):
+                batch = part[at : at + batch_size]
+                pictures = _render([shown[r.example] for r in batch], images == "blank") if with_picture else None
+                for row, values in zip(batch, _run(vlm, batch, pictures)):
+                    for (choice, tokens), value in zip(row.reads, values):
+                        sums[row.example][choice] = value
+                        counts[row.example][choice] = len(tokens)
     return [
         _record(ex, *(tuple(d[i][c] for c in range(len(ex.choices))) for d in (sums, counts)))
         for i, ex in enumerate(examples)

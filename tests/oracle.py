@@ -180,11 +180,9 @@ def shown(scene) -> set[tuple]:
     return {("large" if t.box[2] >= 46 else "small", look(t), cells[place(t)]) for t in scene.things}
 
 
+_ANY_NAME = re.compile(rf"\b({'|'.join(re.escape(name) for name in sorted(KEY, key=len, reverse=True))})\b")
+
+
 def mentioned(text: str) -> set[str]:
     """Keys of the concepts that a text names, by whole words, the longest name first: 'hot dog' names no dog."""
-    found, text = set(), text.lower()
-    for name in sorted(KEY, key=len, reverse=True):
-        text, n = re.subn(rf"\b{re.escape(name)}\b", "#", text)
-        if n:
-            found.add(KEY[name])
-    return found
+    return {KEY[name] for name in _ANY_NAME.findall(text.lower())}

@@ -6,16 +6,8 @@ import torch
 from paperlib import evaluation
 from paperlib.evaluation import SUITES, describe, evaluate, examples, fingerprint
 from paperlib.intervals import summarize
-from paperlib.study import CODE_ROOT, Study
+from paperlib.study import Study
 from paperlib.vlm import load_vlm
-
-
-@pytest.fixture
-def study(tmp_path, monkeypatch):
-    (tmp_path / "data" / "cache").mkdir(parents=True)
-    (tmp_path / "data" / "cache" / "assets").symlink_to(CODE_ROOT / "data" / "cache" / "assets")
-    monkeypatch.setenv("PAPERLIB_ROOT", str(tmp_path))
-    return Study.make("smoke", n_eval=2)
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,6 @@ from paperlib.vlm import VLMError
 SHIPPED = CODE_ROOT / "data" / "adapters"
 
 
-@pytest.fixture
-def study(tmp_path, monkeypatch):
-    """A smoke study whose cache and adapters lie in a temporary folder, beside the clone's assets."""
-    (tmp_path / "data" / "cache").mkdir(parents=True)
-    (tmp_path / "data" / "cache" / "assets").symlink_to(CODE_ROOT / "data" / "cache" / "assets")
-    monkeypatch.setenv("PAPERLIB_ROOT", str(tmp_path))
-    return Study.make("smoke", n_eval=2)
-
-
 def weights(vlm):
     return {name: value.clone() for name, value in vlm.model.state_dict().items()}
 

@@ -1,5 +1,6 @@
 """Choice log-probabilities against a naive forward pass per choice, and the controls' pictures."""
 
+import contextlib
 import json
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from paperlib import scoring
+from paperlib import benchmarks, scoring
 from paperlib.benchmarks import BENCHMARKS, Example
 from paperlib.scoring import Record, choice_logprobs, other_pictures
 from paperlib.vlm import load_vlm
@@ -296,3 +297,19 @@ def test_a_choice_that_merges_with_its_prompt_is_refused():
 def test_free_captioning_has_no_choices_to_score(vlm):
     with pytest.raises(ValueError, match="0 choices"):
         choice_logprobs(vlm, [example(0, (), "A dog.", question="Describe it.", benchmark="describe")])
+
+
+def test_each_picture_is_encoded_once_and_nothing_else_changes(monkeypatch):
+    vlm = load_vlm("tiny")
+    examples = benchmarks.load("scenes", "test", 3)
+    tower, seen = vlm.model.model.vision_tower, []
+    hook = tower.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    once = choice_logprobs(vlm, examples, batch_size=4)
+    encoded, pictures = sum(seen), len({e.group for e in examples})
+    assert encoded == pictures and "get_image_features" not in vars(vlm.model.model)
+    monkeypatch.setattr(type(vlm), "remembering", lambda self: contextlib.nullcontext())
+    plain = choice_logprobs(vlm, examples, batch_size=4)
+    hook.remove()
+    assert sum(seen) - encoded > pictures
+    for a, b in zip(once, plain):
+        assert a.logprobs == pytest.approx(b.logprobs, abs=1e-5)

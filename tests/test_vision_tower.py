@@ -24,7 +24,8 @@ def pixels(side=128, n=2):
 def reading(network, x):
     """Image tokens by the book: the package's network, its blocks' outputs by hook, one token at a time."""
     outputs = []
-    hooks = [block.register_forward_hook(lambda module, args, out: outputs.append(out)) for block in network._blocks]
+    hooks = [block.register_forward_hook(lambda module, args, out: outputs.append(out))
+             for block in network._blocks]
     with torch.no_grad():
         network.eval().extract_features(x)
     for hook in hooks:
@@ -49,7 +50,7 @@ def test_tokens_are_the_networks_feature_maps(side, n_tokens):
     assert not unexpected and {key.split(".")[0] for key in missing} == {"_conv_head", "_bn1", "_fc"}
     with torch.no_grad():
         out = tower(x)
-    assert out.last_hidden_state.shape == (2, n_tokens, tower.config.hidden_size) and tower.config.hidden_size == 768
+    assert out.last_hidden_state.shape == (2, n_tokens, 768) and tower.config.hidden_size == 768
     assert torch.equal(out.hidden_states[-1], out.last_hidden_state)
     expected = reading(network, x)
     assert expected.std() > 0.01 and expected.std(dim=1).mean() > 0.003  # the check is not about constants
@@ -66,7 +67,7 @@ def test_imagenet_weights_are_those_of_the_package():
     x = mini_base().processor.image_processor([picture(1), picture(2)], return_tensors="pt")["pixel_values"]
     with torch.no_grad():
         torch.testing.assert_close(tower(x).last_hidden_state, reading(network, x), rtol=1e-4, atol=1e-4)
-        seen = mini_base().model.model.vision_tower(x).last_hidden_state  # the assembled model's tower is this one
+        seen = mini_base().model.model.vision_tower(x).last_hidden_state  # the assembled model's tower
         assert torch.equal(seen, tower(x).last_hidden_state)
 
 
@@ -80,7 +81,8 @@ def test_always_in_evaluation_mode():
         assert vlm.model.training and vlm.layers[0].training  # the rest does as it is told
         assert not any(module.training for module in tower.modules())
         assert torch.equal(tower(pixels()).last_hidden_state, calm)
-        assert torch.equal(tower(pixels()[:1]).last_hidden_state, tower(pixels()).last_hidden_state[:1])
+        alone = tower(pixels()[:1]).last_hidden_state  # a picture's tokens don't depend on its neighbours
+        torch.testing.assert_close(alone, calm[:1], rtol=1e-4, atol=1e-5)
         tower.train(True)
         assert not any(module.training for module in tower.modules())
         tower(pixels())

@@ -1,0 +1,14 @@
+"""Fixtures that several test files share."""
+
+import pytest
+
+from paperlib.study import CODE_ROOT, Study
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A smoke study whose cache and adapters lie in a temporary folder, beside the clone's assets."""
+    (tmp_path / "data" / "cache").mkdir(parents=True)
+    (tmp_path / "data" / "cache" / "assets").symlink_to(CODE_ROOT / "data" / "cache" / "assets")
+    monkeypatch.setenv("PAPERLIB_ROOT", str(tmp_path))
+    return Study.make("smoke", n_eval=2)
