@@ -14,8 +14,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# A spin-wait can cost ten times the work on a shared machine.
-export OMP_WAIT_POLICY = passive
 # Jupyter must take this environment's kernel before one in the user's home, and its debugger must not chat.
 export JUPYTER_PREFER_ENV_PATH = 1
 export PYDEVD_DISABLE_FILE_VALIDATION = 1

@@ -15,7 +15,7 @@ CODE_ROOT = Path(__file__).resolve().parent.parent
 # Budgets. `smoke` is for tests (tiny random weights, seconds), `mini` for a laptop's CPU, `gpu` for one GPU.
 PRESETS: dict[str, dict] = {
     "smoke": dict(model="tiny", retrain=True, n_eval=4, stage1_steps=2, stage2_steps=2, batch_size=4, lora_rank=2),
-    "mini": dict(model="mini", n_eval=60, stage1_steps=150, stage2_steps=520, batch_size=16, lora_rank=24),
+    "mini": dict(model="mini", n_eval=40, stage1_steps=150, stage2_steps=520, batch_size=16, lora_rank=24),
     "gpu": dict(model="mini", n_eval=2500, stage1_steps=500, stage2_steps=4000, batch_size=32, lora_rank=24),
 }
 

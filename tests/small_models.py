@@ -67,8 +67,8 @@ def uneven(tower: nn.Module) -> nn.Module:
 def write_parts(folder: Path) -> tuple[Path, Path, dict[str, np.ndarray]]:
     """Stand-ins for the two assets of the mini model, in the same formats.
 
-    -> GGUF file, tower weights, the GGUF's tensors by name. The GGUF holds a random Llama (two blocks, width 32,
-    four heads, two of keys and values) and a byte tokenizer with the merges "Ġt" and "he".
+    -> GGUF file, tower weights, the GGUF's tensors by name. The GGUF holds a random Llama (two blocks, width
+    32, four heads, two of keys and values) and a byte tokenizer with the merges "Ġt" and "he".
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng, tensors = np.random.default_rng(0), {}

@@ -37,7 +37,7 @@ class Plain:
 
 def colour_talk(seed, index, captions_only=False):
     """Conversations that need no asset and stay short: a colour to describe and, in stage 2, to name."""
-    colour = list(COLOURS)[(seed + index * index) % 4]
+    colour = list(COLOURS)[(seed + index) % 4]
     turns = (("What?", colour), ("Red?", "yes" if colour == "red" else "no"))
     return Conversation(Plain(colour), turns[:1] if captions_only else turns)
 
@@ -46,6 +46,25 @@ def colour_talk(seed, index, captions_only=False):
 def short_talks(monkeypatch, request):
     if "own_talks" not in request.fixturenames:
         monkeypatch.setattr(finetune, "conversation", colour_talk)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small models gain nothing from more, and a process of its own below shall compute in the same order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The checkpoint of a finished run of config(2, 2), for tests that copy it."""
+    path = tmp_path_factory.mktemp("finished") / "run.checkpoint"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune, "conversation", colour_talk)
+        run(tiny_vlm(), config(2, 2), path)
+    return path.read_bytes()
 
 
 @pytest.fixture
@@ -79,11 +98,12 @@ def blocks(layers):
     return {f"model.language_model.layers.{i}.{name}" for i in layers for name in IN_BLOCK}
 
 
-@pytest.mark.parametrize("make", [tiny_vlm, tower_vlm])
-@pytest.mark.parametrize("settings, layers", [
-    (config(1), []), (config(1, method="full"), []), (config(2, method="full"), None),
-    (config(2, method="full", layers=(1, 2)), [1, 2]), (config(2, method="full", layers=()), []),
-], ids=["stage 1", "stage 1, full", "stage 2, full", "stage 2, two blocks", "stage 2, no block"])
+@pytest.mark.parametrize("make, settings, layers", [
+    (tiny_vlm, config(1, 3), []), (tiny_vlm, config(1, 3, method="full"), []),
+    (tiny_vlm, config(2, 3, method="full"), None), (tiny_vlm, config(2, 3, layers=()), []),
+    (tiny_vlm, config(2, 3, method="full", layers=(1, 2)), [1, 2]),
+    (tiny_vlm, config(2, 3, method="full", layers=()), []),
+    (tower_vlm, config(1, 3), []), (tower_vlm, config(2, 3, method="full"), None)])
 def test_only_what_is_named_changes(make, settings, layers):
     vlm = make()
     wanted = BRIDGE | blocks(range(len(vlm.layers)) if layers is None else layers)
@@ -95,23 +115,17 @@ def test_only_what_is_named_changes(make, settings, layers):
     assert not isinstance(vlm.model, PeftModel)
 
 
-@pytest.mark.parametrize("make", [tiny_vlm, tower_vlm])
-@pytest.mark.parametrize("layers", [None, (1,), (2, 0)])
+@pytest.mark.parametrize("make, layers", [(tiny_vlm, None), (tiny_vlm, (1,)), (tower_vlm, (2, 0))])
 def test_only_lora_and_connector_change(make, layers):
     vlm = make()
     chosen = range(len(vlm.layers)) if layers is None else layers
-    before, result = base_weights(vlm), run(vlm, config(2, layers=layers))
+    before, result = base_weights(vlm), run(vlm, config(2, 3, layers=layers))
     lora = {f"base_model.model.model.language_model.layers.{i}.{p}.lora_{x}.default.weight"
             for i in chosen for p in PROJECTIONS for x in "AB"}
     assert set(result["trained"]) == lora | {f"base_model.model.{name}" for name in BRIDGE}
     assert changed(before, base_weights(vlm)) == BRIDGE
     values = dict(vlm.model.named_parameters())
     assert all(values[name].abs().max() > 0 for name in lora)  # B starts at zero
-
-
-def test_lora_on_no_block_is_the_connector_alone():
-    vlm = tiny_vlm()
-    assert set(run(vlm, config(2, layers=()))["trained"]) == BRIDGE
 
 
 def test_lora_starts_the_same_for_a_seed():
@@ -181,11 +195,11 @@ def test_features_are_those_of_the_model(make):
     torch.testing.assert_close(features, seen[0], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("make", [tiny_vlm, tower_vlm, pytest.param(mini_base, marks=pytest.mark.assets)])
-@pytest.mark.parametrize("colours", [["red"], ["blue", "green"]])
+@pytest.mark.parametrize("make, colours", [
+    (tiny_vlm, ["red"]), (tiny_vlm, ["blue", "green"]), (tower_vlm, ["red"]), (tower_vlm, ["blue", "green"]),
+    pytest.param(mini_base, ["red"], marks=pytest.mark.assets)])
 def test_packed_loss_is_the_models_own_cross_entropy(make, colours, monkeypatch):
-    """One turn each and answers of equal weight: the same loss, and for small models the same gradient, as
-    model(**batch, labels=...). Answers of one colour are tokens of one turn, which all weigh the same."""
+    """One turn each, so all answer tokens weigh the same: loss and gradient of model(**batch, labels=...)."""
     vlm, turns = make(), (("Which?", "a b c d"),)
     monkeypatch.setattr(finetune, "conversation",
                         lambda seed, index, captions_only: Conversation(Plain(colours[index]), turns))
@@ -220,8 +234,8 @@ def test_the_loss_of_one_batch_goes_down(settings, monkeypatch):
     result = run(tiny_vlm(), settings)
     losses = result["loss"]
     assert len(losses) == settings.steps and result["tokens"] > 0 and result["seconds"] >= 0
-    limit = 0.8 if settings.stage == 1 else 0.3  # a random LLM is hardly to be steered by its input alone
-    assert sum(losses[-5:]) / 5 < limit * losses[0]
+    limit = 0.85 if settings.stage == 1 else 0.6  # a random LLM is hardly to be steered by its input alone
+    assert max(losses[-5:]) < limit * losses[0]
 
 
 def test_the_answer_comes_to_depend_on_the_picture():
@@ -229,7 +243,7 @@ def test_the_answer_comes_to_depend_on_the_picture():
     vlm = tiny_vlm()
     run(vlm, config(2, 60, method="full", batch_size=4, lr_connector=1e-2, lr_llm=5e-3))
     said = [vlm.answer(Plain(colour).render(), "What?", 8) for colour in COLOURS]
-    assert sum(a == b for a, b in zip(said, COLOURS)) >= 3
+    assert said == list(COLOURS)
 
 
 def test_two_runs_are_the_same_and_another_seed_is_not():
@@ -289,9 +303,9 @@ def stop_at(monkeypatch, step, error):
     return lambda: monkeypatch.setattr(finetune, "batch", whole)
 
 
-@pytest.mark.parametrize("settings", [config(1, 7), config(2, 7), config(2, 7, method="full", layers=(1, 2))],
-                         ids=["stage 1", "LoRA", "full"])
-@pytest.mark.parametrize("step", [1, 2, 5])
+@pytest.mark.parametrize("step, settings", [
+    (1, config(2, 7)), (2, config(2, 7)), (5, config(2, 7)), (5, config(1, 7)),
+    (5, config(2, 7, method="full", layers=(1, 2)))])
 def test_a_killed_run_goes_on_to_the_same_end(settings, step, tmp_path, monkeypatch):
     """Checkpoints come every 2 steps: killed before the first, at one, and between two."""
     whole = tiny_vlm()
@@ -336,7 +350,7 @@ def test_sigkill_in_the_middle_of_a_checkpoint(tmp_path):
     path = tmp_path / "run.checkpoint"
     code = "import sys, test_finetune; test_finetune.killed_while_saving(sys.argv[1])"
     folders = os.pathsep.join([str(CODE_ROOT), str(CODE_ROOT / "tests")])
-    environment = {**os.environ, "PYTHONPATH": folders, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    environment = {**os.environ, "PYTHONPATH": folders, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code, path], env=environment, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     assert len(torch.load(path, weights_only=True)["losses"]) == 2  # the first checkpoint, whole
@@ -346,7 +360,7 @@ def test_sigkill_in_the_middle_of_a_checkpoint(tmp_path):
 
 
 def test_a_checkpoint_that_cannot_be_written_spares_the_last(tmp_path, monkeypatch):
-    path, save = tmp_path / "run.checkpoint", torch.save
+    path, save, settings = tmp_path / "run.checkpoint", torch.save, config(1, 7)
 
     def full_disk(state, target):
         if len(state["losses"]) > 2:
@@ -356,40 +370,36 @@ def test_a_checkpoint_that_cannot_be_written_spares_the_last(tmp_path, monkeypat
 
     monkeypatch.setattr(torch, "save", full_disk)
     with pytest.raises(OSError, match="No space"):
-        run(tiny_vlm(), config(2, 7), path, every=2)
+        run(tiny_vlm(), settings, path, every=2)
     monkeypatch.setattr(torch, "save", save)
-    whole = run(tiny_vlm(), config(2, 7))
-    assert run(tiny_vlm(), config(2, 7), path)["loss"] == whole["loss"]
+    assert run(tiny_vlm(), settings, path)["loss"] == run(tiny_vlm(), settings)["loss"]
     assert [p.name for p in tmp_path.iterdir()] == ["run.checkpoint"]
 
 
 @pytest.mark.parametrize("other", [dict(steps=9), dict(seed=1), dict(lr_llm=1e-4), dict(layers=(0, 1)),
                                    dict(batch_size=3), dict(method="full"), dict(clip=2.0), dict(rank=3)])
-def test_resuming_with_other_settings_is_refused(other, tmp_path):
+def test_resuming_with_other_settings_is_refused(other, tmp_path, finished):
     path = tmp_path / "run.checkpoint"
-    run(tiny_vlm(), config(2, 2), path)
-    before = path.read_bytes()
+    path.write_bytes(finished)
     with pytest.raises(TrainingError) as error:
         run(tiny_vlm(), replace(config(2, 2), **other), path)
     assert "run.checkpoint" in one_sentence(error.value) and str(tmp_path) not in str(error.value)
-    assert path.read_bytes() == before
+    assert path.read_bytes() == finished
 
 
-def test_resuming_another_model_is_refused(tmp_path):
+def test_resuming_another_model_is_refused(tmp_path, finished):
     path = tmp_path / "run.checkpoint"
-    run(tiny_vlm(), config(1, 2), path)
+    path.write_bytes(finished)
     with pytest.raises(TrainingError, match="another model"):
-        run(tower_vlm(), config(1, 2), path)
+        run(tower_vlm(), config(2, 2), path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
-def test_damaged_checkpoints(content, tmp_path):
+def test_damaged_checkpoints(content, tmp_path, finished):
     path = tmp_path / "run.checkpoint"
-    run(tiny_vlm(), config(1, 2), path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[:len(whole) // 2] if content is None else content)
+    path.write_bytes(finished[:len(finished) // 2] if content is None else content)
     with pytest.raises(TrainingError) as error:
-        run(tiny_vlm(), config(1, 2), path)
+        run(tiny_vlm(), config(2, 2), path)
     assert "delete it" in one_sentence(error.value)
 
 
@@ -412,14 +422,12 @@ def test_what_is_not_finite_stops_training(where, value, tmp_path, monkeypatch):
 
     monkeypatch.setattr(finetune, "packed_loss", spoil)
     with pytest.raises(TrainingError) as error:
-        run(vlm, config(2, 7), path, every=1)
+        run(vlm, config(1, 7), path, every=1)
     assert "step 3" in one_sentence(error.value) and "rates" in str(error.value)
     assert not changed(before, base_weights(vlm))
     state = torch.load(path, weights_only=True)
     assert len(state["losses"]) == 3
     assert all(torch.isfinite(p).all() for p in state["parameters"].values())
-    monkeypatch.setattr(finetune, "packed_loss", whole)
-    assert run(tiny_vlm(), config(2, 7), path)["loss"] == run(tiny_vlm(), config(2, 7))["loss"]
 
 
 class Spoil(torch.autograd.Function):

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from huggingface_hub import constants
-from PIL import Image
 from small_models import (changed, logits, louder, mini_base, one_sentence, picture, tiny_vlm, tower_vlm,
                           use_parts, weights)
 from transformers import (AutoModelForImageTextToText, AutoProcessor, LlamaConfig, LlamaForCausalLM,
@@ -287,8 +286,11 @@ def test_unusable_pictures_and_counts(vlm, tmp_path):
 def encoder_calls(vlm):
     """A list that grows by the number of pictures of each call of the vision tower."""
     calls = []
-    vlm.model.model.vision_tower.register_forward_pre_hook(
-        lambda module, args, kwargs: calls.append(len(args[0] if args else kwargs["pixel_values"])), with_kwargs=True)
+
+    def count(module, args, kwargs):
+        calls.append(len(args[0] if args else kwargs["pixel_values"]))
+
+    vlm.model.model.vision_tower.register_forward_pre_hook(count, with_kwargs=True)
     return calls
 
 
@@ -328,16 +330,16 @@ def test_remembering_ends_with_its_block_even_on_error():
 
 # ---------------------------------------------------------------- answers
 
-@pytest.mark.parametrize("images", [True, False])
-def test_answers_are_those_of_each_question_alone(any_vlm, images):
+@pytest.mark.parametrize("make, images", [(tiny_vlm, True), (tiny_vlm, False), (tower_vlm, True)])
+def test_answers_are_those_of_each_question_alone(make, images):
     """Against a greedy loop by hand: the whole sequence again for each token, one question at a time."""
-    vlm, questions = any_vlm, ["What is it?", "Who?", "What is he?", "Where?"]
-    pictures = [picture(i) for i in range(4)] if images else None
-    replies = vlm.answers(pictures, questions, max_new_tokens=4)
+    vlm, questions = make(), ["What is it?", "Who?", "What is he?"]
+    pictures = [picture(i) for i in range(3)] if images else None
+    replies = vlm.answers(pictures, questions, max_new_tokens=3)
     stop = vlm.model.generation_config.eos_token_id
     for i, question in enumerate(questions):
         batch, said = vlm.batch([vlm.prompt(question, images)], [pictures[i]] if images else None), []
-        for _ in range(4):
+        for _ in range(3):
             token = int(logits(vlm.model, batch)[0, -1].argmax())
             if token == stop:
                 break
@@ -345,7 +347,7 @@ def test_answers_are_those_of_each_question_alone(any_vlm, images):
             batch["input_ids"] = torch.cat([batch["input_ids"], torch.tensor([[token]])], dim=1)
             batch["attention_mask"] = torch.ones_like(batch["input_ids"])
         assert replies[i] == vlm.tokenizer.decode(said, skip_special_tokens=True).strip()
-    assert vlm.answer(pictures and pictures[1], questions[1], 4) == replies[1]
+    assert vlm.answer(pictures and pictures[1], questions[1], 3) == replies[1]
 
 
 def test_answers_stop_at_the_end_of_turn():
@@ -375,10 +377,9 @@ def test_answering_needs_no_gradient_and_keeps_the_model(vlm):
 @pytest.mark.assets
 def test_the_mini_models_llm_speaks():
     """The assembled model, before any tuning, still knows what SmolLM2 knows."""
-    assert "Paris" in mini_base().answer(None, "What is the capital of France?")
-    paris, five = mini_base().answers(None, ["What is the capital of France?", "What is two plus three?"])
-    assert "Paris" in paris and ("5" in five or "five" in five.lower())
-    assert mini_base().answer(Image.new("RGB", (128, 128)), "What is this?")
+    questions = ["What is the capital of France?", "What is the capital of Italy?"]
+    paris, rome = mini_base().answers(None, questions, max_new_tokens=8)
+    assert "Paris" in paris and "Rome" in rome
 
 
 @pytest.mark.assets
@@ -386,6 +387,6 @@ def test_mini_untrained_is_mini_base_with_another_llm():
     base, fresh = mini_base().model, load_vlm("mini-untrained", device="cpu").model
     differ = changed(base.state_dict(), fresh.state_dict())
     assert not {name for name in differ if "vision_tower" in name}
-    matrices = {n for n, p in base.named_parameters() if p.ndim > 1 and "vision_tower" not in n}
-    assert len(matrices) == 30 * 7 + 3 and differ >= matrices
+    matrices = {n for n, p in base.named_parameters() if p.ndim > 1 and "language_model" in n}
+    assert len(matrices) == 30 * 7 + 1 and differ >= matrices
     assert fresh.lm_head.weight is fresh.get_input_embeddings().weight
