@@ -6,6 +6,7 @@ A folder holds ``connector.safetensors``, ``provenance.json`` and, with LoRA, pe
 
 import json
 import re
+import warnings
 from pathlib import Path
 
 import torch
@@ -14,6 +15,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .results import write_json
+
+# peft asks transformers for an attribute by its old name; readers can do nothing about it.
+warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
 
 PROJECTIONS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
                "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
