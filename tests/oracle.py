@@ -1,7 +1,8 @@
-"""An oracle for the tests: answers worked out from a question's words and a picture's truth, apart from paperlib.questions.
+"""An oracle for the tests: answers worked out from a question's words and a picture's truth alone.
 
-It reads data/concepts.toml and the Unicode list by itself, and raises AssertionError for a text that it cannot read or
-that is not well posed (a thing named that stands twice, a property about which the table says nothing).
+It shares no code with paperlib.questions, reads data/concepts.toml and the Unicode list by itself, and raises
+AssertionError for a text that it cannot read or that is not well posed (a thing named that stands twice, a
+property about which the table says nothing).
 """
 
 import json
@@ -20,12 +21,13 @@ KEY = {name: key for key, name in NAME.items()}
 HELD_OUT = frozenset(TABLE["held_out"]["concepts"])
 COLOURS = ("red", "yellow", "green", "blue", "purple", "brown", "black", "gray")
 SHAPES = ("circle", "square", "triangle", "star", "cross")
-CELLS = {"top left": (0, 0), "top right": (0, 1), "bottom left": (1, 0), "bottom right": (1, 1)}  # row, column
+# Name -> row, column.
+CELLS = {"top left": (0, 0), "top right": (0, 1), "bottom left": (1, 0), "bottom right": (1, 1)}
 PLACE = "|".join(CELLS)
 FACTS = {  # the words of a question -> the property
-    "fly": r"Can (.+) fly\?", "eat": r"Is (.+) something people eat\?", "wear": r"Is (.+) something people wear\?",
-    "water": r"Does (.+) live in water\?", "music": r"Is (.+) used to make music\?",
-    "ride": r"Can (.+) carry people from place to place\?",
+    "fly": r"Can (.+) fly\?", "eat": r"Is (.+) something people eat\?",
+    "wear": r"Is (.+) something people wear\?", "water": r"Does (.+) live in water\?",
+    "music": r"Is (.+) used to make music\?", "ride": r"Can (.+) carry people from place to place\?",
 }
 
 
@@ -184,5 +186,5 @@ _ANY_NAME = re.compile(rf"\b({'|'.join(re.escape(name) for name in sorted(KEY, k
 
 
 def mentioned(text: str) -> set[str]:
-    """Keys of the concepts that a text names, by whole words, the longest name first: 'hot dog' names no dog."""
+    """Keys of the concepts that a text names, by whole words, longest first: 'hot dog' names no dog."""
     return {KEY[name] for name in _ANY_NAME.findall(text.lower())}

@@ -16,7 +16,7 @@ NAMES = {rgb: name for name, rgb in COLOURS.items()}
 
 
 def read_bars(chart: Chart) -> tuple[tuple[str, int], ...]:
-    """The bars from left to right, from pixels: colours half a unit above the base line, then how far each goes up."""
+    """The bars from left to right, from pixels: their colours half a unit above the base line, their heights."""
     picture = np.asarray(chart.render())
     assert picture.shape == (128, 128, 3)
     base, unit, bars = 118, 18, []
@@ -64,8 +64,9 @@ def test_charts_survive_json_and_depend_on_seed_and_index():
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(SEEDS, SEEDS, SEEDS)
 def test_splits_share_no_chart_whatever_the_seeds(train, validation, test):
-    """Charts of two bars have 1,680 contents: about a third of 100 draws, so that open splits would soon meet."""
-    drawn = [{draw_chart(split, seed, i) for i in range(100)} for split, seed in zip(SPLITS, (train, validation, test))]
+    """A third of the draws have two bars and so one of 1,680 contents: open splits would soon meet."""
+    seeds = (train, validation, test)
+    drawn = [{draw_chart(split, seed, i) for i in range(100)} for split, seed in zip(SPLITS, seeds)]
     keys = [{chart.key for chart in charts} for charts in drawn]
     for found in (drawn, keys):
         assert not found[0] & found[1] and not found[0] & found[2] and not found[1] & found[2]

@@ -58,6 +58,13 @@ DATA = {
         + [[word, "question"] for word in ["What", "Ġcolor", *[" is", " the", " $5"] * 8, "?"]]
         + [["Ċ", "template"], ["red", "answer"], ["\U0001f600", "answer"]],
     },
+    "packed_mask": {"turns": [LONG, "How many? two", "A $ sign? no"],
+                    "branch": [0] * 19 + [1] * 45 + [2] * 20 + [3] * 20},
+    "choice_probabilities": {"questions": [
+        {"question": question, "answer": "red", "choices": choices,
+         "stages": {stage: [1 / len(choices)] * len(choices) for stage in ("untrained", "stage 1", "tuned")}}
+        for question, choices in (("What color is the shape at the top left?", ["red", "a hot dog", "$5", "blue"]),
+                                  ("Is it red?", ["red", "no"]))]},
 }
 
 
@@ -267,7 +274,7 @@ def test_series_colours_are_okabe_ito_and_markers_differ():
 
 def test_bad_input_is_refused_in_one_sentence(tmp_path, monkeypatch):
     fig = draw("controls")
-    with pytest.raises(ValueError, match="no figure 'pie': choose one of loss_curves"):
+    with pytest.raises(ValueError, match="no figure 'pie': choose one of .*loss_curves"):
         figures.save_figure(fig, tmp_path, "x", "pie", {}, PROVENANCE)
     with pytest.raises(ValueError, match="no role 'system'"):
         figures.token_map({"tokens": [["a", "system"]]})

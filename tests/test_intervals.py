@@ -126,8 +126,9 @@ def test_summarize_by_kind_and_benchmark():
     assert list(by_kind) == ["shape", "count"] and by_kind["count"] == intervals.accuracy(records[1:])
     by_benchmark = intervals.summarize(records, by="benchmark", level=0.5)
     assert by_benchmark == {"twin": intervals.accuracy(records, level=0.5)}
+    assert intervals.summarize(records, by=lambda record: record.kind) == intervals.summarize(records)
     assert intervals.summarize([]) == {}
-    with pytest.raises(ValueError, match="'kind' or 'benchmark'"):
+    with pytest.raises(ValueError, match="by 'kind', 'benchmark' or a function"):
         intervals.summarize(records, by="colour")
 
 
