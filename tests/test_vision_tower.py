@@ -81,14 +81,21 @@ def test_always_in_evaluation_mode():
         assert vlm.model.training and vlm.layers[0].training  # the rest does as it is told
         assert not any(module.training for module in tower.modules())
         assert torch.equal(tower(pixels()).last_hidden_state, calm)
-        alone = tower(pixels()[:1]).last_hidden_state  # a picture's tokens don't depend on its neighbours
-        torch.testing.assert_close(alone, calm[:1], rtol=1e-4, atol=1e-5)
         tower.train(True)
         assert not any(module.training for module in tower.modules())
         tower(pixels())
     statistics = [name for name in before if "running" in name or "num_batches" in name]
     assert len(statistics) > 100
     assert all(torch.equal(tower.state_dict()[name], before[name]) for name in statistics)
+
+
+def test_tokens_of_a_picture_do_not_depend_on_its_neighbours():
+    """In float64: in float32 oneDNN chooses another convolution for another batch, which rounds differently."""
+    tower = tower_vlm().model.model.vision_tower.double()
+    with torch.no_grad():
+        together = tower(pixels().double()).last_hidden_state
+        alone = tower(pixels()[:1].double()).last_hidden_state
+    torch.testing.assert_close(alone, together[:1], rtol=1e-9, atol=1e-9)
 
 
 def test_batch_statistics_would_be_noticed():
