@@ -16,7 +16,7 @@ NAMES = {rgb: name for name, rgb in COLOURS.items()}
 
 
 def read_bars(chart: Chart) -> tuple[tuple[str, int], ...]:
-    """The bars from left to right, from pixels: their colours half a unit above the base line, their heights."""
+    """The bars from left to right, from pixels: colours half a unit above the base line, and heights."""
     picture = np.asarray(chart.render())
     assert picture.shape == (128, 128, 3)
     base, unit, bars = 118, 18, []
