@@ -6,7 +6,7 @@ from the picture's end. The model so learns exactly what it is later asked, a qu
 before it, and no caption can give an answer away; the picture is paid for once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,9 +17,28 @@ from .scenes import draw_scene
 from .vlm import VLM
 
 DESCRIBE = "Describe the picture."
-CHART_SHARE = 0.12  # of all conversations
-# There is one count and one size per scene but many things to look for, name and place.
-WEIGHTS = {"existence": 2.0, "name": 1.5, "count": 1.5, "size": 0.5}
+CHART_QUESTIONS = 6
+
+
+@dataclass(frozen=True)
+class Diet:
+    """What a course of tuning is fed with: how often a picture is a chart, how often its caption is asked for, how many
+    questions are drawn about a scene, and the weight of each kind among them (1 where none is given)."""
+
+    charts: float
+    captions: float
+    questions: int
+    weights: dict[str, float] = field(default_factory=dict)
+
+
+# Reading off what stands at a place is learnt long before matching a whole description with all of the picture, so that
+# comes second and then makes up half of the questions.
+DIETS = {
+    "captions": Diet(charts=0.12, captions=1.0, questions=0),
+    # There is one count and one size per scene but many things to look for, name and place.
+    "reading": Diet(0.12, 1.0, 12, {"existence": 2.0, "name": 1.5, "count": 1.5, "size": 0.5}),
+    "matching": Diet(0.12, 0.25, 16, {"existence": 6.0, "relation": 4.0, "name": 2.0, "category": 1.5, "size": 0.5}),
+}
 
 
 @dataclass(frozen=True)
@@ -44,19 +63,24 @@ class Packed:
     branch: torch.Tensor  # [B, T]: 0 for template and picture, t for turn t, -1 for padding
 
 
-def conversation(seed: int, index: int, captions_only: bool = False) -> Conversation:
-    """The ``index``-th training conversation; a chart about one time in eight. Never of another split than "train"."""
-    rng = np.random.default_rng([11, seed, index])
-    if rng.random() < CHART_SHARE:
+def conversation(seed: int, index: int, diet: str = "reading") -> Conversation:
+    """The ``index``-th training conversation of a diet. Never of another split than "train".
+
+    Raises ValueError for an unknown diet.
+    """
+    if diet not in DIETS:
+        raise ValueError(f"Unknown diet {diet!r}: use one of {', '.join(DIETS)}.")
+    fed, rng = DIETS[diet], np.random.default_rng([11, seed, index])
+    if rng.random() < fed.charts:
         picture = draw_chart("train", seed, index)
-        questions = [ask_chart(picture, CHART_KINDS[rng.integers(2)], rng) for _ in range(6)]
+        questions = [ask_chart(picture, CHART_KINDS[rng.integers(2)], rng) for _ in range(CHART_QUESTIONS)]
     else:
         picture = draw_scene("train", seed, index)
-        p = np.array([WEIGHTS.get(kind, 1.0) for kind in KINDS])
-        questions = [ask(picture, KINDS[k], rng) for k in rng.choice(len(KINDS), size=12, p=p / p.sum())]
-    turns = {q.text: q.answer for q in questions if q is not None}  # a question asked twice is asked once
-    turns = {} if captions_only else turns
-    return Conversation(picture, ((DESCRIBE, picture.caption), *turns.items()))
+        p = np.array([fed.weights.get(kind, 1.0) for kind in KINDS])
+        questions = [ask(picture, KINDS[k], rng) for k in rng.choice(len(KINDS), size=fed.questions, p=p / p.sum())]
+    turns = {q.text: q.answer for q in questions if q is not None and fed.questions}  # asked twice is asked once
+    told = [(DESCRIBE, picture.caption)] * (rng.random() < fed.captions)
+    return Conversation(picture, (*told, *turns.items()))
 
 
 def pack(vlm: VLM, conversations: list[Conversation], length: int, dtype=torch.float32) -> Packed:

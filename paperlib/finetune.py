@@ -1,5 +1,7 @@
 """Tuning in two stages, as LLaVA does (Liu et al., arXiv 2304.08485): the connector alone, then LLM and connector.
 
+Stage 2 has two courses: questions that are read off one place of the picture, then mostly such as need all of it matched.
+
 One plain loop. It is seeded (the data depend on seed and step alone), resumes from an atomically written checkpoint to the
 same result, clips gradients, stops at the first NaN, and records its loss curve.
 """
@@ -31,10 +33,12 @@ class TrainingError(RuntimeError):
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One stage of tuning. Lengths are in tokens, rates are AdamW's, both decay as a cosine after a linear warm-up."""
+    """One stage of tuning. Lengths are in tokens; rates are AdamW's and decay as a cosine after a linear warm-up, anew in
+    each course (Loshchilov & Hutter, arXiv 1608.03983)."""
 
     stage: int
-    steps: int
+    steps: int  # of both courses
+    matching: int = 0  # stage 2: how many of them belong to the second course
     batch_size: int = 16
     length: int = 160
     seed: int = 0
@@ -52,10 +56,17 @@ class TrainConfig:
     def of(study, stage: int) -> "TrainConfig":
         """The preset's recipe for a stage: captions alone fit into 80 tokens, conversations get 160; four times that on
         the tiny model, whose tokens are bytes."""
-        steps = study.stage1_steps if stage == 1 else study.stage2_steps
+        steps, matching = (study.stage1_steps, 0) if stage == 1 else (study.stage2_steps, study.matching_steps)
         length = (80 if stage == 1 else 160) * (4 if study.model == "tiny" else 1)
-        return TrainConfig(stage, steps, study.batch_size, length, study.seed, rank=study.lora_rank,
+        return TrainConfig(stage, steps, matching, study.batch_size, length, study.seed, rank=study.lora_rank,
                            mixed=study.preset != "smoke", compile=study.preset != "smoke" and compiler_found())
+
+    def course(self, step: int) -> tuple[str, int, int]:
+        """The diet of a step, and the first step and the end of its course."""
+        border = self.steps - self.matching
+        if self.stage == 1:
+            return "captions", 0, self.steps
+        return ("reading", 0, border) if step < border else ("matching", border, self.steps)
 
 
 def compiler_found() -> bool:
@@ -145,8 +156,8 @@ def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: 
 
 def batch(vlm: VLM, base: nn.Module, config: TrainConfig, step: int) -> tuple[Packed, torch.Tensor]:
     """The conversations of a step, packed, and the vision tower's features of their pictures [B, tokens, D_vision]."""
-    first = step * config.batch_size
-    talks = [conversation(config.seed, first + i, captions_only=config.stage == 1) for i in range(config.batch_size)]
+    first, (diet, _, _) = step * config.batch_size, config.course(step)
+    talks = [conversation(config.seed, first + i, diet) for i in range(config.batch_size)]
     dtype = next(base.model.language_model.parameters()).dtype
     packed = pack(VLM(vlm.name, base, vlm.processor), talks, config.length, dtype)
     images = vlm.processor.image_processor([talk.picture.render() for talk in talks], return_tensors="pt")
@@ -171,9 +182,10 @@ def packed_loss(base: nn.Module, packed: Packed, features: torch.Tensor) -> torc
 
 
 def _rate(step: int, config: TrainConfig) -> float:
-    if step < config.warmup:
-        return (step + 1) / config.warmup
-    done = (step - config.warmup) / max(1, config.steps - config.warmup)
+    _, first, end = config.course(step)
+    if step - first < config.warmup:
+        return (step - first + 1) / config.warmup
+    done = (step - first - config.warmup) / max(1, end - first - config.warmup)
     return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 

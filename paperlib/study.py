@@ -14,9 +14,12 @@ CODE_ROOT = Path(__file__).resolve().parent.parent
 
 # Budgets. `smoke` is for tests (tiny random weights, seconds), `mini` for a laptop's CPU, `gpu` for one GPU.
 PRESETS: dict[str, dict] = {
-    "smoke": dict(model="tiny", retrain=True, n_eval=4, stage1_steps=2, stage2_steps=2, batch_size=4, lora_rank=2),
-    "mini": dict(model="mini", n_eval=40, stage1_steps=150, stage2_steps=520, batch_size=16, lora_rank=24),
-    "gpu": dict(model="mini", n_eval=2500, stage1_steps=500, stage2_steps=4000, batch_size=32, lora_rank=24),
+    "smoke": dict(model="tiny", retrain=True, n_eval=4, stage1_steps=2, stage2_steps=3, matching_steps=1, batch_size=4,
+                  lora_rank=2),
+    "mini": dict(model="mini", n_eval=40, stage1_steps=150, stage2_steps=920, matching_steps=400, batch_size=16,
+                 lora_rank=24),
+    "gpu": dict(model="mini", n_eval=2500, stage1_steps=500, stage2_steps=4000, matching_steps=1500, batch_size=32,
+                lora_rank=24),
 }
 
 
@@ -40,6 +43,7 @@ class Study:
     retrain       train the adapters again instead of loading the shipped ones
     n_eval        evaluated examples per kind of question
     stage1_steps, stage2_steps   updates of the two training stages
+    matching_steps   how many of stage 2's belong to its second course (see `paperlib.conversations.DIETS`)
     batch_size    scenes per update
     lora_rank     rank of the stage-2 adapters
     device        auto, cpu, mps, cuda or cuda:N
@@ -52,6 +56,7 @@ class Study:
     n_eval: int
     stage1_steps: int
     stage2_steps: int
+    matching_steps: int
     batch_size: int
     lora_rank: int
     device: str
