@@ -20,6 +20,9 @@ from paperlib.study import Study, StudyError
 NOTEBOOKS = {
     "00_meet_the_model": [],
     "01_tune_a_vlm": [],
+    "02_probe_layers": [],
+    "03_intervene_on_layers": [],
+    "04_measure_geometry": [],
 }
 
 # Snakemake reads retrain=true as the string "true": read values as the YAML that they are written in.

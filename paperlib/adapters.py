@@ -93,6 +93,7 @@ def apply_adapter(model: nn.Module, folder: Path) -> None:
             dtype = next(model.parameters()).dtype
             PeftModel.from_pretrained(model, folder, torch_device="cpu").merge_and_unload()
             model.to(dtype)
+            model.requires_grad_(True)  # peft froze it; autocast rounds only such weights once instead of at each use
     except Exception as error:  # safetensors, peft and torch each have their own way to say the same
         raise AdapterError(f"The adapters in {folder.name} cannot be loaded into this model ({type(error).__name__}): "
                            f"they are damaged or made for another model.") from error

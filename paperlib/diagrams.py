@@ -59,3 +59,30 @@ def choice_probabilities(data: dict) -> Figure:
     fig.legend(handles, [*labels], loc="outside upper left", ncols=4, title="model; the true answer is bold",
                title_fontsize=SMALL, alignment="left", borderaxespad=0.2)
     return fig
+
+
+@figure
+def lens_grid(data: dict) -> Figure:
+    """What each image token would say if the model stopped at a layer: its likeliest word, on its place in the picture.
+
+    data: {"picture": what `to_dict` of a `Scene` or `Chart` gives, "panels": [{"title", "words": [[word, ..], ..]
+    rows of places from the top}], "credit": str}.
+    """
+    from paperlib.figures import picture_of  # here: that module imports this one
+
+    pixels, panels = np.asarray(picture_of(data["picture"]).render()), data["panels"]
+    fig, axes = plt.subplots(1, len(panels), figsize=(PAGE, PAGE / len(panels) + 0.45), layout="constrained",
+                             squeeze=False)
+    for ax, panel in zip(axes[0], panels):
+        ax.imshow(pixels, alpha=0.45)
+        rows, (height, width) = panel["words"], pixels.shape[:2]
+        for i, row in enumerate(rows):
+            for j, word in enumerate(row):
+                ax.text((j + 0.5) * width / len(row), (i + 0.5) * height / len(rows), style.plain(word), ha="center",
+                        va="center", fontsize=SMALL, parse_math=False)
+            ax.axhline(i * height / len(rows) - 0.5, color=GREY, linewidth=0.4)
+        for j in range(len(rows[0])):
+            ax.axvline(j * width / len(rows[0]) - 0.5, color=GREY, linewidth=0.4)
+        ax.set(title=panel["title"], xticks=[], yticks=[])
+    fig.supxlabel(data["credit"], fontsize=SMALL, color=GREY, x=0.01, ha="left")
+    return fig

@@ -22,12 +22,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from paperlib import diagrams, style  # diagrams registers its figures in DRAW
+from paperlib import curves, diagrams, style  # the first two register their figures in DRAW
 from paperlib.results import ResultError, plain, provenance, read_result, write_result
 from paperlib.style import BLUE, COLUMN, DRAW, FAINT, GREY, PAGE, SERIES, SKY, SMALL, figure, set_style
 
 __all__ = ["DRAW", "publish", "save_figure", "redraw", "set_style", "loss_curves", "accuracy_by_model", "controls",
-           "scene_gallery", "token_map", "diagrams"]
+           "scene_gallery", "token_map", "curves", "diagrams"]
 
 ROLES = {"template": "#DDDDDD", "image": "#A8D5F2", "question": "#F7CF7A", "answer": "#8FD3BC"}
 TALL = 10  # kinds of question in one column of a dot plot
@@ -205,7 +205,7 @@ def scene_gallery(data: dict) -> Figure:
     top = 0.0
     for row, height in zip(rows, heights):
         for column, i in enumerate(row):
-            image = _picture(pictures[i]).render()
+            image = picture_of(pictures[i]).render()
             left, below = column * cell + margin, top + margin + side
             scale = side / max(image.size)
             box = (left, left + scale * image.width, below, below - scale * image.height)
@@ -216,7 +216,8 @@ def scene_gallery(data: dict) -> Figure:
     return fig
 
 
-def _picture(stored: dict):
+def picture_of(stored: dict):
+    """The `Scene` or `Chart` that a figure's data hold as what its `to_dict` gave."""
     from paperlib.charts import Chart  # here, so that drawing numbers needs no pictures' assets
     from paperlib.scenes import Scene
 

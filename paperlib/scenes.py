@@ -168,9 +168,7 @@ def twin(scene: Scene, rng: np.random.Generator, attribute: str | None = None) -
     A concept becomes another of its category and side of the split; where there is none (one instrument is held out),
     it cannot change. Raises ValueError if no thing of the scene has that attribute to change.
     """
-    options = [(a, i) for i, t in enumerate(scene.things)
-               for a in (("concept", "size") if t.concept else ("colour", "shape", "size"))
-               if attribute in (None, a) and (a != "concept" or _alternatives(scene, t))]
+    options = [(a, i) for a, i in changes(scene) if attribute in (None, a)]
     if not options:
         raise ValueError(f"No thing in this scene has the attribute {attribute!r} to change.")
     chosen, i = options[rng.integers(len(options))]
@@ -191,6 +189,13 @@ def twin(scene: Scene, rng: np.random.Generator, attribute: str | None = None) -
         if new.identity not in others:
             break
     return replace(scene, things=scene.things[:i] + (new,) + scene.things[i + 1:]), chosen, i
+
+
+def changes(scene: Scene) -> list[tuple[str, int]]:
+    """What `twin` can change: (attribute, index of the thing)."""
+    return [(a, i) for i, t in enumerate(scene.things)
+            for a in (("concept", "size") if t.concept else ("colour", "shape", "size"))
+            if a != "concept" or _alternatives(scene, t)]
 
 
 def _alternatives(scene: Scene, thing: Thing) -> list[Concept]:

@@ -85,9 +85,12 @@ class Study:
                 raise StudyError(f"{f.name} must be {'an' if wanted is int else 'a'} {f.type}, got "
                                  f"{type(value).__name__} {value!r}: pass parameters as YAML (papermill -f), "
                                  f"which keeps their types.")
-            least = 0 if f.name == "seed" else 1
+            least = 0 if f.name in ("seed", "matching_steps") else 1
             if wanted is int and value < least:
                 raise StudyError(f"{f.name} must be at least {least}, got {value}.")
+        if self.matching_steps >= self.stage2_steps:
+            raise StudyError(f"matching_steps must be less than stage2_steps, of which they are a part, got "
+                             f"{self.matching_steps} of {self.stage2_steps}: pass both.")
         if self.preset not in PRESETS:
             raise StudyError(f"There is no preset {self.preset!r}: choose one of {', '.join(PRESETS)}.")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):

@@ -25,3 +25,15 @@ def test_choice_probabilities_draws_every_share_and_marks_the_answer():
     bold = [label.get_text() for label in fig.axes[0].get_xticklabels() if label.get_fontweight() == "bold"]
     assert bold == ["here"]
     assert "%" in fig.axes[0].get_ylabel()
+
+
+def test_lens_grid_puts_every_word_on_its_place():
+    from paperlib.scenes import compose
+
+    words = [["sky", "dog"], ["", "$5"]]
+    data = {"picture": compose({"top right": "large red star"}).to_dict(), "credit": "credit",
+            "panels": [{"title": "layer 0", "words": words}, {"title": "layer 9", "words": words}]}
+    fig = DRAW["lens_grid"](data)
+    assert [ax.get_title(loc="left") for ax in fig.axes] == ["layer 0", "layer 9"]
+    placed = {text.get_text(): text.get_position() for text in fig.axes[0].texts}
+    assert placed["sky"] == (32, 32) and placed["dog"] == (96, 32)  # of 128 x 128 pixels

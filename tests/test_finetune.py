@@ -35,11 +35,11 @@ class Plain:
         return Image.new("RGB", (128, 128), COLOURS[self.colour])
 
 
-def colour_talk(seed, index, captions_only=False):
+def colour_talk(seed, index, diet="reading"):
     """Conversations that need no asset and stay short: a colour to describe and, in stage 2, to name."""
     colour = list(COLOURS)[(seed + index) % 4]
     turns = (("What?", colour), ("Red?", "yes" if colour == "red" else "no"))
-    return Conversation(Plain(colour), turns[:1] if captions_only else turns)
+    return Conversation(Plain(colour), turns[:1] if diet == "captions" else turns)
 
 
 @pytest.fixture(autouse=True)
@@ -171,14 +171,15 @@ def test_mixed_precision_trains_in_float32():
 def test_each_step_takes_the_next_conversations(monkeypatch):
     asked = []
 
-    def talk(seed, index, captions_only=False):
-        asked.append((seed, index, captions_only))
-        return colour_talk(seed, index, captions_only)
+    def talk(seed, index, diet):
+        asked.append((seed, index, diet))
+        return colour_talk(seed, index, diet)
 
     monkeypatch.setattr(finetune, "conversation", talk)
     run(tiny_vlm(), config(1, 3, seed=7))
-    run(tiny_vlm(), config(2, 2, seed=8))
-    assert asked == [(7, i, True) for i in range(6)] + [(8, i, False) for i in range(4)]
+    run(tiny_vlm(), config(2, 3, seed=8, matching=1))
+    reading, matching = [(8, i, "reading") for i in range(4)], [(8, i, "matching") for i in (4, 5)]
+    assert asked == [(7, i, "captions") for i in range(6)] + reading + matching
 
 
 @pytest.mark.parametrize("make", [tiny_vlm, tower_vlm])
@@ -202,7 +203,7 @@ def test_packed_loss_is_the_models_own_cross_entropy(make, colours, monkeypatch)
     """One turn each, so all answer tokens weigh the same: loss and gradient of model(**batch, labels=...)."""
     vlm, turns = make(), (("Which?", "a b c d"),)
     monkeypatch.setattr(finetune, "conversation",
-                        lambda seed, index, captions_only: Conversation(Plain(colours[index]), turns))
+                        lambda seed, index, diet: Conversation(Plain(colours[index]), turns))
     packed, features = finetune.batch(vlm, vlm.model, config(batch_size=len(colours), length=96), 0)
     assert packed.weights.min() == packed.weights.max()
     answer = "a b c d" + vlm.tokenizer.eos_token
@@ -230,7 +231,7 @@ def test_packed_loss_is_the_models_own_cross_entropy(make, colours, monkeypatch)
     config(2, 40, method="full", lr_llm=5e-3)], ids=["stage 1", "LoRA", "full"])
 def test_the_loss_of_one_batch_goes_down(settings, monkeypatch):
     monkeypatch.setattr(finetune, "conversation",
-                        lambda seed, index, captions_only: colour_talk(0, index % 2))
+                        lambda seed, index, diet: colour_talk(0, index % 2))
     result = run(tiny_vlm(), settings)
     losses = result["loss"]
     assert len(losses) == settings.steps and result["tokens"] > 0 and result["seconds"] >= 0
@@ -267,6 +268,17 @@ def test_rates_warm_up_and_decay():
         factor = (step + 1) / 4 if step < 4 else 0.05 + 0.475 * (1 + math.cos(math.pi * (step - 4) / 8))
         assert rates == pytest.approx([2e-3 * factor, 5e-4 * factor])
     assert len(seen) == 12
+
+
+def test_rates_start_anew_in_the_second_course():
+    seen = []
+    hook = register_optimizer_step_pre_hook(
+        lambda optimizer, args, kwargs: seen.append(optimizer.param_groups[0]["lr"]))
+    run(tiny_vlm(), config(2, 11, matching=5, warmup=2, lr_connector=1.0))
+    hook.remove()
+    course = [0.5, 1.0] + [0.05 + 0.475 * (1 + math.cos(math.pi * done)) for done in (0, 1 / 4, 2 / 4, 3 / 4)]
+    short = [0.5, 1.0] + [0.05 + 0.475 * (1 + math.cos(math.pi * done)) for done in (0, 1 / 3, 2 / 3)]
+    assert seen == pytest.approx(course + short)
 
 
 def test_gradients_are_clipped():
@@ -377,7 +389,8 @@ def test_a_checkpoint_that_cannot_be_written_spares_the_last(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("other", [dict(steps=9), dict(seed=1), dict(lr_llm=1e-4), dict(layers=(0, 1)),
-                                   dict(batch_size=3), dict(method="full"), dict(clip=2.0), dict(rank=3)])
+                                   dict(batch_size=3), dict(method="full"), dict(clip=2.0), dict(rank=3),
+                                   dict(matching=1)])
 def test_resuming_with_other_settings_is_refused(other, tmp_path, finished):
     path = tmp_path / "run.checkpoint"
     path.write_bytes(finished)
@@ -494,6 +507,7 @@ def test_recipe_of_a_study():
         recipe = TrainConfig.of(study, stage)
         assert (recipe.stage, recipe.steps, recipe.batch_size, recipe.rank, recipe.seed) == (
             stage, steps, study.batch_size, study.lora_rank, 3)
+        assert recipe.matching == (study.matching_steps if stage == 2 else 0)
         assert recipe.mixed and recipe.layers is None and recipe.method == "lora"
     smoke = TrainConfig.of(Study.make("smoke"), 1)
     assert not smoke.mixed and not smoke.compile
@@ -504,15 +518,16 @@ def test_recipe_of_a_study():
 @pytest.mark.parametrize("stage", [1, 2])
 def test_the_smoke_recipe_runs_on_real_conversations(own_talks, stage):
     vlm = load_vlm("tiny", device="cpu")
-    result = run(vlm, TrainConfig.of(Study.make("smoke"), stage))
-    assert len(result["loss"]) == 2 and all(map(math.isfinite, result["loss"]))
+    recipe = TrainConfig.of(Study.make("smoke"), stage)
+    result = run(vlm, recipe)
+    assert len(result["loss"]) == recipe.steps and all(map(math.isfinite, result["loss"]))
 
 
 @pytest.mark.assets
 @pytest.mark.parametrize("stage", [1, 2])
 def test_captions_fit_into_every_recipe(own_talks, stage):
     """No conversation is left without a turn: the longest captions of many fit, for both models."""
-    talks = [finetune.conversation(0, i, captions_only=True) for i in range(400)]
+    talks = [finetune.conversation(0, i, "captions") for i in range(400)]
     longest = sorted(talks, key=lambda talk: len(talk.turns[0][1]))[-4:]
     for vlm, study in ((mini_base(), Study.make("mini")), (load_vlm("tiny"), Study.make("smoke"))):
         packed = finetune.pack(vlm, longest, TrainConfig.of(study, stage).length)

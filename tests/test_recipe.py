@@ -55,8 +55,8 @@ def test_what_is_tuned_with_the_same_recipe_is_kept_and_with_another_is_not(stud
     assert finished.stat().st_mtime_ns == before
     for checkpoint in finished.parent.parent.glob("*.checkpoint"):
         checkpoint.unlink()
-    recipe.tune(Study.make("smoke", n_eval=2, stage2_steps=3), progress=False)
-    assert len(json.loads(finished.read_text())["loss"]) == 3
+    recipe.tune(Study.make("smoke", n_eval=2, stage2_steps=4), progress=False)
+    assert len(json.loads(finished.read_text())["loss"]) == 4
 
 
 def test_without_retrain_nothing_is_trained(study):

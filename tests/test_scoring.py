@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from paperlib import benchmarks, scoring
+from paperlib import benchmarks, choices, scoring
 from paperlib.benchmarks import BENCHMARKS, Example
-from paperlib.scoring import Record, choice_logprobs, other_pictures
+from paperlib.choices import other_pictures
+from paperlib.scoring import Record, choice_logprobs
 from paperlib.vlm import load_vlm
 
 
@@ -93,7 +94,7 @@ def examples():
 
 
 @pytest.mark.parametrize("strip_prompt", [False, True])
-@pytest.mark.parametrize("images", scoring.IMAGES)
+@pytest.mark.parametrize("images", choices.IMAGES)
 @pytest.mark.parametrize("batch_size", [1, 3, 32])
 def test_against_one_naive_forward_per_choice(examples, images, batch_size, strip_prompt):
     vlm = tiny(strip_prompt)
@@ -116,9 +117,9 @@ def test_against_one_naive_forward_per_choice(examples, images, batch_size, stri
 
 
 def test_pictures_change_the_answer(vlm, examples):
-    by = {images: choice_logprobs(vlm, examples[:4], images) for images in scoring.IMAGES}
+    by = {images: choice_logprobs(vlm, examples[:4], images) for images in choices.IMAGES}
     for i in range(4):
-        assert len({round(by[images][i].logprobs[0], 4) for images in scoring.IMAGES}) == 4
+        assert len({round(by[images][i].logprobs[0], 4) for images in choices.IMAGES}) == 4
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ def test_none_and_empty_model_mean_the_presets_value():
     ("mini", {"seed": True}, ["seed must be an int, got bool True"]),
     ("mini", {"n_eval": 2.5}, ["n_eval must be an int, got float 2.5"]),
     ("mini", {"n_eval": 0}, ["n_eval must be at least 1, got 0"]),
+    ("mini", {"stage2_steps": 100}, ["matching_steps must be less than stage2_steps", "400 of 100"]),
+    ("mini", {"matching_steps": -1}, ["matching_steps must be at least 0"]),
     ("mini", {"seed": -1}, ["seed must be at least 0, got -1"]),
     ("mini", {"device": "tpu"}, ["'tpu'", "cpu", "cuda"]),
 ])

@@ -1,0 +1,85 @@
+"""What an intervention did: paired differences, shares of a gap, and whether methods agree on which layers matter.
+
+Scores are paired by example and resampled by picture, as in `paperlib.intervals`: the same questions were asked before
+and after, so what the questions differ in cancels.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from .intervals import Interval
+
+
+def change(after: Sequence[float], before: Sequence[float], groups: Sequence[str], level: float = 0.95,
+           n_boot: int = 2000, seed: int = 0) -> Interval:
+    """Mean of after - before over the same N examples, with the percentile interval of a bootstrap over groups.
+
+    Raises ValueError for lengths that differ, or no examples.
+    """
+    after, before = _paired(groups, after, before)
+    drawn = _drawn(groups, n_boot, seed)
+    totals = drawn @ (after - before)
+    return _interval(float((after - before).mean()), totals / drawn.sum(1), level, len(after))
+
+
+def gap_share(edited: Sequence[float], low: Sequence[float], high: Sequence[float], groups: Sequence[str],
+              level: float = 0.95, n_boot: int = 2000, seed: int = 0) -> Interval | None:
+    """(s_edited - s_low) / (s_high - s_low) of mean scores: 0 if the edit leaves it at the low end, 1 at the high end.
+
+    All three are scores of the same N examples, resampled together. None if the gap's own interval reaches down to 0, for
+    then there is no gap to share. Raises ValueError for lengths that differ, or no examples.
+    """
+    edited, low, high = _paired(groups, edited, low, high)
+    drawn = _drawn(groups, n_boot, seed)
+    gap = drawn @ (high - low)
+    if np.quantile(gap, (1 - level) / 2) <= 0:
+        return None
+    value = float((edited - low).sum() / (high - low).sum())
+    return _interval(value, (drawn @ (edited - low)) / gap, level, len(edited))
+
+
+def line(label: str, depth: Sequence[float], estimates: Sequence[Interval | None], scale: float = 100.0,
+         **look) -> dict:
+    """Estimates by depth as a curve of `paperlib.curves.layer_curves`; where there is none the curve has a gap."""
+    parts = {key: [None if e is None else scale * getattr(e, name) for e in estimates]
+             for key, name in (("y", "value"), ("low", "low"), ("high", "high"))}
+    return {"label": label, "x": list(depth), **parts, **look}
+
+
+def rank_agreement(profiles: dict[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+    """Spearman's rank correlation of every two methods' importance by layer: {method: {method: rho}}.
+
+    profiles: importance at the same depths for every method. Raises ValueError for lengths that differ.
+    """
+    lengths = {len(values) for values in profiles.values()}
+    if len(lengths) != 1 or min(lengths) < 3:
+        raise ValueError("Rank agreement needs importance at the same three depths or more for every method.")
+    return {a: {b: float(spearmanr(x, y).statistic) for b, y in profiles.items()} for a, x in profiles.items()}
+
+
+def centre_of_mass(depth: Sequence[float], importance: Sequence[float]) -> float | None:
+    """The mean depth, weighted by importance; what is below 0 counts as 0. None if nothing is above 0."""
+    weight = np.clip(np.asarray(importance, float), 0, None)
+    if weight.sum() == 0:
+        return None
+    return float(np.average(np.asarray(depth, float), weights=weight))
+
+
+def _paired(groups: Sequence[str], *scores: Sequence[float]) -> list[np.ndarray]:
+    if not len(groups) or any(len(s) != len(groups) for s in scores):
+        raise ValueError("Paired scores need a value for the same examples on each side, and at least one example.")
+    return [np.asarray(s, float) for s in scores]
+
+
+def _drawn(groups: Sequence[str], n_boot: int, seed: int) -> np.ndarray:
+    """How often each example counts in each resampling of the groups, [n_boot, N]."""
+    names, member = np.unique(np.asarray(groups, str), return_inverse=True)
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=n_boot)[:, member].astype(float)
+
+
+def _interval(value: float, resampled: np.ndarray, level: float, n: int) -> Interval:
+    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high), n)

@@ -1,0 +1,217 @@
+"""How alike two representations of the same N examples are: neighbours, ranks, kernels.
+
+Every metric takes arrays or tensors [N, D], row i of both for example i, or `Neighbors` searched once and given to
+all metrics of a layer; each returns a float. All but `mutual_knn` are Euclidean and don't change when points are
+shifted, rotated or scaled as a whole. Values depend on N and on k: state them, and compare at equal N and k alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from paperlib.distances import BLOCK, GeometryError, Points, as_points, centred, full_precision, squared_lengths
+from paperlib.neighbors import Neighbors, searched
+
+
+def neighborhood_overlap(x, y, k: int = 16) -> float:
+    """Mean over i of |N_k^x(i) ∩ N_k^y(i)| / k (Doimo et al. 2020, arXiv 2007.03506); chance is k / (N - 1).
+
+    Raises GeometryError as `Neighbors.of`, if x and y differ in N or device, or if k or more rows equal another one,
+    because its neighbours are then any of them.
+    """
+    return _single(_overlaps, x, y, k)
+
+
+def mutual_knn(x, y, k: int = 10) -> float:
+    """The same share of common neighbours, for cosine neighbours (Huh et al. 2024, arXiv 2405.07987, appendix A).
+
+    What differs from `neighborhood_overlap` is the search alone: rows are scaled to length 1 and compared by inner
+    product, and they are **not** centred, so a large mean or one massive dimension counts. Huh et al. also clip values
+    at the 95th percentile beforehand and report the best pair of layers; neither is done here. Pass centred arrays for
+    centred cosines, and `Neighbors.of(x, k, metric="cosine")` to share a search.
+    Raises GeometryError as `neighborhood_overlap`.
+    """
+    return _single(_mutual, x, y, k)
+
+
+def label_overlap(x, labels, k: int = 16) -> float:
+    """Mean share of each point's k neighbours that carry its label (Doimo et al. 2020), every point weighing the same.
+
+    labels: [N], numbers or strings. Chance is the mean over i of (n_label(i) - 1) / (N - 1).
+    Raises GeometryError as `neighborhood_overlap`.
+    """
+    return _single(_label_overlaps, x, labels, k)
+
+
+def information_imbalance(x, y) -> float:
+    """Delta(x -> y) = 2/N x mean over i of the rank, in y, of i's nearest neighbour in x.
+
+    Glielmo et al. 2022, PNAS Nexus 1, pgac039. 2/N: distances in x predict those in y fully; about 1: not at all. Not
+    symmetric. Ranks are full, self excluded. Points of y at equal distance share the mean of their ranks; of two that
+    are exactly as near in x, one is taken.
+    Raises GeometryError as `Neighbors.of`, if x and y differ in N or device, or if rows of x repeat: which of its
+    copies is a point's nearest neighbour isn't defined.
+    """
+    return _single(_imbalances, x, y)
+
+
+def cka(x, y, unbiased: bool = True) -> float:
+    """Linear centred kernel alignment, HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y)) (Kornblith et al. 2019).
+
+    unbiased: Song et al.'s (2012) estimator of HSIC, as in Nguyen et al. (2021): about 0 for independent x and y, and
+    sometimes below. The biased one grows with D / N (0.62 for independent Gaussians at N = 2,500, D = 4,096). One
+    massive dimension that x and y share drives either to 1: report it with `without_outliers` as well.
+    Takes N x N products where `Points` keeps them, and elsewhere D_x x D_y ones in blocks.
+    Raises GeometryError as `as_points`, if x and y differ in N or device, or, if unbiased, for fewer than 4 rows.
+    """
+    return _single(_ckas, x, y, unbiased)
+
+
+def permutation_null(metric: Callable, x, y, n: int = 200, seed: int = 0, groups=None, **options) -> np.ndarray:
+    """[n] values of a metric of this module after rows of y (or labels) are shuffled: what unrelated pairs score.
+
+    Neighbours are searched once; a shuffle renames them. Information Imbalance takes one pass over y's distances for
+    all shuffles. groups [N]: shuffle within equal groups alone. options: the metric's.
+    A one-sided p-value is (1 + number of null values at least as extreme) / (1 + n).
+    """
+    version = _VERSIONS.get(metric)
+    if version is None or n < 1:
+        names = ", ".join(m.__name__ for m in _VERSIONS)
+        raise GeometryError(f"A permutation null needs one of {names} and n of at least 1, got {metric!r} and {n}.")
+    rows = len(x)
+    groups = np.zeros(rows) if groups is None else np.asarray(groups)
+    if len(groups) != rows:
+        raise GeometryError(f"There are {rows} points and {len(groups)} groups: give each point its group.")
+    rng, orders = np.random.default_rng(seed), np.empty((n, rows), dtype=np.int64)
+    for order in orders:
+        shuffled = rng.permutation(rows)
+        order[np.argsort(groups, kind="stable")] = shuffled[np.argsort(groups[shuffled], kind="stable")]
+    return version(x, y, torch.from_numpy(orders), **options).cpu().numpy()
+
+
+def without_outliers(x, factor: float = 6.0, how: str = "remove") -> tuple[torch.Tensor, list[int]]:
+    """x [N, D] without its massive dimensions, and which they were.
+
+    The rule: a dimension is massive if its standard deviation exceeds `factor` times the median one, so that it weighs
+    more than factor^2 usual dimensions in a squared distance. A large mean alone is none: centring removes it.
+    how: "remove" drops them, "standardize" divides each so that its standard deviation is the median one.
+    Such rogue dimensions dominate similarity in language models (Timkey & van Schijndel 2021, arXiv 2109.04404).
+    Raises GeometryError as `as_points`, for another `how`, or if most dimensions are constant: the median is then 0.
+    """
+    if how not in ("remove", "standardize"):
+        raise GeometryError(f"how must be 'remove' or 'standardize', got {how!r}.")
+    x = as_points(x)
+    spread = x.std(0)
+    typical = spread.median()
+    if typical == 0:
+        raise GeometryError("More than half of the dimensions are constant, so there is no typical one: drop those.")
+    massive = spread > factor * typical
+    kept = x[:, ~massive] if how == "remove" else x / torch.where(massive, spread / typical, 1.0)
+    return kept, massive.nonzero().flatten().tolist()
+
+
+# Each metric for many pairings at once: row i of x stands beside row orders[m, i] of y. Returns [M] values.
+
+def _overlaps(x, y, orders, k=16, metric="euclidean"):
+    x, y = searched(x, k, metric), searched(y, k, metric)
+    orders = _paired(x.points.x, y.points.x, orders)
+    a, b = _settled(x, k), _settled(y, k).sort(dim=1).values  # [N, k]
+    found = []
+    for order in orders:
+        renamed, own = order[a], b[order]  # [N, k] each
+        place = torch.searchsorted(own, renamed).clamp_(max=k - 1)
+        found.append((own.gather(1, place) == renamed).double().mean())
+    return torch.stack(found)
+
+
+def _mutual(x, y, orders, k=10):
+    return _overlaps(x, y, orders, k, "cosine")
+
+
+def _label_overlaps(x, labels, orders, k=16):
+    x = searched(x, k)
+    labels = labels.cpu() if isinstance(labels, torch.Tensor) else labels
+    labels = torch.from_numpy(np.unique(np.asarray(labels), return_inverse=True)[1]).to(x.indices.device)
+    orders = _paired(x.points.x, labels, orders)
+    near = _settled(x, k)
+    return torch.stack([(own[near] == own[:, None]).double().mean() for own in labels[orders]])
+
+
+def _imbalances(x, y, orders):
+    x, y = searched(x, 1), _points(y)
+    orders = _paired(x.points.x, y.x, orders)
+    repeats = int((x.distances[:, 0] == 0).sum())
+    if repeats:
+        raise GeometryError(f"{repeats} of {len(x)} rows of x repeat another, so which row is nearest isn't defined: "
+                            f"drop repeats from x, and the same rows from y.")
+    near = orders[:, x.nearest(1)[:, 0]]  # [M, N], as rows of y
+    targets = torch.empty_like(orders).scatter_(1, orders, near)  # row orders[m, i] of y looks at near[m, i]
+    return 2 / len(x) * y.ranks(targets.T).mean(0)
+
+
+def _ckas(x, y, orders, unbiased=True):
+    x, y = _points(x), _points(y)
+    paired = _paired(x.x, y.x, orders)
+    if unbiased and len(x) < 4:
+        raise GeometryError(f"Unbiased CKA needs at least 4 rows, got {len(x)}.")
+    others = [y] if orders is None else map(y.subset, paired)
+    scale = (_hsic(x, x, unbiased) * _hsic(y, y, unbiased)).sqrt()
+    return torch.stack([_hsic(x, other, unbiased) for other in others]) / scale
+
+
+def _hsic(x: Points, y: Points, unbiased: bool) -> torch.Tensor:
+    """HSIC of the linear kernels K and L up to a factor that N alone decides.
+
+    Diagonals p and q, row sums r and s, [N] each, and the sum over K_ij L_ij are all it takes. Where no kernels are
+    kept that is |x^T y|^2 of the centred points, and rows sum to 0.
+    """
+    n = len(x)
+    if x.kept and y.kept:
+        (k, p), (l, q) = x.kept, y.kept
+        step = max(1, BLOCK // n)
+        total = sum((a * b).sum(dtype=torch.float64) for a, b in zip(k.split(step), l.split(step)))
+        r, s = k.sum(1, dtype=torch.float64), l.sum(1, dtype=torch.float64)
+    else:
+        a, b = centred(x.x), centred(y.x)
+        a, b = (z.to(torch.promote_types(a.dtype, b.dtype)) for z in (a, b))
+        p, q = squared_lengths(a), squared_lengths(b)
+        with full_precision(a):
+            parts = a.split(max(1, BLOCK // b.shape[1]), dim=1)
+            total = sum((part.T @ b).double().square().sum() for part in parts)
+        r, s = torch.zeros_like(p), torch.zeros_like(q)
+    if not unbiased:  # both kernels centred
+        return total - 2 / n * (r @ s) + r.sum() * s.sum() / n**2
+    r, s = r - p, s - q  # both diagonals removed
+    return total - p @ q + r.sum() * s.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (r @ s)
+
+
+_VERSIONS = {neighborhood_overlap: _overlaps, mutual_knn: _mutual, label_overlap: _label_overlaps,
+             information_imbalance: _imbalances, cka: _ckas}
+
+
+def _single(version, x, y, *options) -> float:
+    return float(version(x, y, None, *options)[0])
+
+
+def _points(x) -> Points:
+    return searched(x, 1).points if isinstance(x, Neighbors) else Points.of(x)
+
+
+def _settled(x: Neighbors, k: int) -> torch.Tensor:
+    near = x.nearest(k)
+    crowded = int((x.distances[:, k - 1] == 0).sum())
+    if crowded:
+        raise GeometryError(f"{crowded} of {len(x)} rows have {k} or more copies, so which are nearest isn't defined: "
+                            f"drop repeated rows, and the same rows of what they are compared with.")
+    return near
+
+
+def _paired(x: torch.Tensor, y: torch.Tensor, orders: torch.Tensor | None) -> torch.Tensor:
+    """The orders [M, N], or the one that leaves rows as they are, on the device of the points."""
+    if len(x) != len(y) or x.device != y.device:
+        raise GeometryError(f"Row i of both must be example i on the same device, got {len(x)} rows on {x.device} and "
+                            f"{len(y)} on {y.device}.")
+    return torch.arange(len(x), device=x.device)[None] if orders is None else orders.to(x.device)

@@ -1,0 +1,141 @@
+"""Nearest neighbours of N points, searched once and shared by every metric of a layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from paperlib.distances import BLOCK, GeometryError, Points, as_points, blocks
+
+SPARE = 16  # candidates beyond k, so that rounding can't keep a true neighbour out
+TOLERANCE = 1e-3  # widest interval of a squared distance, as a share of it, that is returned unrefined
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbors:
+    """Points with their K nearest neighbours, nearest first, a point itself left out: those of a search in float64.
+
+    indices: [N, K] int64. distances: [N, K] float64, in the unit of the points.
+    metric: "euclidean", or "cosine" for Euclidean distances between rows scaled to length 1.
+    """
+
+    points: Points
+    indices: torch.Tensor
+    distances: torch.Tensor
+    metric: str = "euclidean"
+
+    @staticmethod
+    def of(x, k: int = 64, metric: str = "euclidean", keep: bool = True) -> Neighbors:
+        """Search the k nearest neighbours of each row of x [N, D], a tensor or an array.
+
+        metric "cosine" orders neighbours by the angle between rows as they are, not centred. Rows at equal
+        distance come in no particular order. keep=False drops the table of products (`Points`): for many layers at once.
+        Raises GeometryError as `as_points`, for k outside 1 .. N - 1, another metric, or, with "cosine", rows of zeros.
+        """
+        if metric not in ("euclidean", "cosine"):
+            raise GeometryError(f"metric must be 'euclidean' or 'cosine', got {metric!r}.")
+        points = Points.of(x if metric == "euclidean" else _unit_rows(as_points(x)))
+        _check_k(k, len(points))
+        indices, squares = _search(points, torch.arange(len(points), device=points.x.device), k)
+        return Neighbors(points if keep else Points(points.x), indices, squares.sqrt(), metric)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def nearest(self, k: int) -> torch.Tensor:
+        """[N, k] indices. Raises GeometryError for more than were searched."""
+        _check_k(k, len(self))
+        if k > self.indices.shape[1]:
+            raise GeometryError(f"Only {self.indices.shape[1]} neighbours were searched and {k} are needed: search "
+                                f"deeper with Neighbors.of(x, k={k}).")
+        return self.indices[:, :k]
+
+    def subset(self, rows: torch.Tensor) -> Neighbors:
+        """The neighbours within some of the points, rows [n] of distinct indices, taken from the lists at hand.
+
+        A list keeps about K n / N of its entries. The new lists are as long as nearly all rows can fill
+        (three standard deviations below that mean); the few rows that fall short are searched again.
+        Raises GeometryError where that leaves no neighbour.
+        """
+        rows = torch.as_tensor(rows, device=self.indices.device)
+        n, others, k = len(rows), len(self) - 1, self.indices.shape[1]
+        share = (n - 1) / others
+        variance = k * share * (1 - share) * (others - k) / max(1, others - 1)  # hypergeometric
+        depth = int(k * share - 3 * variance**0.5 + 1e-9)
+        if depth < 1:
+            raise GeometryError(f"{k} neighbours are too few to measure {n} of {len(self)} points: search deeper or "
+                                f"take more points.")
+        place = torch.full((len(self),), -1, device=rows.device)
+        place[rows] = torch.arange(n, device=rows.device)
+        indices = place[self.indices[rows]]  # [n, K], -1 outside the subset
+        order = (indices < 0).byte().argsort(dim=1, stable=True)[:, :depth]
+        indices, distances = indices.gather(1, order), self.distances[rows].gather(1, order)
+        points, short = self.points.subset(rows), (indices[:, -1] < 0).nonzero().flatten()
+        indices[short], squares = _search(points, short, depth)
+        distances[short] = squares.sqrt()
+        return Neighbors(points, indices, distances, self.metric)
+
+
+def searched(x, k: int, metric: str = "euclidean") -> Neighbors:
+    """x itself if it is `Neighbors`, which may be deeper than k, or those of the points x [N, D].
+
+    Raises GeometryError as `Neighbors.of`, or for neighbours by the other metric.
+    """
+    if not isinstance(x, Neighbors):
+        return Neighbors.of(x, k, metric)
+    if x.metric != metric:
+        raise GeometryError(f"This metric needs {metric} neighbours and these are {x.metric}: search them with "
+                            f"Neighbors.of(x, k, metric={metric!r}).")
+    return x
+
+
+def _unit_rows(x: torch.Tensor) -> torch.Tensor:
+    length = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    if (length == 0).any():
+        raise GeometryError(f"{int((length == 0).sum())} rows are all zeros and have no direction: drop them, or use "
+                            f"metric 'euclidean'.")
+    return x / length
+
+
+def _check_k(k: int, n: int) -> None:
+    if isinstance(k, bool) or int(k) != k or not 1 <= k < n:
+        raise GeometryError(f"k must be a whole number from 1 to N - 1 = {n - 1}, got {k}: a point has no more "
+                            f"neighbours than that.")
+
+
+def _search(points: Points, rows: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Indices and squared distances, [R, k] each, of the k points nearest to some rows [R]."""
+    found = []
+    for block, low, high in points.bounds(rows):
+        index, square, settled = _candidates(points, block, low, high, k)
+        if not settled.all():
+            index[~settled], square[~settled] = _search_exactly(points.x, block[~settled], k)
+        found.append((index, square))
+    indices, squares = zip(*found)
+    return torch.cat(indices), torch.cat(squares)
+
+
+def _candidates(points, rows, low, high, k):
+    """`_search` for one block, and whether each row's answer is certain [B]."""
+    low, index = low.topk(min(k + SPARE, len(points) - 1), largest=False)  # [B, C], by lower bound
+    high = high.gather(1, index)
+    floor = low[:, -1].clone() if low.shape[1] < len(points) - 1 else torch.inf  # nothing else can be nearer than this
+    unsure = high - low > TOLERANCE * high
+    unsure[:, 1:] |= high.cummax(1).values[:, :-1] >= low[:, 1:]
+    unsure[:, :-1] |= high[:, :-1] >= low[:, 1:]
+    square, upper = ((low + high) / 2).double(), high.double()
+    i, c = unsure.nonzero(as_tuple=True)
+    square[i, c] = upper[i, c] = points.exact(rows[i], index[i, c])
+    square, order = square.sort(dim=1)
+    settled = upper.gather(1, order)[:, k - 1] <= floor
+    return index.gather(1, order)[:, :k], square[:, :k], settled
+
+
+def _search_exactly(x, rows, k):
+    """`_search` from differences in float64 alone: slow, for rows with more near-ties than there is room to spare."""
+    own, step = x[rows].double(), max(1, BLOCK // x.shape[1])
+    direct = "donot_use_mm_for_euclid_dist"
+    distance = torch.cat([torch.cdist(own, part.double(), compute_mode=direct) for part in x.split(step)], dim=1)
+    distance, index = distance.scatter_(1, rows[:, None], torch.inf).topk(k, largest=False)
+    return index, distance.square()

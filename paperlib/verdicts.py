@@ -1,0 +1,66 @@
+"""Rules that turn effects into verdicts, written down before the numbers. A claim ends in one of three words.
+
+A method that gives each window of blocks an importance *votes* on whether the middle third matters most:
+
+- "for" if the mean over windows centred in the middle third exceeds the mean over those in the early third and that over
+  those in the late third, each with a 95 % interval above 0 (paired by example, resampled by picture);
+- "against" if one of the two differences has its interval below 0;
+- "open" otherwise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .effects import change
+from .intervals import Interval
+
+SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not testable at this scale"
+
+
+@dataclass(frozen=True)
+class Vote:
+    """middle minus early and middle minus late third, in the effect's units, and what follows."""
+
+    over_early: Interval
+    over_late: Interval
+    vote: str
+
+
+def thirds(centres: Sequence[float]) -> np.ndarray:
+    """0, 1 or 2 for windows centred in the early, middle or late third of relative depth [0, 1]."""
+    return np.minimum((3 * np.asarray(centres, float)).astype(int), 2)
+
+
+def vote(effects: np.ndarray, centres: Sequence[float], groups: Sequence[str], seed: int = 0) -> Vote:
+    """The vote of a method. effects: [windows, N], the importance of each window for each example; centres: of the
+    windows, in relative depth; groups: the picture of each example. Raises ValueError if a third has no window."""
+    effects, third = np.asarray(effects, float), thirds(centres)
+    if set(third.tolist()) != {0, 1, 2}:
+        raise ValueError("A vote needs windows centred in every third of the depth: sweep with a smaller width or stride.")
+    early, middle, late = (effects[third == i].mean(0) for i in range(3))
+    over = [change(middle, other, groups, seed=seed) for other in (early, late)]
+    if all(interval.low > 0 for interval in over):
+        return Vote(*over, "for")
+    return Vote(*over, "against" if any(interval.high < 0 for interval in over) else "open")
+
+
+def by_votes(votes: Sequence[str]) -> str:
+    """Supported if more than half of the methods are for and none is against; not supported if more are against than for;
+    otherwise this scale does not tell."""
+    pro, contra = votes.count("for"), votes.count("against")
+    if 2 * pro > len(votes) and not contra:
+        return SUPPORTED
+    return NOT_SUPPORTED if contra > pro else NOT_TESTABLE
+
+
+def by_threshold(estimate: Interval | None, least: float, control: Interval | None = None) -> str:
+    """Supported if the interval lies at or above ``least`` (and, where there is a control, above the control's); not
+    supported if it lies below ``least``; otherwise, or without an estimate, this scale does not tell."""
+    if estimate is None:
+        return NOT_TESTABLE
+    if estimate.high < least:
+        return NOT_SUPPORTED
+    apart = control is None or control.high < estimate.low
+    return SUPPORTED if estimate.low >= least and apart else NOT_TESTABLE

@@ -1,0 +1,170 @@
+"""Capture and resumed sweeps against the plain way, as ratios in one run: `make bench` prints them.
+
+Two models: the mini VLM as it is, and a slice of a 7B LLaVA (random weights in bfloat16, all widths those of
+LLaVA-1.5-7B, few blocks). Peak memory is resident memory (VmHWM of Linux, reset before the run) above what was resident
+with the model loaded; every measurement has a process of its own, in which a run on one batch goes before.
+ENGINE_BLOCKS (of the slice: 12), ENGINE_ROWS (8, and 8 times as many for mini) and ENGINE_MODELS (mini,slice) change
+the size; the model "tiny" is there to try the benchmarks themselves.
+"""
+
+import gc
+import multiprocessing
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+
+from paperlib.assemble import _processor, build_tiny
+from paperlib.capture import POSITIONS, capture
+from paperlib.interventions import knockout
+from paperlib.token_sets import edge
+from paperlib.tracing import trace
+from paperlib.vlm import VLM, load_vlm
+
+BLOCKS, ROWS = int(os.environ.get("ENGINE_BLOCKS", 12)), int(os.environ.get("ENGINE_ROWS", 8))
+MODELS = os.environ.get("ENGINE_MODELS", "mini,slice").split(",")
+BATCH = {"mini": 16, "slice": 2, "tiny": 4}
+WINDOW = {"mini": 3, "slice": 1, "tiny": 1}  # blocks
+WORDS = "what is the colour of the small thing at the left of the picture , and how many other things are there"
+
+
+def slice_vlm(blocks: int = BLOCKS) -> VLM:
+    """LLaVA-1.5-7B with few blocks: 4096 wide, 11008 in the MLP, 32 heads, 32064 words, 576 image tokens."""
+    tokenizer = build_tiny()[1].tokenizer
+    text = LlamaConfig(hidden_size=4096, intermediate_size=11008, num_hidden_layers=blocks, num_attention_heads=32,
+                       vocab_size=32064, max_position_embeddings=4096, bos_token_id=0, eos_token_id=1, pad_token_id=1)
+    vision = CLIPVisionConfig(hidden_size=1024, intermediate_size=4096, num_hidden_layers=2, num_attention_heads=16,
+                              image_size=336, patch_size=14, projection_dim=768)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        model = LlavaForConditionalGeneration(LlavaConfig(
+            vision_config=vision, text_config=text, image_seq_length=576, tie_word_embeddings=False,
+            image_token_index=tokenizer.convert_tokens_to_ids("<image>")))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    processor = _processor(tokenizer, 1, "default")
+    processor.patch_size = 14
+    processor.image_processor.size = processor.image_processor.crop_size = {"height": 336, "width": 336}
+    return VLM("slice", model.eval(), processor)
+
+
+def load(name: str) -> VLM:
+    return slice_vlm() if name == "slice" else load_vlm(name, device="cpu")
+
+
+def inputs(vlm: VLM, n: int) -> tuple[list[str], list[Image.Image], list[str]]:
+    """n questions of 1 to 22 words, each about a picture of its own, with an answer."""
+    words = WORDS.split()
+    prompts = [vlm.prompt(" ".join(words[:1 + 7 * i % len(words)])) for i in range(n)]
+    return prompts, [Image.new("RGB", (128, 128), (i % 256, 99, 7)) for i in range(n)], ["a red cat"] * n
+
+
+@torch.no_grad()
+def plain_loop(vlm: VLM, prompts, images, answers, batch_size: int) -> dict[str, torch.Tensor]:
+    """The usual way: the whole model with output_hidden_states=True, batch by batch, and positions picked after it."""
+    found = {name: [] for name in POSITIONS}
+    for i in range(0, len(prompts), batch_size):
+        batch = vlm.batch(*(group[i:i + batch_size] for group in (prompts, images, answers)))
+        last = []
+        handle = vlm.layers[-1].register_forward_hook(lambda module, args, output: last.append(output))
+        hidden = vlm.model(**batch, output_hidden_states=True).hidden_states
+        handle.remove()
+        hidden = (*hidden[:-1], *last)
+        for row, span in enumerate(vlm.spans(batch)):
+            at = {"image mean": span.image, "image last": span.image[-1:], "answer start": span.question[-1:],
+                  "text mean": span.answer, "text last": span.answer[-1:]}
+            for name, positions in at.items():
+                found[name].append(torch.stack([layer[row, positions].float().mean(0) for layer in hidden]))
+    return {name: torch.stack(rows) for name, rows in found.items()}
+
+
+def resident(field: str) -> int:
+    """Bytes: VmRSS now, or VmHWM, the most since the last reset."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(field)).split()[1])
+
+
+def measured(name: str, way: str, rows: int) -> tuple[float, float, float]:
+    """Seconds, peak bytes above the loaded model, and a sum over the states, of one way to capture."""
+    vlm, size = load(name), BATCH[name]
+
+    def once(n: int):
+        if way == "plain":
+            return plain_loop(vlm, *inputs(vlm, n), size)
+        return capture(vlm, *inputs(vlm, n), positions=POSITIONS, batch_size=size, fast=way == "fast")
+
+    once(size)
+    gc.collect()
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    start = time.perf_counter()
+    found = once(rows)
+    seconds = time.perf_counter() - start
+    return seconds, resident("VmHWM") - before, float(sum(states.abs().sum() for states in found.values()))
+
+
+def apart(*args) -> tuple[float, float, float]:
+    """`measured` in a fresh process, so that nobody's memory is in another's way."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measured, *args).result()
+
+
+def report(benchmark, name: str, before: float, after: float, unit: str) -> None:
+    text = f"{before:.2f} {unit} -> {after:.2f} {unit}, ratio {after / before:.2f}"
+    benchmark.extra_info[name] = text
+    print(f"\n{name}: {text}")
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
+@pytest.mark.parametrize("name", MODELS)
+def test_capture_against_output_hidden_states(benchmark, name):
+    rows = ROWS * 8 if name == "mini" else ROWS
+    plain = apart(name, "plain", rows)
+    ways = {"exact": benchmark.pedantic(apart, (name, "exact", rows))}  # its own entry has the process's start in it
+    if name != "slice":  # which is in bfloat16 anyway
+        ways["fast"] = apart(name, "fast", rows)
+    for way, (seconds, peak, total) in ways.items():
+        report(benchmark, f"{name}, capture ({way}), time", plain[0], seconds, "s")
+        report(benchmark, f"{name}, capture ({way}), peak memory", plain[1] / 2**20, peak / 2**20, "MiB")
+        assert total == pytest.approx(plain[2], rel=1e-2 if way == "fast" or name == "slice" else 1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_sweep_with_resume_against_full_windows(benchmark, name):
+    """A clean run and all windows of some blocks, attention from the answer to the picture knocked out, one batch."""
+    vlm, width = load(name), WINDOW[name]
+    depth = len(vlm.layers)
+    batch = vlm.batch(*inputs(vlm, BATCH[name]))
+    queries, keys = edge(vlm, batch, "image->answer")
+    starts = range(depth - width + 1)
+
+    def full() -> list[torch.Tensor]:
+        found = [trace(vlm, batch, at=[]).output]
+        for start in starts:
+            with knockout(vlm, range(start, start + width), queries, keys):
+                found.append(trace(vlm, batch, at=[]).output)
+        return [hidden[:, -1] for hidden in found]
+
+    def resumed() -> list[torch.Tensor]:
+        traced = trace(vlm, batch, at=starts)
+        found = [traced.output]
+        for start in starts:
+            with knockout(vlm, range(start, start + width), queries, keys):
+                found.append(traced.resume(start))
+        return [hidden[:, -1] for hidden in found]
+
+    seconds, found = {}, {}
+    trace(vlm, batch, at=[])
+    for way in (full, resumed):
+        begun = time.perf_counter()
+        found[way] = benchmark.pedantic(way) if way is resumed else way()
+        seconds[way] = time.perf_counter() - begun
+    assert all(torch.equal(a, b) for a, b in zip(found[full], found[resumed], strict=True))
+    share = (depth + sum(depth - start for start in starts)) / (depth * (1 + len(starts)))
+    report(benchmark, f"{name}, sweep of {len(starts)} windows ({share:.2f} of the blocks run)", seconds[full],
+           seconds[resumed], "s")

@@ -1,0 +1,144 @@
+"""All metrics of one pair of layers: this project against scikit-dimension with scikit-learn, each in a fresh process.
+
+    python -m pytest tests/benchmarks/test_geometry_speed.py --benchmark-only -s
+    python tests/benchmarks/test_geometry_speed.py ours 2500 4096        # one side, as JSON; ours, theirs or cuda
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+N, WIDTH, K, K_MAX = 2500, 4096, 16, 64
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "dadapy.json"
+
+
+def states(n: int, width: int):
+    """Two float32 views [n, width] of 12 hidden variables, with noise, an offset and a massive dimension; labels [n]."""
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=(n, 12))
+    x, y = (np.tanh(hidden @ rng.normal(size=(12, width)) / 3) + 0.2 * rng.normal(size=(n, width)) + 1 for _ in "xy")
+    x[:, 5] *= 30
+    return x.astype(np.float32), y.astype(np.float32), (hidden[:, 0] > 0).astype(int)
+
+
+def ours(x, y, labels, device="cpu") -> list[float]:
+    from paperlib.dimension import dimension_by_scale, intrinsic_dimension
+    from paperlib.geometry import cka, information_imbalance, label_overlap, mutual_knn, neighborhood_overlap
+    from paperlib.neighbors import Neighbors
+
+    x, y = (torch.from_numpy(z).to(device) for z in (x, y))
+    a, b = Neighbors.of(x, 2 * K_MAX), Neighbors.of(y, 2 * K_MAX)
+    dimensions = [d.value for z in (a, b) for d in (*dimension_by_scale(z, K_MAX), intrinsic_dimension(z, "twonn"))]
+    return [*dimensions, neighborhood_overlap(a, b, K), label_overlap(a, labels, K), label_overlap(b, labels, K),
+            mutual_knn(x, y, K), information_imbalance(a, b), information_imbalance(b, a), cka(a, b)]
+
+
+def theirs(x, y, labels) -> list[float]:
+    """The same as a careful user of both packages would: one search for all that scikit-learn can share."""
+    from skdim.id import GRIDE, TwoNN
+    from sklearn.metrics.pairwise import linear_kernel
+    from sklearn.metrics import pairwise_distances
+    from sklearn.neighbors import NearestNeighbors
+    from sklearn.preprocessing import normalize
+
+    def nearest(z):
+        return NearestNeighbors(n_neighbors=K).fit(z).kneighbors(return_distance=False)
+
+    def overlap(p, q):
+        return np.mean([len(np.intersect1d(i, j)) / K for i, j in zip(p, q)])
+
+    def ranks(z):
+        distances = pairwise_distances(z)
+        np.fill_diagonal(distances, -1)
+        return np.argsort(np.argsort(distances, axis=1), axis=1)
+
+    def hsic(p, q):
+        n, one = len(p), np.ones(len(p))
+        return np.sum(p * q) + p.sum() * q.sum() / (n - 1) / (n - 2) - 2 / (n - 2) * (p @ one) @ (q @ one)
+
+    dimensions = []
+    for z in (x, y):
+        dimensions += [*GRIDE(multiscale=True, range_max=2 * K_MAX).fit(z).dimension_scales_,
+                       TwoNN(method="mle").fit(z).dimension_]
+    a, b = nearest(x), nearest(y)
+    everyone, kernels = np.arange(len(x)), []
+    imbalances = [2 / len(x) * ranks(z)[everyone, near[:, 0]].mean() for near, z in ((a, y), (b, x))]
+    for z in (x, y):
+        kernel = linear_kernel((z - z.mean(0)).astype(np.float64))
+        np.fill_diagonal(kernel, 0)
+        kernels.append(kernel)
+    p, q = kernels
+    return [*map(float, dimensions), overlap(a, b), *(np.mean(labels[near] == labels[:, None]) for near in (a, b)),
+            overlap(nearest(normalize(x)), nearest(normalize(y))), *imbalances,
+            hsic(p, q) / np.sqrt(hsic(p, p) * hsic(q, q))]
+
+
+def run(side: str, n: int, width: int, repeats: int) -> dict:
+    """Seconds of the fastest repeat, values, and by how much the repeats raised peak memory over the data [MB]."""
+    data = states(n, width)
+    compute = {"ours": ours, "theirs": theirs, "cuda": lambda *z: ours(*z, device="cuda")}[side]
+    compute(*(z[:200] for z in data))  # imports and compiled code
+    before, seconds = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        values = compute(*data)
+        seconds.append(time.perf_counter() - start)
+    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return {"seconds": min(seconds), "megabytes": peak, "values": list(map(float, values))}
+
+
+def fresh(side: str, n: int, width: int, repeats: int = 2) -> dict:
+    """`run` in a process of its own, so that peak memory is its own."""
+    command = [sys.executable, __file__, side, str(n), str(width), str(repeats)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def compare(n: int, width: int, side: str = "ours") -> dict:
+    """Both sides at one size; their values are equal or this fails."""
+    mine, other = fresh(side, n, width), fresh("theirs", n, width)
+    np.testing.assert_allclose(mine["values"], other["values"], rtol=1e-4, atol=1e-4)
+    text = f"{other['seconds']:.2f} s -> {mine['seconds']:.2f} s, {other['seconds'] / mine['seconds']:.1f} times faster; "
+    text += f"peak memory {other['megabytes']:.0f} MB -> {mine['megabytes']:.0f} MB beside {n * width * 8 / 1e6:.0f} MB of data"
+    print(f"\nall metrics of a pair of layers ({side}), N = {n}, D = {width}: {text}")
+    return {"text": text, "ratio": other["seconds"] / mine["seconds"]}
+
+
+def test_all_metrics_against_scikit_dimension_and_scikit_learn(benchmark):
+    found = compare(N, WIDTH)
+    recorded = json.loads(FIXTURE.read_text())["timed"]
+    print(f"DADApy, fewer metrics, one core, recorded apart at N = {recorded['n']}, D = {recorded['width']}: "
+          f"{recorded['seconds']} s")
+    benchmark.extra_info["pair of layers"] = found["text"]
+    benchmark.pedantic(ours, states(N, WIDTH))
+    assert found["ratio"] >= 3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_the_same_on_a_gpu(benchmark):
+    benchmark.extra_info["pair of layers, GPU"] = compare(N, WIDTH, "cuda")["text"]
+    benchmark.pedantic(lambda: ours(*states(N, WIDTH), device="cuda"))
+
+
+def test_growth_with_points_and_width(benchmark):
+    """Time grows with N^2 D at most, memory with the data: doubling N must not quadruple it."""
+    found = {}
+    for n, width in ((1250, WIDTH), (2500, WIDTH), (5000, WIDTH), (10_000, WIDTH), (2500, 576), (10_000, 576)):
+        found[n, width] = fresh("ours", n, width, repeats=1)
+        row = f"{found[n, width]['seconds']:.2f} s, peak {found[n, width]['megabytes']:.0f} MB"
+        benchmark.extra_info[f"N = {n}, D = {width}"] = row
+        print(f"\nN = {n}, D = {width}: {row}")
+    benchmark.pedantic(ours, states(1250, 576))
+    assert found[10_000, WIDTH]["megabytes"] < 2.6 * found[5000, WIDTH]["megabytes"]
+    assert found[10_000, WIDTH]["seconds"] < 6 * found[5000, WIDTH]["seconds"]
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(sys.argv[1], *map(int, sys.argv[2:4]), repeats=int((sys.argv[4:] or [2])[0]))))

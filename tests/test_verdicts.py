@@ -1,0 +1,54 @@
+"""Verdicts follow their rules, at and around every border."""
+
+import numpy as np
+import pytest
+from small_models import one_sentence
+
+from paperlib.intervals import Interval
+from paperlib.verdicts import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, by_threshold, by_votes, thirds, vote
+
+CENTRES = [0.1, 0.3, 0.5, 0.7, 0.9]
+GROUPS = [str(i) for i in range(40)]
+
+
+def effects(early, middle, late, noise=0.05):
+    means = np.array([early, early, middle, late, late])
+    return means[:, None] + noise * np.random.default_rng(0).normal(size=(5, 40))
+
+
+def test_thirds():
+    assert thirds([0, 0.33, 0.34, 0.66, 0.67, 1]).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("means, expected", [
+    ((0, 1, 0), "for"), ((1, 0, 0), "against"), ((0, 0, 1), "against"), ((1, 0.5, 0), "against"),
+    ((0, 0, 0), "open"), ((0, 1, 1), "open")])
+def test_votes(means, expected):
+    found = vote(effects(*means), CENTRES, GROUPS)
+    assert found.vote == expected
+    assert found.over_early.value == pytest.approx(means[1] - means[0], abs=0.05)
+    assert found.over_late.value == pytest.approx(means[1] - means[2], abs=0.05)
+
+
+def test_a_vote_is_paired_and_needs_every_third():
+    shift = np.random.default_rng(1).normal(size=40)  # examples differ far more than windows do
+    assert vote(effects(0, 0.1, 0, 0.01) + 5 * shift, CENTRES, GROUPS).vote == "for"
+    with pytest.raises(ValueError) as error:
+        vote(np.zeros((2, 40)), [0.1, 0.9], GROUPS)
+    assert "third" in one_sentence(error.value)
+
+
+@pytest.mark.parametrize("votes, expected", [
+    (["for", "for", "open"], SUPPORTED), (["for", "open"], NOT_TESTABLE), (["for", "for", "against"], NOT_TESTABLE),
+    (["for", "against", "against"], NOT_SUPPORTED), (["open", "open"], NOT_TESTABLE), ([], NOT_TESTABLE)])
+def test_verdict_by_votes(votes, expected):
+    assert by_votes(votes) == expected
+
+
+@pytest.mark.parametrize("low, high, control, expected", [
+    (0.9, 1.1, None, SUPPORTED), (0.89, 1.1, None, NOT_TESTABLE), (0.5, 0.89, None, NOT_SUPPORTED),
+    (0.95, 1.1, (0.2, 0.5), SUPPORTED), (0.95, 1.1, (0.2, 0.96), NOT_TESTABLE), (0.5, 0.8, (0.1, 0.2), NOT_SUPPORTED)])
+def test_verdict_by_threshold(low, high, control, expected):
+    control = control and Interval(sum(control) / 2, *control, 9)
+    assert by_threshold(Interval((low + high) / 2, low, high, 9), 0.9, control) == expected
+    assert by_threshold(None, 0.9, control) == NOT_TESTABLE
