@@ -72,8 +72,9 @@ def calibrated(value: float, n: int, k: int = 16, method: str = "gride") -> floa
     counts = sorted({row["n"] for row in rows})
     if not rows or not counts[0] <= n <= counts[-1] or not value >= 0:
         known = sorted({(row["method"], row["k"]) for row in read_calibration()})
-        raise GeometryError(f"There is no calibration for {method!r}, k = {k}, n = {n} and value {value}: the table has "
-                            f"n from {min(COUNTS)} to {max(COUNTS)}, and {', '.join(f'{m} {k}' for m, k in known)}.")
+        listed = ", ".join(f"{m} {k}" for m, k in known)
+        raise GeometryError(f"There is no calibration for {method!r}, k = {k}, n = {n} and value {value}: the table "
+                            f"has n from {min(COUNTS)} to {max(COUNTS)}, and {listed}.")
     truths = sorted({row["dimension"] for row in rows})
     mean = {(row["dimension"], row["n"]): row["mean"] for row in rows}
     readings = [np.interp(math.log(n), np.log(counts), [mean[d, c] for c in counts]) for d in truths]

@@ -28,7 +28,7 @@ from .precision import fast_products
 from .residual import check_numbers, hooked, interventions, run
 from .results import code_version, data_digest
 from .token_sets import flat, tokens
-from .vlm import VLM, Batch, _check_batch
+from .vlm import VLM, Batch, check_batch
 
 SOURCES = {"image mean": "image", "image last": "image", "answer start": "answer start", "text mean": "text",
            "text last": "text"}
@@ -93,7 +93,7 @@ def capture(vlm: VLM, prompts: Sequence[str], images: Sequence[Image.Image] | No
     Raises ValueError as `states` does, for a batch size below 1, and for a cache without a key under an intervention;
     VLMError for unusable inputs.
     """
-    _check_batch(prompts, images, answers)
+    check_batch(prompts, images, answers)
     _check_positions(positions)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}.")

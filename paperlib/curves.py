@@ -25,7 +25,9 @@ def layer_curves(data: dict) -> Figure:
     rows = -(-len(panels) // columns)
     labels = list(dict.fromkeys(line["label"] for panel in panels for line in panel["lines"]))
     size = COLUMN if columns == 1 else PAGE
-    fig, axes = plt.subplots(rows, columns, figsize=(size, 1.75 * rows + 0.25 + 0.16 * -(-len(labels) // 3)),
+    named = {*labels, *(mark[-1] for panel in panels for key in ("marks", "spans") for mark in panel.get(key, ()))} - {""}
+    in_a_row = max(1, int((size * 72 - 10) // (max(style.width(label, style.font()) for label in named) + 30)))
+    fig, axes = plt.subplots(rows, columns, figsize=(size, 1.75 * rows + 0.25 + 0.17 * -(-len(named) // in_a_row)),
                              layout="constrained", squeeze=False)
     shared = {}
     for number, (ax, panel) in enumerate(zip(axes.flat, panels)):
@@ -56,9 +58,8 @@ def layer_curves(data: dict) -> Figure:
             for ax in group:
                 ax.set_ylim(limits[:, 0].min(), limits[:, 1].max())
     shown = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels())}
-    widest = max(style.width(label, style.font()) for label in shown) + 30
     fig.legend(shown.values(), shown.keys(), loc="outside upper left", handlelength=2.2, columnspacing=1.2,
-               borderaxespad=0.2, ncols=max(1, int((size * 72 - 10) // widest)))
+               borderaxespad=0.2, ncols=in_a_row)
     return fig
 
 

@@ -50,8 +50,8 @@ def intrinsic_dimension(x, method: str = "gride", k: int = 16) -> Dimension:
     of the ratios censored, as scikit-dimension's `TwoNN(method="mle")`.
 
     The error is that of independent ratios, but neighbourhoods overlap: over fresh samples estimates spread about 1.1
-    times as far at k = 1, 1.3 times at k = 16 and 1.5 times at k = 64, at worst twice (sd against error in the calibration
-    table). Take intervals from `paperlib.subsampling`. No error covers the bias.
+    times as far at k = 1, 1.3 times at k = 16 and 1.5 times at k = 64, at worst 2.5 times (sd against error in the
+    calibration table). Take intervals from `paperlib.subsampling`. No error covers the bias.
     Raises GeometryError as `Neighbors.of`, for another method, for 2k >= N, or if rows repeat.
     """
     if method not in METHODS:

@@ -77,8 +77,8 @@ class Points:
     def exact(self, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
         """[P] squared distances between points i [P] and j [P], from their differences in float64."""
         step = max(1, PAIRS // self.x.shape[1])
-        parts = [(self.x[a].double() - self.x[b].double()).square().sum(1) for a, b in zip(i.split(step), j.split(step))]
-        return torch.cat(parts)
+        pairs = zip(i.split(step), j.split(step))
+        return torch.cat([(self.x[a].double() - self.x[b].double()).square().sum(1) for a, b in pairs])
 
     def ranks(self, targets: torch.Tensor) -> torch.Tensor:
         """[N, M] ranks of the points targets[i] [N, M] among all by distance from point i: the nearest has rank 1.
@@ -103,8 +103,8 @@ class Points:
 
 
 def as_points(x) -> torch.Tensor:
-    """x [N, D], a tensor or an array, on its device: float32 and float64 as they are, half precision as float32, in which
-    alone it may be computed with, and integers as float64.
+    """x [N, D], a tensor or an array, on its device: float32 and float64 as they are, half precision as float32
+    (nothing may be computed in less), and integers as float64.
 
     Raises GeometryError for another shape, fewer than two rows, NaN or infinite values, or rows that are all equal.
     """

@@ -64,7 +64,7 @@ def cka(x, y, unbiased: bool = True) -> float:
     unbiased: Song et al.'s (2012) estimator of HSIC, as in Nguyen et al. (2021): about 0 for independent x and y, and
     sometimes below. The biased one grows with D / N (0.62 for independent Gaussians at N = 2,500, D = 4,096). One
     massive dimension that x and y share drives either to 1: report it with `without_outliers` as well.
-    Takes N x N products where `Points` keeps them, and elsewhere D_x x D_y ones in blocks.
+    Takes N x N products where `Points` has them in a table, and elsewhere D_x x D_y ones in blocks.
     Raises GeometryError as `as_points`, if x and y differ in N or device, or, if unbiased, for fewer than 4 rows.
     """
     return _single(_ckas, x, y, unbiased)
@@ -73,8 +73,8 @@ def cka(x, y, unbiased: bool = True) -> float:
 def permutation_null(metric: Callable, x, y, n: int = 200, seed: int = 0, groups=None, **options) -> np.ndarray:
     """[n] values of a metric of this module after rows of y (or labels) are shuffled: what unrelated pairs score.
 
-    Neighbours are searched once; a shuffle renames them. Information Imbalance takes one pass over y's distances for
-    all shuffles. groups [N]: shuffle within equal groups alone. options: the metric's.
+    Neighbours are searched and distances computed once; a shuffle renames them. groups [N]: shuffle within equal groups
+    alone. options: the metric's.
     A one-sided p-value is (1 + number of null values at least as extreme) / (1 + n).
     """
     version = _VERSIONS.get(metric)
@@ -197,7 +197,11 @@ def _single(version, x, y, *options) -> float:
 
 
 def _points(x) -> Points:
-    return searched(x, 1).points if isinstance(x, Neighbors) else Points.of(x)
+    """The points of an array, or of neighbours, with a table of products if it is small."""
+    if not isinstance(x, Neighbors):
+        return Points.of(x)
+    points = searched(x, 1).points
+    return points if points.kept else Points.of(points.x)
 
 
 def _settled(x: Neighbors, k: int) -> torch.Tensor:
@@ -210,7 +214,10 @@ def _settled(x: Neighbors, k: int) -> torch.Tensor:
 
 
 def _paired(x: torch.Tensor, y: torch.Tensor, orders: torch.Tensor | None) -> torch.Tensor:
-    """The orders [M, N], or the one that leaves rows as they are, on the device of the points."""
+    """The orders [M, N], or the one that leaves rows as they are, on the device of the points.
+
+    Raises GeometryError if x and y can't be paired.
+    """
     if len(x) != len(y) or x.device != y.device:
         raise GeometryError(f"Row i of both must be example i on the same device, got {len(x)} rows on {x.device} and "
                             f"{len(y)} on {y.device}.")

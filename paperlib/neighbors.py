@@ -26,11 +26,12 @@ class Neighbors:
     metric: str = "euclidean"
 
     @staticmethod
-    def of(x, k: int = 64, metric: str = "euclidean", keep: bool = True) -> Neighbors:
+    def of(x, k: int = 64, metric: str = "euclidean", keep: bool = False) -> Neighbors:
         """Search the k nearest neighbours of each row of x [N, D], a tensor or an array.
 
-        metric "cosine" orders neighbours by the angle between rows as they are, not centred. Rows at equal
-        distance come in no particular order. keep=False drops the table of products (`Points`): for many layers at once.
+        metric "cosine" orders neighbours by the angle between rows as they are, not centred. Rows at equal distance
+        come in no particular order. keep holds on to the table of products where `Points` has one (4 N^2 bytes a
+        layer), so that Information Imbalance and CKA need not compute it again.
         Raises GeometryError as `as_points`, for k outside 1 .. N - 1, another metric, or, with "cosine", rows of zeros.
         """
         if metric not in ("euclidean", "cosine"):

@@ -82,12 +82,17 @@ class VLM:
     def batch(self, prompts: list[str], images: list[Image.Image] | None, answers: list[str] | None = None) -> Batch:
         """Prompts, one picture each or none at all, and answers to follow them, as padded model inputs on the device.
 
-        Padding is on the right. Raises VLMError for pictures that are none, counts that differ, or no prompts.
+        Padding is on the right. Raises VLMError for pictures that are none, counts that differ, no prompts, and answers
+        to a processor that ends prompts by itself (PaliGemma's): they would not stand where they seem to.
         """
-        _check_batch(prompts, images, answers)
+        check_batch(prompts, images, answers)
+        if answers is not None and "labels" in self.processor.model_input_names:
+            raise VLMError(f"{type(self.processor).__name__} writes on behind the prompt, so answers cannot be put there: "
+                           f"use another family of models to score answers.")
         texts = prompts if answers is None else [p + a for p, a in zip(prompts, answers)]
         self.tokenizer.padding_side = "right"
-        kwargs = dict(images=[image.convert("RGB") for image in images]) if images is not None else {}
+        # A list for each prompt: Gemma 3's and SmolVLM's processors would take a flat one for one prompt's pictures.
+        kwargs = dict(images=[[image.convert("RGB")] for image in images]) if images is not None else {}
         batch = Batch(self.processor(text=texts, padding=True, return_tensors="pt", **kwargs).to(self.device))
         heads = self.tokenizer(prompts)["input_ids"]
         wholes = self.tokenizer(texts)["input_ids"]
@@ -148,7 +153,7 @@ class VLM:
     @torch.inference_mode()
     def answers(self, images: list[Image.Image] | None, questions: list[str], max_new_tokens: int = 24) -> list[str]:
         """`answer` for many: questions of equal prompt length share a batch, so that nothing needs left padding."""
-        _check_batch(questions, images)
+        check_batch(questions, images)
         prompts = [self.prompt(q, images is not None) for q in questions]
         lengths = [len(ids) for ids in self.tokenizer(prompts)["input_ids"]]
         replies = [""] * len(prompts)
@@ -184,7 +189,8 @@ def load_vlm(name: str, device: str = "auto", seed: int = 0) -> VLM:
     return VLM(name, model.to(device).eval(), processor)
 
 
-def _check_batch(prompts: list[str], images: list[Image.Image] | None, answers: list[str] | None = None) -> None:
+def check_batch(prompts: list[str], images: list[Image.Image] | None, answers: list[str] | None = None) -> None:
+    """Raises VLMError for pictures that are none, counts that differ, or no prompts."""
     counts = {len(prompts)} | {len(group) for group in (images, answers) if group is not None}
     if not prompts or len(counts) > 1:
         raise VLMError(f"A batch needs at least one prompt, and one picture and one answer for each or none at all; "

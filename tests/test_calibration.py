@@ -25,7 +25,7 @@ def test_the_table_says_what_is_known(n, expected):
 
 
 def test_the_table_is_whole_and_in_order():
-    """Every cell once; readings rise with the true dimension and with N, and fall with k where the dimension is high."""
+    """Every cell once; readings rise with the truth and with N, and fall with k where the dimension is high."""
     rows = read_calibration()
     ks = [1, 2, 4, 8, 16, 32, 64]
     cells = {(r["method"], r["dimension"], r["n"], r["k"]) for r in rows}
@@ -78,8 +78,8 @@ def test_calibrated_between_counts_and_at_the_ends():
     assert calibrated(top, 500) == pytest.approx(80) and calibrated(top + 0.1, 500) == math.inf
 
 
-@pytest.mark.parametrize("arguments", [(9, 249), (9, 2501), (9, 500, 3), (9, 500, 1, "mle"), (9, 500, 16, "twonn"), (-1, 500),
-                                       (math.nan, 500)])
+@pytest.mark.parametrize("arguments", [(9, 249), (9, 2501), (9, 500, 3), (9, 500, 1, "mle"), (9, 500, 16, "twonn"),
+                                       (-1, 500), (math.nan, 500)])
 def test_what_the_table_does_not_hold(arguments):
     with pytest.raises(GeometryError) as error:
         calibrated(*arguments)

@@ -102,7 +102,8 @@ def test_stated_errors_are_too_small_where_neighbourhoods_overlap():
 def test_noise_is_left_behind_at_larger_scales():
     """A plane with noise of 1/20 of its size in 20 dimensions: high at k = 1, two at the plateau."""
     rng = np.random.default_rng(0)
-    x = np.concatenate([rng.uniform(size=(1500, 2)), np.zeros((1500, 18))], axis=1) + 0.005 * rng.normal(size=(1500, 20))
+    x = 0.005 * rng.normal(size=(1500, 20))
+    x[:, :2] += rng.uniform(size=(1500, 2))
     curve = dimension_by_scale(x, k_max=128)
     values, scales = [d.value for d in curve], [d.scale for d in curve]
     assert [d.k for d in curve] == [2**i for i in range(8)] and scales == sorted(scales)

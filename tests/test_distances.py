@@ -91,8 +91,9 @@ def test_arrays_and_tensors_of_any_kind_give_the_same():
     x = points()
     frozen = x.copy()
     frozen.setflags(write=False)
-    same = [x, x.tolist(), frozen, np.repeat(x, 2, axis=1)[:, ::2], x[::-1][::-1], np.asfortranarray(x), torch.from_numpy(x),
-            torch.from_numpy(x).requires_grad_(), torch.from_numpy(x.T.copy()).T, x.astype(np.float64)]
+    same = [x, x.tolist(), frozen, np.repeat(x, 2, axis=1)[:, ::2], x[::-1][::-1], np.asfortranarray(x),
+            x.astype(np.float64), torch.from_numpy(x), torch.from_numpy(x).requires_grad_(),
+            torch.from_numpy(x.T.copy()).T]
     for given in same:
         found = as_points(given)
         assert not found.requires_grad and found.dtype in (torch.float32, torch.float64)

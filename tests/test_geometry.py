@@ -56,7 +56,7 @@ def smaller(monkeypatch, block):
 @pytest.mark.parametrize("searched", [False, True])
 def test_metrics_equal_brute_force(memory, searched):
     x, y, labels = related()
-    a, b = (Neighbors.of(x, 30), Neighbors.of(y, 30)) if searched else (x, y)
+    a, b = (Neighbors.of(x, 30, keep=True), Neighbors.of(y, 30)) if searched else (x, y)
     near = {k: (brute.nearest(x, k), brute.nearest(y, k)) for k in (1, 12, 30)}
     for k in (1, 12, 30):
         assert neighborhood_overlap(a, b, k) == pytest.approx(brute.overlap(*near[k]), abs=1e-9)

@@ -184,6 +184,7 @@ def test_median_intervals_by_enumeration():
     medians = [np.median(np.concatenate([values[0][groups == g] for g in draw])) for draw in np.ndindex(3, 3, 3)]
     expected = np.quantile(medians, [0.2, 0.8], method="inverted_cdf")
     assert ours == [(3.5, *expected, 6), (1, 1, 1, 6)]
+    assert median_intervals([[1, 4]], ["a", "b"], level=0.4) == [(2.5, 2.5, 2.5, 2)]  # half of the draws hold both
 
 
 def test_bad_input(vlm):

@@ -390,3 +390,12 @@ def test_mini_untrained_is_mini_base_with_another_llm():
     matrices = {n for n, p in base.named_parameters() if p.ndim > 1 and "language_model" in n}
     assert len(matrices) == 30 * 7 + 1 and differ >= matrices
     assert fresh.lm_head.weight is fresh.get_input_embeddings().weight
+
+
+def test_answers_are_refused_where_the_processor_ends_prompts_itself(monkeypatch):
+    vlm = tiny_vlm()
+    monkeypatch.setattr(type(vlm.processor), "model_input_names", ["input_ids", "labels"], raising=False)
+    assert "input_ids" in vlm.batch([vlm.prompt("What?")], [picture(0)])
+    with pytest.raises(VLMError, match="writes on behind") as error:
+        vlm.batch([vlm.prompt("What?")], [picture(0)], ["red"])
+    one_sentence(error.value)
