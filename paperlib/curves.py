@@ -46,7 +46,7 @@ def layer_curves(data: dict) -> Figure:
             ax.axvspan(left, right, color=GREY, alpha=0.12, linewidth=0, label=style.plain(label) or None)
         # The y label stands where it changes, the x label at the foot of every column.
         first = number % columns == 0 or panel["ylabel"] != panels[number - 1]["ylabel"]
-        ax.set_title(style.wrap(style.plain(panel["title"]), 72 * size / columns - 30))
+        ax.set_title(style.wrap(style.plain(panel["title"]), 72 * size / columns - 60))
         ax.set_ylabel(panel["ylabel"] if first else "")
         ax.set_xlabel(data["xlabel"] if number + columns >= len(panels) else "")
         shared.setdefault(panel["ylabel"], []).append(ax)

@@ -59,8 +59,10 @@ def fit(features: torch.Tensor, labels: torch.Tensor, rows: torch.Tensor, classe
 
     w = features.new_zeros(classes, *mean.shape) if start is None else start.weight
     b = features.new_zeros(classes, len(mean)) if start is None else start.intercept
-    logits, last = x.times(w) + b[..., None], None
+    logits = x.times(w) + b[..., None]
     probability = torch.softmax(logits, dim=0)
+    dw, db = torch.zeros_like(w), torch.zeros_like(b)
+    last_gw, last_gb, last_size = dw, db, torch.full_like(b[0], torch.inf)
     for step in range(max_steps):
         residual = (probability - target) * share
         gw, gb = x.transposed_times(residual) + l2 * w, residual.sum(2)
@@ -68,15 +70,10 @@ def fit(features: torch.Tensor, labels: torch.Tensor, rows: torch.Tensor, classe
         size = _dot(gw, zw, gb, zb)  # [B]
         if bool((size <= tolerance).all()):
             return Fit(w, b, mean, scale, step)
-        beta = torch.zeros_like(size)
-        if last is not None:
-            dw, db, last_gw, last_gb, last_size = last
-            beta = ((size - _dot(last_gw, zw, last_gb, zb)) / last_size).clamp(min=0)
-            beta = torch.where(beta * _dot(gw, dw, gb, db) < size, beta, 0)  # else it would lead uphill: start anew
-            dw, db = beta[:, None] * dw - zw, beta * db - zb
-        else:
-            dw, db = -zw, -zb
-        last = dw, db, gw, gb, size.clamp(min=1e-30)
+        beta = ((size - _dot(last_gw, zw, last_gb, zb)) / last_size).clamp(min=0)
+        beta = torch.where(beta * _dot(gw, dw, gb, db) < size, beta, 0)  # else it would lead uphill: start anew
+        dw, db = beta[:, None] * dw - zw, beta * db - zb
+        last_gw, last_gb, last_size = gw, gb, size.clamp(min=1e-30)
         along = x.times(dw) + db[..., None]
         penalty = l2 * (w * dw).sum((0, 2)), l2 * (dw * dw).sum((0, 2))
         t, probability = _line_search(logits, along, probability, target, share, penalty, size <= tolerance)

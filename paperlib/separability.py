@@ -60,7 +60,7 @@ def separability(images, texts, image_groups, text_groups, folds: int = 5, l2: f
 def silhouettes(features: torch.Tensor, sides: torch.Tensor) -> torch.Tensor:
     """Each example's silhouette [R, N] under each of R ways [R, N] to call examples 0 or 1; features are [N, D].
 
-    An example that is alone on its side has silhouette 0.
+    An example that is alone on its side has silhouette 0, and so have states that are all the same.
     """
     distance = torch.cdist(features, features)  # [N, N]
     to_one = sides.to(distance) @ distance  # [R, N], summed over examples called 1
@@ -70,4 +70,4 @@ def silhouettes(features: torch.Tensor, sides: torch.Tensor) -> torch.Tensor:
     n_own = torch.where(one, n_one, n_zero)
     within = torch.where(one, to_one, to_zero) / (n_own - 1)  # the distance to itself is 0
     across = torch.where(one, to_zero, to_one) / torch.where(one, n_zero, n_one)
-    return torch.where(n_own > 1, (across - within) / torch.maximum(across, within), 0)
+    return torch.where(n_own > 1, (across - within) / torch.maximum(across, within).clamp(min=1e-30), 0)

@@ -65,6 +65,14 @@ DATA = {
          "stages": {stage: [1 / len(choices)] * len(choices) for stage in ("untrained", "stage 1", "tuned")}}
         for question, choices in (("What color is the shape at the top left?", ["red", "a hot dog", "$5", "blue"]),
                                   ("Is it red?", ["red", "no"]))]},
+    "layer_curves": {"xlabel": "relative depth", "columns": 2, "panels": [
+        {"title": LONG, "ylabel": "accuracy (%)", "marks": [[50, "chance"]], "spans": [[0.3, 0.6, "middle third"]],
+         "lines": [{"label": "images, tuned", "x": [0, 0.5, 1], "y": [40, 70, None], "low": [30, 60, None],
+                    "high": [50, 80, None]}]}] * 3},
+    "layer_maps": {"xlabel": "text layer", "ylabel": "image layer", "value": "overlap (%)", "ridge": True,
+                   "maps": [{"title": "tuned", "values": [[0, 1, 2], [5, 4, 3]]}] * 2},
+    "lens_grid": {"picture": draw_scene("test", 0, 0, style="shapes").to_dict(), "credit": "Pictures: CC-BY 4.0.",
+                  "panels": [{"title": "layer 3", "words": [["$5", "dog"], ["", "incorpor"]]}] * 2},
 }
 
 
@@ -249,7 +257,7 @@ def test_gallery_shows_pictures_whole_captions_and_credit():
 
 def test_gallery_keeps_the_shape_of_pictures(monkeypatch):
     wide = types.SimpleNamespace(render=lambda: Image.new("RGB", (30, 20)))
-    monkeypatch.setattr(figures, "_picture", lambda stored: wide)
+    monkeypatch.setattr(figures, "picture_of", lambda stored: wide)
     left, right, bottom, top = draw("scene_gallery").axes[0].images[0].get_extent()
     assert (right - left) / (bottom - top) == pytest.approx(30 / 20)
 

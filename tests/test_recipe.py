@@ -32,7 +32,8 @@ def test_provenance_beside_the_adapters_says_how_they_came_about(study):
     for number, stage in enumerate(recipe.FOLDERS, start=1):
         record = recipe.training_record(study, stage)
         assert record["recipe"]["stage"] == number and record["seed"] == study.seed
-        assert len(record["loss"]) == record["recipe"]["steps"] == 2
+        steps = (study.stage1_steps, study.stage2_steps)[number - 1]
+        assert len(record["loss"]) == record["recipe"]["steps"] == steps
         assert set(record["validation_accuracy"]) >= {"name", "colour", "count", "existence"}
         assert record["packages"]["torch"] and record["code"]["sha256"]
 

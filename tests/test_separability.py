@@ -42,6 +42,12 @@ def test_silhouettes_are_scikit_learns(split):
         np.testing.assert_allclose(row, silhouette_samples(x, expected), atol=1e-6)
 
 
+def test_states_that_are_all_the_same_are_not_apart():
+    same = np.full((20, 2, 4), 2.5)
+    for s in separability(same, same, np.arange(20), np.arange(20), permutations=9):
+        assert s.silhouette.value == 0 and s.p == 1 and s.accuracy.value == 0.5
+
+
 def test_the_value_is_the_mean_over_standardised_states():
     images, texts = states([1.0])
     s = separability(images, texts, np.arange(60), np.arange(60), permutations=5)[0]
