@@ -73,8 +73,9 @@ class Neighbors:
         order = (indices < 0).byte().argsort(dim=1, stable=True)[:, :depth]
         indices, distances = indices.gather(1, order), self.distances[rows].gather(1, order)
         points, short = self.points.subset(rows), (indices[:, -1] < 0).nonzero().flatten()
-        indices[short], squares = _search(points, short, depth)
-        distances[short] = squares.sqrt()
+        if len(short):
+            indices[short], squares = _search(points, short, depth)
+            distances[short] = squares.sqrt()
         return Neighbors(points, indices, distances, self.metric)
 
 
