@@ -1,9 +1,11 @@
 """What tuning leaves behind, as files: the connector's weights and, after stage 2, a peft LoRA adapter of the LLM.
 
 A folder holds ``connector.safetensors``, ``provenance.json`` and, with LoRA, peft's own ``adapter_config.json`` and
-``adapter_model.safetensors``; plain peft can load the latter. Weights are stored in float16 to stay small.
+``adapter_model.safetensors``; plain peft can load the latter. Weights are stored in float16 to stay small. Where the
+connector was frozen, ``made_for.json`` stands in its place and says, by digest, which connector and LLM must be there.
 """
 
+import hashlib
 import json
 import re
 import warnings
@@ -50,13 +52,26 @@ def add_lora(model: nn.Module, rank: int, layers: list[int]) -> PeftModel:
     return tuned
 
 
-def save_adapter(folder: Path, model: nn.Module, provenance: dict) -> Path:
-    """Write connector, LoRA (if the model is a PeftModel) and provenance into ``folder``."""
+def made_for(model: nn.Module) -> dict[str, str]:
+    """The connector and the decoder of a model without adapters, each by the sha256 of its weights in float16."""
+    return {"connector": _digest(connector(model)), "llm": _digest(model.get_decoder())}
+
+
+def save_adapter(folder: Path, model: nn.Module, provenance: dict, frozen: dict[str, str] | None = None) -> Path:
+    """Write connector, LoRA (if the model is a PeftModel) and provenance into ``folder``.
+
+    frozen: `made_for` of the model before it was tuned, if its connector was frozen; it is written in its place.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     lora = isinstance(model, PeftModel)
     base = model.get_base_model() if lora else model
-    weights = {k: v.detach().half().contiguous().cpu() for k, v in connector(base).state_dict().items()}
-    save_file(weights, folder / "connector.safetensors", metadata={"format": "pt"})
+    for name in ("connector.safetensors", "made_for.json"):
+        (folder / name).unlink(missing_ok=True)
+    if frozen:
+        write_json(folder / "made_for.json", frozen)
+    else:
+        weights = {k: v.detach().half().contiguous().cpu() for k, v in connector(base).state_dict().items()}
+        save_file(weights, folder / "connector.safetensors", metadata={"format": "pt"})
     if lora:
         model.save_pretrained(folder)
         path = folder / "adapter_model.safetensors"
@@ -75,14 +90,22 @@ def save_adapter(folder: Path, model: nn.Module, provenance: dict) -> Path:
 def apply_adapter(model: nn.Module, folder: Path) -> None:
     """Load a folder's connector into ``model`` and merge its LoRA, if any, into the LLM's weights, in place.
 
-    Raises AdapterError if the folder is not there, unreadable, or made for a model of another shape; ``model`` is then
-    as it was.
+    Raises AdapterError if the folder is not there, unreadable, made for a model of another shape, or (if the connector
+    was frozen) for another connector or LLM; ``model`` is then as it was.
     """
-    if not (folder / "connector.safetensors").is_file():
+    if (folder / "made_for.json").is_file():
+        wanted, here = json.loads((folder / "made_for.json").read_text()), made_for(model)
+        for part in ("connector", "llm"):
+            if wanted.get(part) != here[part]:
+                raise AdapterError(f"The adapters in {folder.name} were made for another {part} than this model's: load "
+                                   f"the model that they were tuned from, the mini model's stage 1, or tune them again.")
+    elif not (folder / "connector.safetensors").is_file():
         raise AdapterError(f"There are no adapters in {folder.name}: take data/adapters from the repository again, or "
                            f"train them with retrain=true in notebook 01.")
     try:
-        bridge = {k: v.float() for k, v in load_file(folder / "connector.safetensors").items()}
+        bridge = connector(model).state_dict()
+        if (folder / "connector.safetensors").is_file():
+            bridge = {k: v.float() for k, v in load_file(folder / "connector.safetensors").items()}
         if _shapes(bridge) != _shapes(connector(model).state_dict()):
             raise ValueError("another connector")
         lora = (folder / "adapter_model.safetensors").is_file()
@@ -115,3 +138,11 @@ def _check_lora(model: nn.Module, folder: Path) -> None:
 
 def _shapes(weights: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in weights.items()}
+
+
+def _digest(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().half().contiguous().cpu().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -1,6 +1,8 @@
 """Tuning in two stages, as LLaVA does (Liu et al., arXiv 2304.08485): the connector alone, then LLM and connector.
 
 Stage 2 has two courses: questions that are read off one place of the picture, then mostly such as need all of it matched.
+It tunes any set of decoder blocks (`paperlib.bands`). With the connector frozen nothing below the lowest of them is
+back-propagated through or stored, and where the data repeat, what enters it is kept instead of computed again.
 
 One plain loop. It is seeded (the data depend on seed and step alone), resumes from an atomically written checkpoint to the
 same result, clips gradients, stops at the first NaN, and records its loss curve.
@@ -11,6 +13,7 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -19,11 +22,11 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 from torch import nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from .adapters import add_lora, connector
 from .conversations import Packed, conversation, pack
+from .packed_loss import below, embedded, packed_loss
 from .vlm import VLM
 
 
@@ -45,6 +48,8 @@ class TrainConfig:
     method: str = "lora"  # stage 2: "lora" or "full"
     rank: int = 24
     layers: tuple[int, ...] | None = None  # stage 2: which decoder blocks; None is all
+    connector: bool = True  # stage 2: whether the connector is tuned too
+    epochs: int = 1  # how often the data are gone through within these steps
     lr_connector: float = 1e-3
     lr_llm: float = 1e-3
     warmup: int = 30
@@ -84,6 +89,12 @@ def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
                             "goes on from its checkpoint.")
     blocks = range(len(vlm.layers))
     layers = list(blocks) if config.layers is None else list(config.layers)
+    if config.stage == 1 and not config.connector:
+        raise TrainingError("Stage 1 tunes the connector and nothing else: leave it trained, or take stage 2.")
+    if config.stage == 2 and not config.connector and not layers:
+        raise TrainingError("Without blocks and connector there is nothing to tune: give a band or connector=True.")
+    if config.epochs < 1 or config.steps % config.epochs:
+        raise TrainingError(f"{config.steps} steps can't go through the data {config.epochs} times: give a divisor.")
     if config.stage not in (1, 2) or config.method not in ("lora", "full") or not set(layers) <= set(blocks):
         raise TrainingError(f"Stage must be 1 or 2, method 'lora' or 'full', layers among 0 to {len(blocks) - 1}; got "
                             f"{config.stage}, {config.method!r}, {layers}.")
@@ -97,14 +108,18 @@ def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
     elif config.stage == 2 and layers:
         torch.manual_seed(config.seed)
         vlm.model = add_lora(vlm.model, config.rank, layers)
-    bridge.requires_grad_(True)
-    return {name: p for name, p in vlm.model.named_parameters() if p.requires_grad}
+    bridge.requires_grad_(config.connector)
+    parameters = {name: p for name, p in vlm.model.named_parameters() if p.requires_grad}
+    _check_trained(vlm, parameters, layers if config.stage == 2 else [], config.connector)
+    return parameters
 
 
-def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: int = 50, progress: bool = True) -> dict:
+def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: int = 50, progress: bool = True,
+          until: int | None = None) -> dict:
     """Tune ``vlm`` in place and return {"loss": [...], "tokens": supervised tokens, "seconds": ..., "trained": names}.
 
-    checkpoint: file written every ``every`` steps and at the end; if it exists, training goes on from it.
+    checkpoint: file written every ``every`` steps and at the end; if it exists, training goes on from it. until: stop
+    after this many of the steps, to compare beginnings; the rates are those of the whole run.
     Raises TrainingError if loss or gradient is not finite, or if the checkpoint was made with another configuration.
     """
     parameters = trainable(vlm, config)
@@ -123,12 +138,16 @@ def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: 
             block.compile(dynamic=False)
     try:
         started = time.perf_counter() - seconds
-        bar = tqdm(range(len(losses), config.steps), initial=len(losses), total=config.steps, disable=not progress,
+        end, start, kept = min(config.steps, until or config.steps), lowest(config), {}
+        bar = tqdm(range(len(losses), end), initial=len(losses), total=end, disable=not progress,
                    desc=f"stage {config.stage}", mininterval=30)
         for step in bar:
-            packed, features = batch(vlm, base, config, step)
+            place = step % (config.steps // config.epochs)
+            packed, states = kept.get(place) or entering(vlm, base, config, step, start)
+            if start:
+                kept[place] = packed, states
             with torch.autocast(vlm.device.type, torch.bfloat16, enabled=config.mixed):
-                loss = packed_loss(base, packed, features)
+                loss = packed_loss(base, packed, states, start)
             loss.backward()
             norm = nn.utils.clip_grad_norm_(parameters.values(), config.clip)
             if not (torch.isfinite(loss) and torch.isfinite(norm)):  # checked before any weight is touched
@@ -142,7 +161,7 @@ def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: 
             tokens += len(packed.targets)
             seconds = time.perf_counter() - started
             bar.set_postfix(loss=f"{sum(losses[-20:]) / len(losses[-20:]):.3f}", refresh=False)
-            if checkpoint and ((step + 1) % every == 0 or step + 1 == config.steps):
+            if checkpoint and ((step + 1) % every == 0 or step + 1 == end):
                 state = dict(config=_key(config), losses=losses, tokens=tokens, seconds=seconds,
                              parameters={k: v.detach() for k, v in parameters.items()},
                              optimizer=optimizer.state_dict(), schedule=schedule.state_dict())
@@ -154,9 +173,15 @@ def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: 
     return {"loss": losses, "tokens": tokens, "seconds": round(seconds, 1), "trained": sorted(parameters)}
 
 
+def lowest(config: TrainConfig) -> int:
+    """The block from which on something is tuned or its gradient passes, if what enters it may be kept; 0 otherwise."""
+    keep = config.epochs > 1 and config.stage == 2 and not config.connector
+    return min(config.layers or [0]) if keep else 0
+
+
 def batch(vlm: VLM, base: nn.Module, config: TrainConfig, step: int) -> tuple[Packed, torch.Tensor]:
     """The conversations of a step, packed, and the vision tower's features of their pictures [B, tokens, D_vision]."""
-    first, (diet, _, _) = step * config.batch_size, config.course(step)
+    first, (diet, _, _) = step % (config.steps // config.epochs) * config.batch_size, config.course(step)
     talks = [conversation(config.seed, first + i, diet) for i in range(config.batch_size)]
     dtype = next(base.model.language_model.parameters()).dtype
     packed = pack(VLM(vlm.name, base, vlm.processor), talks, config.length, dtype)
@@ -169,16 +194,12 @@ def batch(vlm: VLM, base: nn.Module, config: TrainConfig, step: int) -> tuple[Pa
     return packed, features
 
 
-def packed_loss(base: nn.Module, packed: Packed, features: torch.Tensor) -> torch.Tensor:
-    """Weighted cross-entropy of a packed batch. Logits are computed only where a target is: the head is a fifth of the
-    mini model's arithmetic, and most tokens are prompt."""
-    words = base.get_input_embeddings()(packed.input_ids)
-    image = connector(base)(features).to(words.dtype)
-    states = words.masked_scatter((packed.input_ids == base.config.image_token_id)[..., None], image)
-    states = base.model.language_model(inputs_embeds=states, attention_mask=packed.mask,
-                                       position_ids=packed.position_ids, use_cache=False).last_hidden_state
-    logits = base.get_output_embeddings()(states[packed.where])
-    return (F.cross_entropy(logits.float(), packed.targets, reduction="none") * packed.weights).sum()
+def entering(vlm: VLM, base: nn.Module, config: TrainConfig, step: int, start: int) -> tuple[Packed, torch.Tensor]:
+    """The packed conversations of a step and what block ``start`` reads of them, [B, T, D]."""
+    packed, features = batch(vlm, base, config, step)
+    with torch.autocast(vlm.device.type, torch.bfloat16, enabled=config.mixed):
+        states = embedded(base, packed, features)
+        return packed, states if start == 0 else below(base, packed, states, start)
 
 
 def _rate(step: int, config: TrainConfig) -> float:
@@ -187,6 +208,18 @@ def _rate(step: int, config: TrainConfig) -> float:
         return (step - first + 1) / config.warmup
     done = (step - first - config.warmup) / max(1, end - first - config.warmup)
     return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def _check_trained(vlm: VLM, parameters: dict[str, nn.Parameter], layers: list[int], with_connector: bool) -> None:
+    """Raise TrainingError unless what is trained is the chosen blocks and the connector if it shall, and nothing else."""
+    blocks, others = set(), set()
+    for name in parameters:
+        inside = re.search(r"language_model\.layers\.(\d+)\.", name)
+        blocks |= {int(inside[1])} if inside else set()
+        others |= set() if inside else {"connector" if "multi_modal_projector" in name else name}
+    if blocks != set(layers) or others != ({"connector"} if with_connector else set()):
+        raise TrainingError(f"Training reached blocks {sorted(blocks)} and {sorted(others)} of {vlm.name!r} instead of "
+                            f"blocks {sorted(layers)}{' and the connector' if with_connector else ''} alone.")
 
 
 def _key(config: TrainConfig) -> str:

@@ -15,11 +15,11 @@ CODE_ROOT = Path(__file__).resolve().parent.parent
 # Budgets. `smoke` is for tests (tiny random weights, seconds), `mini` for a laptop's CPU, `gpu` for one GPU.
 PRESETS: dict[str, dict] = {
     "smoke": dict(model="tiny", retrain=True, n_eval=4, stage1_steps=2, stage2_steps=3, matching_steps=1, batch_size=4,
-                  lora_rank=2),
+                  lora_rank=2, band_steps=2, band_batch=2, band_rank=2),
     "mini": dict(model="mini", n_eval=40, stage1_steps=150, stage2_steps=920, matching_steps=400, batch_size=16,
-                 lora_rank=24),
+                 lora_rank=24, band_steps=240, band_batch=8, band_rank=16),
     "gpu": dict(model="mini", n_eval=2500, stage1_steps=500, stage2_steps=4000, matching_steps=1500, batch_size=32,
-                lora_rank=24),
+                lora_rank=24, band_steps=2000, band_batch=32, band_rank=16),
 }
 
 
@@ -46,6 +46,7 @@ class Study:
     matching_steps   how many of stage 2's belong to its second course (see `paperlib.conversations.DIETS`)
     batch_size    scenes per update
     lora_rank     rank of the stage-2 adapters
+    band_steps, band_batch, band_rank   the same for tuning bands, which share one shorter budget
     device        auto, cpu, mps, cuda or cuda:N
     """
 
@@ -59,6 +60,9 @@ class Study:
     matching_steps: int
     batch_size: int
     lora_rank: int
+    band_steps: int
+    band_batch: int
+    band_rank: int
     device: str
 
     @classmethod

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from paperlib.charts import Chart
 from paperlib.conversations import DESCRIBE, DIETS, Conversation, conversation, pack
-from paperlib.finetune import packed_loss
+from paperlib.packed_loss import embedded, packed_loss
 from paperlib.scenes import Scene, compose
 from paperlib.vlm import load_vlm
 
@@ -141,7 +141,7 @@ def features_of(vlm, talks):
 def logprobs(vlm, packed, features):
     """Log-probability of every target, out of the loss that training uses: it is linear in the weights."""
     packed = dataclasses.replace(packed, weights=packed.weights.clone().requires_grad_())
-    packed_loss(vlm.model, packed, features).backward()
+    packed_loss(vlm.model, packed, embedded(vlm.model, packed, features)).backward()
     vlm.model.zero_grad()
     return -packed.weights.grad
 

@@ -18,7 +18,8 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from paperlib import finetune
 from paperlib.adapters import PROJECTIONS, connector
 from paperlib.conversations import Conversation
-from paperlib.finetune import TrainConfig, TrainingError, packed_loss, train, trainable
+from paperlib.finetune import TrainConfig, TrainingError, train, trainable
+from paperlib.packed_loss import embedded, packed_loss
 from paperlib.study import CODE_ROOT, Study
 from paperlib.vlm import load_vlm
 
@@ -215,7 +216,7 @@ def test_packed_loss_is_the_models_own_cross_entropy(make, colours, monkeypatch)
     assert (labels >= 0).sum() == len(packed.targets)
     weight = connector(vlm.model).linear_1.weight  # the gradient has come all the way through the LLM there
     values, grads = [], []
-    for loss in (lambda: packed_loss(vlm.model, packed, features),
+    for loss in (lambda: packed_loss(vlm.model, packed, embedded(vlm.model, packed, features)),
                  lambda: vlm.model(**batch, labels=labels).loss):
         values.append(loss())
         grads.append(torch.autograd.grad(values[-1], weight)[0])
@@ -423,9 +424,9 @@ def test_what_is_not_finite_stops_training(where, value, tmp_path, monkeypatch):
     path, whole = tmp_path / "run.checkpoint", finetune.packed_loss
     vlm, calls, before = tiny_vlm(), [], {}
 
-    def spoil(base, packed, features):
+    def spoil(base, *args):
         calls.append(1)
-        loss = whole(base, packed, features)
+        loss = whole(base, *args)
         if len(calls) < 4:
             return loss
         before.update(base_weights(vlm))

@@ -8,7 +8,8 @@ import torch
 from paperlib import benchmarks
 from paperlib.adapters import connector
 from paperlib.conversations import Conversation, conversation, pack
-from paperlib.finetune import TrainConfig, batch, compiler_found, packed_loss, trainable
+from paperlib.finetune import TrainConfig, batch, compiler_found, trainable
+from paperlib.packed_loss import embedded, packed_loss
 from paperlib.scoring import choice_logprobs
 from paperlib.vlm import load_vlm
 
@@ -36,7 +37,7 @@ def tuning():
 
     def step(packed, features):
         with torch.autocast(vlm.device.type, torch.bfloat16):
-            packed_loss(base, packed, features).backward()
+            packed_loss(base, packed, embedded(base, packed, features)).backward()
         vlm.model.zero_grad()
 
     return vlm, base, step

@@ -1,0 +1,69 @@
+"""Bands: which decoder blocks are tuned, by name, and the rule that chooses one before anything is tuned.
+
+Blocks count from 0. "mid", "early" and "late" are a third of the depth each, "sparse" spreads as many blocks uniformly
+(Wang et al., arXiv 2412.12785, keep most of tuning so), and "complement" is everything but "mid". A range is written
+as in Python: "6:17" is blocks 6 to 16, the band that the paper tunes in LLaVA-1.5-7B.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+NAMES = ("full", "none", "mid", "early", "late", "complement", "sparse")
+
+
+class BandError(ValueError):
+    """A band cannot be used; the message is one sentence that says what to give instead."""
+
+
+def band(which: str | Iterable[int], depth: int) -> tuple[int, ...]:
+    """The blocks of a band in a decoder of ``depth`` blocks, ascending.
+
+    which: one of `NAMES`, a range "a:b" with a < b <= depth, or block numbers. Raises BandError for anything else: a
+    range that is empty, reversed or reaches beyond the model, numbers that are no blocks or come twice.
+    """
+    size, start = max(1, round(depth / 3)), (depth - max(1, round(depth / 3))) // 2
+    named = {"full": range(depth), "none": range(0), "mid": range(start, start + size), "early": range(size),
+             "late": range(depth - size, depth),
+             "complement": [i for i in range(depth) if not start <= i < start + size],
+             "sparse": [int((i + 0.5) * depth / size) for i in range(size)]}
+    if isinstance(which, str):
+        if which in named:
+            return tuple(named[which])
+        ends = re.fullmatch(r"(\d+):(\d+)", which)
+        if ends is None:
+            raise BandError(f"There is no band {which!r}: give one of {', '.join(NAMES)}, a range such as '6:17', or a "
+                            f"list of blocks.")
+        first, end = int(ends[1]), int(ends[2])
+        if not first < end <= depth:
+            raise BandError(f"The band {which!r} is not in this model, whose blocks are 0 to {depth - 1}: give a range "
+                            f"'a:b' with a < b <= {depth}.")
+        return tuple(range(first, end))
+    blocks = list(which)
+    if not blocks or sorted(set(blocks)) != sorted(blocks) or any(
+            isinstance(i, bool) or not isinstance(i, (int, np.integer)) or not 0 <= i < depth for i in blocks):
+        raise BandError(f"A band's blocks must be different numbers from 0 to {depth - 1}, at least one of them, got "
+                        f"{blocks}: for no block at all give 'none'.")
+    return tuple(sorted(int(i) for i in blocks))
+
+
+def choose_band(profiles: Sequence[Sequence[float]], size: int) -> tuple[int, ...]:
+    """The ``size`` neighbouring blocks with the largest mean over profiles, each rescaled to [0, 1] over the depth.
+
+    profiles: measured before tuning, one value for what each block returns, [depth] each; larger speaks for tuning the
+    block. Of equals the lowest window is taken. Raises BandError for profiles of different or too small length, and for
+    values that are not finite or all the same.
+    """
+    lengths = {len(p) for p in profiles}
+    if len(lengths) != 1 or not 1 <= size <= min(lengths):
+        raise BandError(f"A band of {size} blocks needs profiles of one and the same length, at least that, got lengths "
+                        f"{sorted(lengths)}.")
+    values = np.array([np.asarray(p, float) for p in profiles])
+    low, high = values.min(axis=1, keepdims=True), values.max(axis=1, keepdims=True)
+    if not np.isfinite(values).all() or (high == low).any():
+        raise BandError("A band is chosen by profiles of finite values that differ over the depth: leave out the one that "
+                        "does not.")
+    score = np.convolve(((values - low) / (high - low)).mean(axis=0), np.ones(size), "valid")
+    start = int(np.flatnonzero(np.isclose(score, score.max()))[0])
+    return tuple(range(start, start + size))
