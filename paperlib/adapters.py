@@ -3,6 +3,7 @@
 A folder holds ``connector.safetensors``, ``provenance.json`` and, with LoRA, peft's own ``adapter_config.json`` and
 ``adapter_model.safetensors``; plain peft can load the latter. Weights are stored in float16 to stay small. Where the
 connector was frozen, ``made_for.json`` stands in its place and says, by digest, which connector and LLM must be there.
+Where image tokens enter above block 0, ``entry.json`` says so, and the model is given that entry (`paperlib.entry`).
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from . import entry
 from .results import write_json
 
 # peft asks transformers for an attribute by its old name; readers can do nothing about it.
@@ -83,6 +85,7 @@ def save_adapter(folder: Path, model: nn.Module, provenance: dict, frozen: dict[
     else:  # what an earlier run left here must not be taken for this one's
         for name in ("adapter_config.json", "adapter_model.safetensors"):
             (folder / name).unlink(missing_ok=True)
+    entry.save(folder, entry.entered(base))
     write_json(folder / "provenance.json", provenance)
     return folder
 
@@ -117,6 +120,7 @@ def apply_adapter(model: nn.Module, folder: Path) -> None:
             PeftModel.from_pretrained(model, folder, torch_device="cpu").merge_and_unload()
             model.to(dtype)
             model.requires_grad_(True)  # peft froze it; autocast rounds only such weights once instead of at each use
+        entry.load(folder, model)
     except Exception as error:  # safetensors, peft and torch each have their own way to say the same
         raise AdapterError(f"The adapters in {folder.name} cannot be loaded into this model ({type(error).__name__}): "
                            f"they are damaged or made for another model.") from error

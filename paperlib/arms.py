@@ -1,7 +1,6 @@
 """The arms of the comparison of bands: which blocks each tunes, training one, and loading it again.
 
-All arms start from the same stage 1, leave its connector frozen unless they say otherwise, and share data order, steps,
-batches, rank and seed. Shipped adapters (seed 0) are in ``data/adapters/bands/``, retrained ones in
+All arms start from the same stage 1, leave its connector frozen, and share data order, steps, batches, rank and seed. Shipped adapters (seed 0) are in ``data/adapters/bands/``, retrained ones in
 ``data/cache/adapters/<preset>-seed<seed>/bands/``.
 """
 
@@ -23,14 +22,16 @@ class ArmError(ValueError):
 
 @dataclass(frozen=True)
 class Arm:
-    """A band as `bands.band` takes it, and whether the connector is tuned too."""
+    """A band as `bands.band` takes it; the relative depth at which image tokens enter (`paperlib.entry`), to the nearest
+    block; how much of the study's budget it gets (beginnings of runs are compared in sweeps)."""
 
     band: str
-    connector: bool = False
+    enter: float = 0.0
+    share: float = 1.0
 
 
-ARMS = {"full": Arm("full"), "mid": Arm("mid"), "late": Arm("late"), "sparse": Arm("sparse"), "early": Arm("early"),
-        "complement": Arm("complement")}
+ARMS = {"full": Arm("full"), "mid": Arm("mid"), "mid, entered": Arm("mid", enter=1 / 3), "late": Arm("late"),
+        "sparse": Arm("sparse"), "early": Arm("early"), "complement": Arm("complement")}
 
 
 def arm_config(study: Study, name: str) -> TrainConfig:
@@ -41,8 +42,8 @@ def arm_config(study: Study, name: str) -> TrainConfig:
     length = 160 * (4 if study.model == "tiny" else 1)
     depth = len(load_stage(study, "stage 1").layers)
     return TrainConfig(2, study.band_steps, 0, study.band_batch, length, study.seed, rank=study.band_rank,
-                       layers=band(arm.band, depth), connector=arm.connector, mixed=real,
-                       compile=real and compiler_found())
+                       layers=band(arm.band, depth), connector=False, mixed=real,
+                       compile=real and compiler_found(), enter=round(arm.enter * depth))
 
 
 def arm_folder(study: Study, name: str) -> Path:
@@ -61,7 +62,7 @@ def train_arm(study: Study, name: str, progress: bool = True) -> dict:
     run = train(vlm, config, _made(study) / f"{_slug(name)}.checkpoint", progress=progress)
     record = provenance(study, run["seconds"], config.steps * config.batch_size, arm=name, recipe=asdict(config),
                         supervised_tokens=run["tokens"], trained=run["trained"], loss=run["loss"])
-    save_adapter(folder, vlm.model, record, None if config.connector else base)
+    save_adapter(folder, vlm.model, record, base)
     return record
 
 

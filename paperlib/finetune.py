@@ -25,9 +25,10 @@ from torch import nn
 from tqdm import tqdm
 
 from .adapters import add_lora, connector
-from .conversations import Packed, conversation, pack
+from .conversations import DESCRIBE, Packed, conversation, pack
+from .entry import install, measure_scale
 from .packed_loss import below, embedded, packed_loss
-from .vlm import VLM
+from .vlm import VLM, Batch
 
 
 class TrainingError(RuntimeError):
@@ -50,6 +51,7 @@ class TrainConfig:
     layers: tuple[int, ...] | None = None  # stage 2: which decoder blocks; None is all
     connector: bool = True  # stage 2: whether the connector is tuned too
     epochs: int = 1  # how often the data are gone through within these steps
+    enter: int = 0  # stage 2: the block at which image tokens enter (`paperlib.entry`)
     lr_connector: float = 1e-3
     lr_llm: float = 1e-3
     warmup: int = 30
@@ -93,6 +95,8 @@ def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
         raise TrainingError("Stage 1 tunes the connector and nothing else: leave it trained, or take stage 2.")
     if config.stage == 2 and not config.connector and not layers:
         raise TrainingError("Without blocks and connector there is nothing to tune: give a band or connector=True.")
+    if config.enter and config.epochs > 1:
+        raise TrainingError("What enters a band is not kept for image tokens that enter later: give enter=0 or epochs=1.")
     if config.epochs < 1 or config.steps % config.epochs:
         raise TrainingError(f"{config.steps} steps can't go through the data {config.epochs} times: give a divisor.")
     if config.stage not in (1, 2) or config.method not in ("lora", "full") or not set(layers) <= set(blocks):
@@ -122,7 +126,10 @@ def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: 
     after this many of the steps, to compare beginnings; the rates are those of the whole run.
     Raises TrainingError if loss or gradient is not finite, or if the checkpoint was made with another configuration.
     """
+    scale = measure_scale(vlm, first_pictures(vlm, config), config.enter) if config.enter else 1.0
     parameters = trainable(vlm, config)
+    if config.enter:
+        install(vlm.model, config.enter, scale)
     base = vlm.model.get_base_model() if hasattr(vlm.model, "get_base_model") else vlm.model
     bridge = [p for name, p in parameters.items() if "multi_modal_projector" in name]
     rest = [p for name, p in parameters.items() if "multi_modal_projector" not in name]
@@ -192,6 +199,12 @@ def batch(vlm: VLM, base: nn.Module, config: TrainConfig, step: int) -> tuple[Pa
     if base.config.vision_feature_select_strategy == "default":
         features = features[:, 1:]  # drops the class token
     return packed, features
+
+
+def first_pictures(vlm: VLM, config: TrainConfig) -> Batch:
+    """The pictures of the first step with one request, to measure the scale of image tokens that enter later."""
+    pictures = [conversation(config.seed, i, "reading").picture.render() for i in range(config.batch_size)]
+    return vlm.batch([vlm.prompt(DESCRIBE)] * len(pictures), pictures)
 
 
 def entering(vlm: VLM, base: nn.Module, config: TrainConfig, step: int, start: int) -> tuple[Packed, torch.Tensor]:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from .adapters import connector
 from .conversations import Packed
+from .entry import images
 
 
 def embedded(base: nn.Module, packed: Packed, features: torch.Tensor) -> torch.Tensor:
@@ -48,8 +49,9 @@ def packed_loss(base: nn.Module, packed: Packed, states: torch.Tensor, start: in
 
 
 def _run(base: nn.Module, packed: Packed, states: torch.Tensor) -> torch.Tensor:
-    return base.model.language_model(inputs_embeds=states, attention_mask=packed.mask,
-                                     position_ids=packed.position_ids, use_cache=False).last_hidden_state
+    with images(base, packed.input_ids == base.config.image_token_id):
+        return base.model.language_model(inputs_embeds=states, attention_mask=packed.mask,
+                                         position_ids=packed.position_ids, use_cache=False).last_hidden_state
 
 
 @contextlib.contextmanager

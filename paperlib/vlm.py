@@ -183,6 +183,8 @@ def load_vlm(name: str, device: str = "auto", seed: int = 0) -> VLM:
         adapter = _adapter_folder(name)
         model, processor = _load_folder(name if adapter is None and name not in NAMES else build_mini())
         if adapter is not None:
+            if (adapter / "made_for.json").is_file():  # tuned with the connector of stage 1 frozen
+                apply_adapter(model, _adapter_folder("mini-stage1"))
             apply_adapter(model, adapter)
         if name == "mini-untrained":
             model = untrained(model, seed)
@@ -207,7 +209,8 @@ def _adapter_folder(name: str) -> Path | None:
     shipped = {"mini": "mini-tuned", "mini-stage1": "mini-stage1"}
     if name in shipped:
         return repo_root() / "data" / "adapters" / shipped[name]
-    return Path(name) if (Path(name) / "connector.safetensors").is_file() else None
+    ours = any((Path(name) / file).is_file() for file in ("connector.safetensors", "made_for.json"))
+    return Path(name) if ours else None
 
 
 def _load_folder(name: str | Path):
