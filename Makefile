@@ -10,6 +10,7 @@ PYTHON ?= python3
 PRESET ?= mini
 CORES ?= all
 CONFIG ?=
+SEEDS ?= 0,1,2
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -21,7 +22,10 @@ export PYDEVD_DISABLE_FILE_VALIDATION = 1
 # --nolock: Snakemake's lock outlives a killed run and would stop the next one from going on where it ended.
 SNAKEMAKE = $(BIN)/python -m snakemake --cores $(CORES) --rerun-incomplete --nolock --quiet host
 
-.PHONY: help install assets figures test notebooks redraw bench clean distclean
+# The tests are many and small: a process on each core, with one thread, is faster than one process with many threads.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4
+
+.PHONY: help install assets figures test notebooks reference redraw bench clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +33,7 @@ help:
 	@echo "make assets     fetch and verify model weights, pictures and questions (about 125 MB)"
 	@echo "make figures    run the study: PRESET=mini (default), gpu or smoke; CONFIG=\"seed=1 retrain=true\""
 	@echo "make test       pytest, and nbval over the notebooks at preset smoke"
+	@echo "make reference  train and ask every band for notebook 05: PRESET=mini SEEDS=0,1,2; goes on after a kill"
 	@echo "make notebooks  execute notebooks/ in place at their own parameters, as they are committed"
 	@echo "make redraw     draw the figures of PRESET again from their JSON, without a model"
 	@echo "make bench      the benchmarks of tests/benchmarks/"
@@ -60,15 +65,20 @@ figures: assets
 # The notebooks are executed at preset smoke by the same Snakefile, then nbval executes each result again:
 # every cell must run, and cells marked with the comment NBVAL_CHECK_OUTPUT must give the same output twice.
 test: assets
-	$(BIN)/python -m pytest tests
+	@ls -d data/cache/models/mini-* >/dev/null 2>&1 || \
+	  $(BIN)/python -c 'from paperlib.assemble import build_mini; build_mini(print)'
+	$(PYTEST) --dist worksteal tests
 	$(SNAKEMAKE) --config preset=smoke --forceall
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env \
+	$(PYTEST) --dist loadfile --nbval-lax --nbval-current-env \
 	  $(patsubst notebooks/%,runs/smoke/%,$(wildcard notebooks/*.ipynb))
 
 notebooks: assets
 	$(BIN)/python -m nbconvert --to notebook --execute --inplace --log-level WARN \
 	  --ExecutePreprocessor.kernel_name=python3 --ExecutePreprocessor.timeout=3600 \
 	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+
+reference: assets
+	$(BIN)/python -m paperlib.reference $(PRESET) $(SEEDS)
 
 redraw: $(STAMP)
 	$(BIN)/python -m paperlib.figures figures/$(PRESET)/*.json

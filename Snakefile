@@ -23,7 +23,9 @@ NOTEBOOKS = {
     "02_probe_layers": [],
     "03_intervene_on_layers": [],
     "04_measure_geometry": [],
+    "05_tune_a_band": ["02_probe_layers", "04_measure_geometry"],
 }
+TRAINS = "01_tune_a_vlm"
 
 # Snakemake reads retrain=true as the string "true": read values as the YAML that they are written in.
 CONFIG = {name: yaml.safe_load(value) if isinstance(value, str) else value for name, value in config.items()}
@@ -32,6 +34,8 @@ try:
 except StudyError as error:
     sys.exit(f"Snakefile: {error}")
 RUNS = f"runs/{STUDY.preset}"
+if STUDY.retrain:  # two that run at once must not both train the adapters that all load
+    NOTEBOOKS = {name: before if name == TRAINS else [TRAINS, *before] for name, before in NOTEBOOKS.items()}
 
 # Longest time [s] for one cell. Only training and GPU-sized budgets may take long.
 PATIENCE = {"smoke": 600, "mini": 3600}.get(STUDY.preset, 7 * 86400)
@@ -86,8 +90,9 @@ for notebook, before in NOTEBOOKS.items():
             partial=f"{RUNS}/{notebook}.partial.ipynb",
             patience=PATIENCE,
             python=sys.executable,
-        # Snakemake sets OMP_NUM_THREADS to this: a notebook takes all cores that Snakemake was given.
-        threads: workflow.cores or 1
+        # Snakemake sets OMP_NUM_THREADS to this: a notebook takes all cores that Snakemake was given. The tiny model of
+        # preset smoke gains nothing from a second one, so there a notebook runs on each.
+        threads: 1 if STUDY.preset == "smoke" else workflow.cores or 1
         shell:
             "{params.python:q} -m papermill {input.notebook} {params.partial} -f {input.parameters}"
             " -k python3 --execution-timeout {params.patience} --cwd notebooks"

@@ -4,6 +4,7 @@ All arms start from the same stage 1, leave its connector frozen, and share data
 ``data/cache/adapters/<preset>-seed<seed>/bands/``.
 """
 
+import functools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from .finetune import TrainConfig, compiler_found, train
 from .recipe import load_stage
 from .results import plain, provenance, read_json
 from .study import Study
-from .vlm import VLM
+from .vlm import VLM, load_vlm
 
 
 class ArmError(ValueError):
@@ -22,45 +23,55 @@ class ArmError(ValueError):
 
 @dataclass(frozen=True)
 class Arm:
-    """A band as `bands.band` takes it; the relative depth at which image tokens enter (`paperlib.entry`), to the nearest
-    block; how much of the study's budget it gets (beginnings of runs are compared in sweeps)."""
+    """A band as `bands.band` takes it, or from and to which relative depth; the relative depth at which image tokens enter
+    (`paperlib.entry`), to the nearest block; which share of the steps it gets, at the rates of the whole run."""
 
-    band: str
+    band: str | tuple[float, float]
     enter: float = 0.0
     share: float = 1.0
 
 
 ARMS = {"full": Arm("full"), "mid": Arm("mid"), "mid, entered": Arm("mid", enter=1 / 3), "late": Arm("late"),
-        "sparse": Arm("sparse"), "early": Arm("early"), "complement": Arm("complement")}
+        "sparse": Arm("sparse")}
+# Beginnings of runs, which see the data that the arms see, so that their losses can be compared.
+SWEEPS = {"early": Arm("early", share=0.25), "complement": Arm("complement", share=0.25),
+          "from 1/6": Arm((1 / 6, 1 / 2), share=0.25), "from 1/2": Arm((1 / 2, 5 / 6), share=0.25),
+          "a sixth wide": Arm((5 / 12, 7 / 12), share=0.25), "two thirds wide": Arm((1 / 6, 5 / 6), share=0.25),
+          "entered at 1/6": Arm("mid", 1 / 6, 0.25), "entered at 1/2": Arm("mid", 1 / 2, 0.25),
+          "entered at 2/3": Arm("mid", 2 / 3, 0.25)}
 
 
 def arm_config(study: Study, name: str) -> TrainConfig:
-    """How an arm is trained in a study. Raises ArmError for a name that is not in `ARMS`."""
-    if name not in ARMS:
-        raise ArmError(f"There is no arm {name!r}: use one of {', '.join(ARMS)}.")
-    arm, real = ARMS[name], study.preset != "smoke"
+    """How an arm is trained in a study. Raises ArmError for a name that is neither in `ARMS` nor in `SWEEPS`."""
+    if name not in ARMS | SWEEPS:
+        raise ArmError(f"There is no arm {name!r}: use one of {', '.join(ARMS | SWEEPS)}.")
+    arm, real = (ARMS | SWEEPS)[name], study.preset != "smoke"
     length = 160 * (4 if study.model == "tiny" else 1)
-    depth = len(load_stage(study, "stage 1").layers)
+    depth = _depth(study.model)
+    blocks = arm.band if isinstance(arm.band, str) else range(*(round(end * depth) for end in arm.band))
     return TrainConfig(2, study.band_steps, 0, study.band_batch, length, study.seed, rank=study.band_rank,
-                       layers=band(arm.band, depth), connector=False, mixed=real,
+                       layers=band(blocks, depth), connector=False, mixed=real,
                        compile=real and compiler_found(), enter=round(arm.enter * depth))
 
 
 def arm_folder(study: Study, name: str) -> Path:
-    """Where an arm's adapters are: the shipped ones for seed 0, or those that `train_arm` makes for this study."""
-    return (_made(study) if study.retrain or study.seed else study.adapters / "bands") / _slug(name)
+    """Where an arm's adapters are: shipped for preset mini and seed 0, or those that `train_arm` makes for this study."""
+    shipped = name in ARMS and study.preset == "mini" and study.seed == 0 and not study.retrain
+    return (study.adapters / "bands" if shipped else _made(study)) / _slug(name)
 
 
 def train_arm(study: Study, name: str, progress: bool = True) -> dict:
     """Train an arm unless that was done with the same recipe, resuming after a kill, and return its record."""
     config, folder = arm_config(study, name), arm_folder(study, name)
-    finished = folder / "provenance.json"
-    if finished.is_file() and read_json(finished).get("recipe") == plain(asdict(config)):
-        return read_json(finished)
+    finished, steps = folder / "provenance.json", max(1, round((ARMS | SWEEPS)[name].share * config.steps))
+    if finished.is_file():
+        record = read_json(finished)
+        if record.get("recipe") == plain(asdict(config)) and len(record["loss"]) == steps:
+            return record
     vlm = load_stage(study, "stage 1")
     base = made_for(vlm.model)
-    run = train(vlm, config, _made(study) / f"{_slug(name)}.checkpoint", progress=progress)
-    record = provenance(study, run["seconds"], config.steps * config.batch_size, arm=name, recipe=asdict(config),
+    run = train(vlm, config, _made(study) / f"{_slug(name)}.checkpoint", progress=progress, until=steps)
+    record = provenance(study, run["seconds"], steps * config.batch_size, arm=name, recipe=asdict(config),
                         supervised_tokens=run["tokens"], trained=run["trained"], loss=run["loss"])
     save_adapter(folder, vlm.model, record, base)
     return record
@@ -73,9 +84,14 @@ def load_arm(study: Study, name: str) -> VLM:
     return VLM(f"{study.model} {name}", vlm.model.eval(), vlm.processor)
 
 
+@functools.cache
+def _depth(model: str) -> int:
+    return len(load_vlm("tiny" if model == "tiny" else "mini-base", "cpu").layers)
+
+
 def _made(study: Study) -> Path:
     return study.cache / "adapters" / f"{study.preset}-seed{study.seed}" / "bands"
 
 
 def _slug(name: str) -> str:
-    return name.replace(", ", "-").replace(" ", "-")
+    return name.replace(", ", "-").replace(" ", "-").replace("/", "_of_")

@@ -124,8 +124,11 @@ def _save(model, processor, folder: Path) -> Path:
     try:
         model.save_pretrained(scratch)
         processor.save_pretrained(scratch)
-        if not folder.is_dir():
+        try:
             os.rename(scratch, folder)
+        except OSError:
+            if not folder.is_dir():  # else a process beside this one was faster
+                raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder

@@ -15,7 +15,7 @@ The head of the language model doesn't run, no layer is kept as a whole, and onl
 import hashlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -53,8 +53,7 @@ def states(vlm: VLM, batch: Batch, positions: Sequence[str]) -> dict[str, torch.
 
     def pool(state: torch.Tensor) -> None:
         for name, p in sets.items():
-            parts = state[where[name]].float().split([len(row) for row in p])
-            pooled[name].append(torch.stack([part.mean(0) for part in parts]))
+            pooled[name].append(_means(state[where[name]].float(), [len(row) for row in p]))
 
     with hooked(vlm, [(layer, pool) for layer in range(len(vlm.layers) + 1)]):
         run(vlm, batch)
@@ -67,17 +66,24 @@ def token_states(vlm: VLM, batch: Batch, layers: Sequence[int], name: str = "ima
 
     Layers come in the order asked for. Raises ValueError for layers that don't exist, and as `token_sets.tokens` does.
     """
+    return set_states(vlm, batch, layers, [name])[name]
+
+
+@torch.no_grad()
+def set_states(vlm: VLM, batch: Batch, layers: Sequence[int], names: Iterable[str]) -> dict[str, list[torch.Tensor]]:
+    """`token_states` of several sets, from one pass: {name: [layers, n, D] for each row}."""
     check_numbers(layers, len(vlm.layers) + 1, "layer")
-    positions, found = tokens(vlm, batch, name), {}
-    where = flat(positions, vlm.device)
+    sets = {name: tokens(vlm, batch, name) for name in names}
+    where, found = {name: flat(positions, vlm.device) for name, positions in sets.items()}, {}
 
     def keep(layer: int):
-        return lambda state: found.__setitem__(layer, state[where].float())
+        return lambda state: found.__setitem__(layer, {name: state[at].float() for name, at in where.items()})
 
     with hooked(vlm, [(layer, keep(layer)) for layer in set(layers)]):
         run(vlm, batch)
-    together = torch.stack([found[layer] for layer in layers]).cpu()
-    return [part.clone() for part in together.split([len(p) for p in positions], dim=1)]
+    together = {name: torch.stack([found[layer][name] for layer in layers]).cpu() for name in sets}
+    return {name: [part.clone() for part in together[name].split([len(p) for p in positions], dim=1)]
+            for name, positions in sets.items()}
 
 
 def capture(vlm: VLM, prompts: Sequence[str], images: Sequence[Image.Image] | None,
@@ -136,6 +142,13 @@ def _captured(vlm, prompts, images, answers, positions, batch_size, fast) -> dic
             for name, part in parts.items():
                 found[name][rows] = part
     return found
+
+
+def _means(rows: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+    """The mean of each of B parts of rows [n, D] -> [B, D]. Most are of one length: one token, or all of a picture."""
+    if len(set(lengths)) == 1:
+        return rows.unflatten(0, (len(lengths), lengths[0])).mean(1)
+    return torch.stack([part.mean(0) for part in rows.split(lengths)])
 
 
 def _check_positions(positions: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from . import benchmarks
 from .benchmarks import Example
 from .concepts import concepts
 from .conversations import DESCRIBE
+from .entry import entered
 from .intervals import object_f1
 from .results import cached, code_version
 from .scenes import COLOURS, SHAPES
@@ -37,12 +38,16 @@ def examples(suite: str, n: int, seed: int = 0) -> list[Example]:
     return [example for name, split in SUITES[suite] for example in benchmarks.load(name, split, n, seed)]
 
 
-def evaluate(vlm: VLM, study, suite: str, images: str = "own", kinds: Iterable[str] | None = None) -> list[Record]:
+def evaluate(vlm: VLM, study, suite: str, images: str = "own", kinds: Iterable[str] | None = None,
+             n: int | None = None) -> list[Record]:
     """Records of a model on a suite at the study's budget; ``images`` as in `scoring.choice_logprobs`.
 
-    Products of matrices run in bfloat16 where the CPU has units for it. kinds: only these kinds of question.
+    Products of matrices run in bfloat16 where the CPU has units for it. kinds: only these kinds of question. n: so many
+    of each kind in place of the study's; fewer questions are some of the more, but where a pool ends (suite "text").
     """
-    asked = [e for e in examples(suite, study.n_eval, study.seed) if kinds is None or e.kind in set(kinds)]
+    only = None if kinds is None else set(kinds)
+    drawn = examples(suite, study.n_eval if n is None else n, study.seed)
+    asked = [e for e in drawn if only is None or e.kind in only]
     key = {"weights": fingerprint(vlm), "images": images, "seed": study.seed, "code": code_version()["sha256"],
            "questions": _digest([[e.id, e.question, e.answer, e.choices] for e in asked])}
     found = cached(study.cache / "evaluations", key, lambda: {"records": [
@@ -52,7 +57,7 @@ def evaluate(vlm: VLM, study, suite: str, images: str = "own", kinds: Iterable[s
 
 def describe(vlm: VLM, study, n: int | None = None) -> dict:
     """Free captions of test scenes: {"captions": [[said, true], ...], "precision", "recall", "f1"} over named things."""
-    asked = benchmarks.load("describe", "test", n or study.n_eval, study.seed)
+    asked = benchmarks.load("describe", "test", study.n_eval if n is None else n, study.seed)
     key = {"weights": fingerprint(vlm), "code": code_version()["sha256"], "describe": [e.id for e in asked]}
     said = cached(study.cache / "evaluations", key, lambda: {"said": vlm.answers(
         [e.picture.render() for e in asked], [DESCRIBE] * len(asked), max_new_tokens=64)})["said"]
@@ -62,8 +67,10 @@ def describe(vlm: VLM, study, n: int | None = None) -> dict:
 
 
 def fingerprint(vlm: VLM) -> str:
-    """sha256 over the names and bytes of all weights: two models that compute alike share it, others don't."""
-    digest = hashlib.sha256()
+    """sha256 over the names and bytes of all weights, and where image tokens enter: two models that compute alike share
+    it, others don't."""
+    entry = entered(vlm.model)
+    digest = hashlib.sha256(f"{entry.block} {entry.scale}".encode() if entry else b"")
     for name, tensor in sorted(vlm.model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

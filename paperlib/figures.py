@@ -22,12 +22,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from paperlib import curves, diagrams, style  # the first two register their figures in DRAW
+from paperlib import comparisons, curves, diagrams, style  # the first three register their figures in DRAW
 from paperlib.results import ResultError, plain, provenance, read_result, write_result
 from paperlib.style import BLUE, COLUMN, DRAW, FAINT, GREY, PAGE, SERIES, SKY, SMALL, figure, set_style
 
 __all__ = ["DRAW", "publish", "save_figure", "redraw", "set_style", "loss_curves", "accuracy_by_model", "controls",
-           "scene_gallery", "token_map", "curves", "diagrams"]
+           "scene_gallery", "token_map", "comparisons", "curves", "diagrams"]
 
 ROLES = {"template": "#DDDDDD", "image": "#A8D5F2", "question": "#F7CF7A", "answer": "#8FD3BC"}
 TALL = 10  # kinds of question in one column of a dot plot

@@ -99,7 +99,9 @@ def word_ranks(vlm, states, words: Sequence[Sequence[str]], megabytes: int = 512
         cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)  # Gemma 2 squashes its scores
         logits = logits if cap is None else torch.tanh(logits / cap) * cap
         own = logits.gather(1, tokens[whose].flatten(1)).unflatten(1, tokens.shape[1:]).amax(2)  # [n, K]
-        ranks.append(torch.stack([(logits >= column[:, None]).sum(1) for column in own.T], dim=1).cpu())
+        # Counted as bytes: torch's sum of booleans takes half as long again.
+        ahead = [(logits >= column[:, None]).view(torch.uint8).sum(1, dtype=torch.int32) for column in own.T]
+        ranks.append(torch.stack(ahead, dim=1).cpu())
         logprobs.append((own - logits.logsumexp(1, keepdim=True)).cpu())
     shape = (*states.shape[:-1], tokens.shape[1])
     return torch.cat(ranks).reshape(shape).numpy(), torch.cat(logprobs).reshape(shape).numpy()

@@ -70,9 +70,12 @@ class Neighbors:
         place = torch.full((len(self),), -1, device=rows.device)
         place[rows] = torch.arange(n, device=rows.device)
         indices = place[self.indices[rows]]  # [n, K], -1 outside the subset
-        order = (indices < 0).byte().argsort(dim=1, stable=True)[:, :depth]
-        indices, distances = indices.gather(1, order), self.distances[rows].gather(1, order)
-        points, short = self.points.subset(rows), (indices[:, -1] < 0).nonzero().flatten()
+        inside = indices >= 0
+        count = inside.cumsum(1)
+        kept, short = inside & (count <= depth), (count[:, -1] < depth).nonzero().flatten()
+        kept[short] = torch.arange(k, device=rows.device) < depth  # as many as elsewhere, to be replaced below
+        indices, distances = indices[kept].view(n, depth), self.distances[rows][kept].view(n, depth)
+        points = self.points.subset(rows)
         if len(short):
             indices[short], squares = _search(points, short, depth)
             distances[short] = squares.sqrt()

@@ -11,14 +11,12 @@ to a peak and falls again (Cheng et al. 2024, arXiv 2405.15471). The reading rul
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
-import torch
 
 from .dimension import intrinsic_dimension
-from .intervals import Interval
 from .neighbors import GeometryError, Neighbors
+from .subsampling import subsampled
 
 
 @dataclass(frozen=True)
@@ -57,25 +55,15 @@ def profiles(searched: dict[str, Sequence[Neighbors]], k: int = 16, n: int = 20,
     """GRIDE's dimension of every layer of every named series, {name: [1 + n, layers]}.
 
     Row 0 is from all N points, rows 1 to n from share x N of them without replacement, the same for all series and
-    layers, so that what is computed from two series can be compared draw by draw (`jackknife`). Raises GeometryError as
-    `dimension.intrinsic_dimension`, or if series differ in N.
+    layers, so that what is computed from two series can be compared draw by draw (`subsampling.jackknife`). Raises
+    GeometryError as `dimension.intrinsic_dimension` and `subsampling.subsampled`, or if series differ in N.
     """
     counts = {len(layer) for layers in searched.values() for layer in layers}
     if len(counts) != 1:
         raise GeometryError(f"Series must have the same number of points in every layer, got {sorted(counts)}.")
-    total, rng = counts.pop(), np.random.default_rng(seed)
-    draws = [None] + [torch.from_numpy(np.sort(rng.choice(total, round(share * total), replace=False))) for _ in range(n)]
-    return {name: np.array([[intrinsic_dimension(layer if rows is None else layer.subset(rows), "gride", k).value
-                             for layer in layers] for rows in draws]) for name, layers in searched.items()}
 
+    def dimension(layer: Neighbors) -> float:
+        return intrinsic_dimension(layer, "gride", k).value
 
-def jackknife(values: Sequence[float], total: int, share: float = 0.8, level: float = 0.95) -> Interval:
-    """The first value, which comes from all points, with the delete-d jackknife's normal interval from the others.
-
-    As `subsampling.subsample_interval`, for values that were computed together. total: N.
-    """
-    whole, rest = float(values[0]), np.asarray(values[1:], float)
-    taken = round(share * total)
-    error = float(rest.std(ddof=1)) * (taken / (total - taken)) ** 0.5
-    reach = NormalDist().inv_cdf((1 + level) / 2) * error
-    return Interval(whole, whole - reach, whole + reach, total)
+    return {name: np.stack([subsampled(dimension, layer, n=n, share=share, seed=seed) for layer in layers], axis=1)
+            for name, layers in searched.items()}

@@ -69,8 +69,8 @@ def probe(states, labels, groups, folds: int | Sequence[int] = 5, l2: float = 0.
 
 def transfer(sides: Mapping[str, tuple], folds: int | Mapping[str, Sequence[int]] = 5, l2: float = 0.03,
              controls: int = 1, types: Mapping[str, Sequence] | None = None,
-             alignments: Sequence[str] = ("centre", "none"), seed: int = 0, device: str = "auto"
-             ) -> dict[str, dict[tuple[str, str], list[ProbeResult]]]:
+             alignments: Sequence[str] = ("centre", "none"), seed: int = 0, device: str = "auto",
+             learn: Sequence[str] | None = None) -> dict[str, dict[tuple[str, str], list[ProbeResult]]]:
     """Probes that learn on one modality and are tested on each: {alignment: {(learnt on, tested on): results}}.
 
     Folds are common to all modalities, so that a probe that learnt on captions meets no image of their scenes, and all
@@ -84,12 +84,16 @@ def transfer(sides: Mapping[str, tuple], folds: int | Mapping[str, Sequence[int]
     Args:
         sides: name -> (states [N, L+1, D], labels [N], groups [N]); N may differ, L and D may not.
         folds, types: as in `probe`; arrays per name.
+        learn: the sides that probes learn on, all of them if None; every side is tested on.
 
     Raises:
-        ValueError: as `probe`, or an unknown alignment.
+        ValueError: as `probe`, or an unknown alignment or side.
     """
     if not alignments or not set(alignments) <= set(ALIGNMENTS):
         raise ValueError(f"Alignments must be some of {', '.join(ALIGNMENTS)}, got {', '.join(alignments) or 'none'}.")
+    learn = list(sides) if learn is None else list(learn)
+    if not learn or not set(learn) <= set(sides):
+        raise ValueError(f"Probes learn on some of {', '.join(sides)}, got {', '.join(map(str, learn)) or 'none'}.")
     states = check_states({name: side[0] for name, side in sides.items()})
     labels = _joined({name: side[1] for name, side in sides.items()}, states, "labels")
     groups = _joined({name: side[2] for name, side in sides.items()}, states, "groups")
@@ -109,14 +113,14 @@ def transfer(sides: Mapping[str, tuple], folds: int | Mapping[str, Sequence[int]
     parts = zip(states, np.split(tasks, ends, axis=1), np.split(fold, ends), np.split(groups, ends))
     split = {name: _Side(states[name], torch.from_numpy(t), torch.from_numpy(f), g) for name, t, f, g in parts}
     _check_folds(split, groups, fold, words)
-    correct = {(a, m, n): [] for a in alignments for m in split for n in split}  # a [T, tested] for each layer
-    for learnt in split:
+    correct = {(a, m, n): [] for a in alignments for m in learn for n in split}  # a [T, tested] for each layer
+    for learnt in learn:
         solution = None
         for layer in range(states[learnt].shape[1]):
             solution, found = _tested(learnt, layer, split, len(words), l2, solution, alignments, pick_device(device))
             for key, value in found.items():
                 correct[key].append(value)
-    return {a: {(m, n): _results(np.stack(correct[a, m, n]), split[n], seed) for m in split for n in split}
+    return {a: {(m, n): _results(np.stack(correct[a, m, n]), split[n], seed) for m in learn for n in split}
             for a in alignments}
 
 

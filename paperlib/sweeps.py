@@ -3,13 +3,14 @@
     sweep = Sweep(vlm, examples, at=starts)
     clean = sweep.clean()
     for start in starts:
-        records = sweep.under(start, lambda chunk: transplant(vlm, donor, range(start, start + width)))
+        records = sweep.under(start, lambda chunk: knockout(vlm, range(start, start + width),
+                                                            *edge(vlm, chunk.inputs, "image->answer")))
 
 What an effect amounts to is said by `paperlib.effects`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 from .choices import Chunk, chunks
 from .precision import fast_products
@@ -37,8 +38,11 @@ class Sweep:
         return records(self.examples, [read for chunk, traced in zip(self.chunks, self.traces)
                                        for read in chunk.read(traced.output)])
 
-    def under(self, start: int, intervention: Callable[[Chunk], AbstractContextManager]) -> list[Record]:
-        """Records under ``intervention(chunk)``, which must act on no block below ``start``, one of ``at``.
+    def under(self, start: int, intervention: Callable[[Chunk], AbstractContextManager] = nullcontext) -> list[Record]:
+        """Records under ``intervention(chunk)`` and what is in force already, resumed at ``start``, one of ``at``.
+
+        Nothing of it may act on a block below ``start``. What is the same for all chunks, as changed weights are, is
+        best put in force once, around the call.
 
         Raises ValueError as `tracing.Trace.resume` and the intervention do.
         """

@@ -5,6 +5,11 @@ import pytest
 from paperlib.study import CODE_ROOT, Study
 
 
+def pytest_collection_modifyitems(items):
+    """Slow tests first, so that no parallel worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     """A smoke study whose cache and adapters lie in a temporary folder, beside the clone's assets."""

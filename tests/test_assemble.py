@@ -87,6 +87,20 @@ def test_mini_is_built_once(parts, monkeypatch):
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]  # and nothing else is left there
 
 
+def test_a_process_beside_this_one_that_was_faster(parts, monkeypatch):
+    """Its folder is taken, and one's own is not left behind."""
+    save, theirs = assemble._save, []
+
+    def late(model, processor, folder):
+        theirs.append(save(model, processor, folder))
+        (folder / "theirs").touch()
+        return save(model, processor, folder)
+
+    monkeypatch.setattr(assemble, "_save", late)
+    assert (build_mini() / "theirs").exists()
+    assert [path.name for path in theirs[0].parent.iterdir()] == [theirs[0].name]
+
+
 def test_mini_is_the_same_each_time_and_another_for_other_parts(parts, tmp_path, monkeypatch):
     torch.manual_seed(99)  # the connector's seed does not depend on what ran before
     first = weights(LlavaForConditionalGeneration.from_pretrained(build_mini()))

@@ -9,9 +9,10 @@ from safetensors.torch import load_file, save_file
 from small_models import one_sentence, picture, tiny_vlm, tower_vlm
 
 from paperlib import capture as module
-from paperlib.capture import POSITIONS, capture, states, token_states
+from paperlib.capture import POSITIONS, capture, set_states, states, token_states
 from paperlib.interventions import patch, transplant
 from paperlib.precision import bfloat16_units
+from paperlib.residual import run
 from paperlib.token_sets import tokens
 from paperlib.vlm import VLMError
 
@@ -67,6 +68,16 @@ def test_captions_alone_and_behind_prompts(vlm):
         torch.testing.assert_close(bare["text last"][i], hidden[:, -1], rtol=1e-3, atol=1e-4)
         _, hidden = alone(vlm, asked[i], None, caption)
         torch.testing.assert_close(behind[i], hidden[:, -len(caption):].mean(1), rtol=1e-3, atol=1e-4)
+
+
+def test_several_sets_from_one_pass(vlm, inputs, monkeypatch):
+    batch, passes = vlm.batch(*inputs), []
+    alone = {name: token_states(vlm, batch, [3, 0], name) for name in ("text", "image", "answer start")}
+    monkeypatch.setattr(module, "run", lambda *args: passes.append(1) or run(*args))
+    found = set_states(vlm, batch, [3, 0], alone)
+    assert len(passes) == 1 and list(found) == list(alone)
+    for name, rows in alone.items():
+        assert all(torch.equal(a, b) for a, b in zip(found[name], rows, strict=True))
 
 
 def test_similar_lengths_share_a_batch(vlm, inputs, monkeypatch):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from paperlib import evaluation
+from paperlib.entry import install, remove
 from paperlib.evaluation import SUITES, describe, evaluate, examples, fingerprint
 from paperlib.intervals import summarize
 from paperlib.study import Study
@@ -40,8 +41,16 @@ def test_other_weights_pictures_or_kinds_are_other_records(study, tiny):
     blank = evaluate(tiny, study, "outside", images="blank")
     assert [r.logprobs for r in own] != [r.logprobs for r in blank]
     assert {r.kind for r in evaluate(tiny, study, "outside", kinds=["easy shape"])} == {"easy shape"}
+    assert len(evaluate(tiny, study, "outside", n=1)) == 3  # one of each kind in place of the study's two
     other = load_vlm("tiny", seed=1)
     assert [r.logprobs for r in evaluate(other, study, "outside")] != [r.logprobs for r in own]
+
+
+@pytest.mark.parametrize("suite", ["pictures", "held-out concepts", "pope", "outside"])
+def test_fewer_questions_are_some_of_the_more(suite):
+    """So that a control on half of the questions asks what the model was asked."""
+    more, fewer = ({e.id for e in examples(suite, n)} for n in (8, 4))
+    assert fewer < more and len(fewer) == len(more) / 2
 
 
 def test_fingerprint_is_of_the_weights_alone(tiny):
@@ -62,9 +71,17 @@ def test_describe_scores_the_objects_that_captions_name(study, tiny, monkeypatch
 
 def test_the_shipped_model_sees():
     """Far above chance and above the same questions with a blank picture, on few questions of each kind."""
-    study = Study.make("mini", n_eval=12)
-    vlm = load_vlm("mini")
-    asked = ["shape", "colour", "name", "count"]
-    seen, blind = (summarize(evaluate(vlm, study, "pictures", images, asked)) for images in ("own", "blank"))
+    study, vlm, asked = Study.make("mini"), load_vlm("mini"), ["colour", "name", "count"]
+    seen, blind = (summarize(evaluate(vlm, study, "pictures", images, asked, n=8)) for images in ("own", "blank"))
     for kind in asked:
         assert seen[kind].value >= 0.7 and seen[kind].value >= blind[kind].value + 0.2, (kind, seen, blind)
+
+
+def test_a_model_that_image_tokens_enter_later_has_a_fingerprint_of_its_own(tiny):
+    before = fingerprint(tiny)
+    prints = set()
+    for block, scale in ((1, 1.0), (2, 1.0), (2, 2.0)):
+        install(tiny.model, block, scale)
+        prints.add(fingerprint(tiny))
+        remove(tiny.model)
+    assert len(prints | {before}) == 4 and fingerprint(tiny) == before

@@ -7,8 +7,8 @@ from small_models import one_sentence
 
 from paperlib.dimension import intrinsic_dimension
 from paperlib.neighbors import GeometryError, Neighbors
-from paperlib.phases import jackknife, phase, profiles
-from paperlib.subsampling import subsample_interval
+from paperlib.phases import phase, profiles
+from paperlib.subsampling import jackknife, subsample_interval
 
 DEPTH = [0, 0.25, 0.5, 0.75, 1]
 
@@ -45,7 +45,7 @@ def test_profiles_share_their_draws():
 def test_jackknife_is_that_of_subsampling():
     """The same estimate by the function that draws for itself: interval widths agree as far as 60 draws tell."""
     x = Neighbors.of(torch.randn(300, 6, generator=torch.Generator().manual_seed(0)), 120)
-    together = jackknife(profiles({"x": [x]}, k=8, n=60)["x"][:, 0], 300)
+    together = jackknife(profiles({"x": [x]}, k=8, n=60)["x"][:, 0], 300, 0.8)
     alone = subsample_interval(lambda part: intrinsic_dimension(part, k=8).value, x, n=60, seed=9)
     assert together.value == alone.value and together.n == alone.n == 300
     assert (together.high - together.low) == pytest.approx(alone.high - alone.low, rel=0.4)

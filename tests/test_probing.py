@@ -210,6 +210,16 @@ def test_transfer_never_shares_a_scene():
     assert shared["none"]["a", "b"][0].accuracy.value < 0.65 < 0.8 < strangers["none"]["a", "b"][0].accuracy.value
 
 
+def test_learning_on_one_side_changes_nothing_of_its_cells():
+    sides = two_modalities(gap=6)
+    whole, part = transfer(sides), transfer(sides, learn=["captions"])
+    for alignment, cells in part.items():
+        assert set(cells) == {("captions", name) for name in sides}
+        for key, results in cells.items():
+            for a, b in zip(results, whole[alignment][key], strict=True):
+                assert np.array_equal(a.correct, b.correct) and a.selectivity == b.selectivity
+
+
 def test_control_labels_are_the_same_in_both_modalities():
     """By concept, the control of one modality transfers to the other where the concept can be read in both."""
     rng = np.random.default_rng(7)
@@ -277,6 +287,8 @@ def cases():
     yield "all its fold numbers are negative", lambda: probe(states, labels, groups, folds=np.full(30, -1))
     yield "got centre, x", lambda: transfer(two, alignments=("centre", "x"))
     yield "some of", lambda: transfer(two, alignments=())
+    yield "learn on some of", lambda: transfer(two, learn=["captions", "sound"])
+    yield "got none", lambda: transfer(two, learn=())
     yield "alike in the last two", lambda: transfer({**two, "captions": (states[:, :2], labels, groups)})
     yield "30 states of captions", lambda: transfer({**two, "captions": (states, labels[1:], groups)})
     yield "as many fold numbers, but 0", lambda: transfer(two, folds={"images": groups % 2})

@@ -1,6 +1,7 @@
 """The recipe at preset smoke: two stages of a tiny model, saved, loaded, resumed; and the shipped adapters' papers."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -13,13 +14,32 @@ from paperlib.vlm import VLMError
 SHIPPED = CODE_ROOT / "data" / "adapters"
 
 
+@pytest.fixture(scope="module")
+def tuned_once(tmp_path_factory):
+    """A root in which both stages were tuned at preset smoke: to be copied, not changed."""
+    root = tmp_path_factory.mktemp("tuned")
+    (root / "data" / "cache").mkdir(parents=True)
+    (root / "data" / "cache" / "assets").symlink_to(CODE_ROOT / "data" / "cache" / "assets")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PAPERLIB_ROOT", str(root))
+        recipe.tune(Study.make("smoke", n_eval=2), progress=False)
+    return root
+
+
+@pytest.fixture
+def tuned_study(study, tuned_once):
+    """`study`, in which both stages were tuned before."""
+    shutil.copytree(tuned_once / "data", study.root / "data", symlinks=True, dirs_exist_ok=True,
+                    ignore=shutil.ignore_patterns("assets"))
+    return study
+
+
 def weights(vlm):
     return {name: value.clone() for name, value in vlm.model.state_dict().items()}
 
 
-def test_tune_makes_both_stages_and_load_stage_brings_them_back(study):
-    recipe.tune(study, progress=False)
-    untrained, first, tuned = (weights(recipe.load_stage(study, stage)) for stage in recipe.STAGES)
+def test_tune_makes_both_stages_and_load_stage_brings_them_back(tuned_study):
+    untrained, first, tuned = (weights(recipe.load_stage(tuned_study, stage)) for stage in recipe.STAGES)
     changed_first = {name for name in untrained if not torch.equal(untrained[name], first[name])}
     changed_tuned = {name for name in untrained if not torch.equal(first[name], tuned[name])}
     assert changed_first and all("multi_modal_projector" in name for name in changed_first)
@@ -27,8 +47,8 @@ def test_tune_makes_both_stages_and_load_stage_brings_them_back(study):
     assert not any("vision_tower" in name or "embed_tokens" in name for name in changed_tuned)
 
 
-def test_provenance_beside_the_adapters_says_how_they_came_about(study):
-    recipe.tune(study, progress=False)
+def test_provenance_beside_the_adapters_says_how_they_came_about(tuned_study):
+    study = tuned_study
     for number, stage in enumerate(recipe.FOLDERS, start=1):
         record = recipe.training_record(study, stage)
         assert record["recipe"]["stage"] == number and record["seed"] == study.seed
@@ -38,8 +58,8 @@ def test_provenance_beside_the_adapters_says_how_they_came_about(study):
         assert record["packages"]["torch"] and record["code"]["sha256"]
 
 
-def test_a_short_retraining_from_the_same_seed_is_the_same(study):
-    recipe.tune(study, progress=False)
+def test_a_short_retraining_from_the_same_seed_is_the_same(tuned_study):
+    study = tuned_study
     once = weights(recipe.load_stage(study, "tuned"))
     folder = recipe.adapter_folder(study, "tuned").parent
     folder.rename(folder.with_name("before"))
@@ -48,8 +68,8 @@ def test_a_short_retraining_from_the_same_seed_is_the_same(study):
     assert all(torch.equal(once[name], again[name]) for name in once)
 
 
-def test_what_is_tuned_with_the_same_recipe_is_kept_and_with_another_is_not(study):
-    recipe.tune(study, progress=False)
+def test_what_is_tuned_with_the_same_recipe_is_kept_and_with_another_is_not(tuned_study):
+    study = tuned_study
     finished = recipe.adapter_folder(study, "tuned") / "provenance.json"
     before = finished.stat().st_mtime_ns
     recipe.tune(study, progress=False)

@@ -9,7 +9,7 @@ from paperlib.geometry import information_imbalance, label_overlap, neighborhood
 from paperlib.intervals import Interval
 from paperlib.distances import GeometryError
 from paperlib.neighbors import Neighbors
-from paperlib.subsampling import subsample_interval
+from paperlib.subsampling import jackknife, subsample_interval, subsampled
 from small_models import one_sentence
 
 
@@ -68,9 +68,18 @@ def test_every_part_loses_the_same_rows():
     x = np.arange(60.0)[:, None]
     parts = Neighbors.of(x, 30), torch.tensor(x), x, x.tolist()
     subsample_interval(record, *parts, n=3)
-    assert [len(s[0]) for s in seen] == [30, 30, 30, 60]
+    assert [len(s[0]) for s in seen] == [60, 30, 30, 30]
     assert all((s[0] == other).all() for s in seen for other in s)
-    assert all(len(set(s[0])) == 30 for s in seen[:3]) and (seen[0][0] != seen[1][0]).any()
+    assert all(len(set(s[0])) == 30 for s in seen[1:]) and (seen[1][0] != seen[2][0]).any()
+
+
+def test_many_estimates_at_once_share_their_draws():
+    x = np.random.default_rng(0).normal(size=(80, 2))
+    together = subsampled(lambda z: z.mean(0), x, n=5, share=0.8, seed=3)
+    alone = subsampled(lambda z: z.mean(0)[1], x, n=5, share=0.8, seed=3)
+    assert together.shape == (6, 2) and (together[:, 1] == alone).all() and len(set(alone)) == 6
+    assert together[0].tolist() == x.mean(0).tolist()
+    assert jackknife(alone, 80, 0.8) == subsample_interval(lambda z: z.mean(0)[1], x, n=5, share=0.8, seed=3)
 
 
 def test_the_seed_decides():
@@ -82,10 +91,11 @@ def test_the_seed_decides():
 @pytest.mark.parametrize("call, word", [
     (lambda x: subsample_interval(np.mean, x, x[:9]), "got [9, 50]"),
     (lambda x: subsample_interval(np.mean), "got []"),
-    (lambda x: subsample_interval(np.mean, x, n=1), "got 1, 0.5 and 0.95"),
-    (lambda x: subsample_interval(np.mean, x, share=1.0), "got 50, 1.0"),
-    (lambda x: subsample_interval(np.mean, x, share=0.001), "got 50, 0.001"),
-    (lambda x: subsample_interval(np.mean, x, level=1), "and 1"),
+    (lambda x: subsample_interval(np.mean, x, n=1), "got 1 and 0.5"),
+    (lambda x: subsample_interval(np.mean, x, share=1.0), "got 50 and 1.0"),
+    (lambda x: subsample_interval(np.mean, x, share=0.001), "got 50 and 0.001"),
+    (lambda x: subsample_interval(np.mean, x, level=1), "51, 0.5 and 1"),
+    (lambda x: jackknife(x[:2], 50), "got 2, 0.5"),
 ])
 def test_errors_are_one_sentence(call, word):
     with pytest.raises(GeometryError) as error:

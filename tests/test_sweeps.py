@@ -51,6 +51,8 @@ def test_under_a_transplant_it_is_plain_scoring_of_the_changed_model(examples):
         for a, b, c in zip(found, plain, sweep.clean()):
             assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
             assert a.logprobs != pytest.approx(c.logprobs, abs=1e-2)
+        with transplant(vlm, donor, window):  # once for all chunks
+            assert sweep.under(window.start) == found
 
 
 def test_under_a_knockout_it_is_each_chunk_in_full(examples):

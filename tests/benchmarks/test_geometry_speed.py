@@ -5,7 +5,7 @@
 """
 
 import json
-import resource
+import re
 import subprocess
 import sys
 import time
@@ -22,10 +22,14 @@ FIXTURE = Path(__file__).parents[1] / "fixtures" / "dadapy.json"
 def states(n: int, width: int):
     """Two float32 views [n, width] of 12 hidden variables, noisy, off centre, one dimension massive; and labels [n]."""
     rng = np.random.default_rng(0)
-    hidden = rng.normal(size=(n, 12))
-    x, y = (np.tanh(hidden @ rng.normal(size=(12, width)) / 3) + 0.2 * rng.normal(size=(n, width)) + 1 for _ in "xy")
-    x[:, 5] *= 30
-    return x.astype(np.float32), y.astype(np.float32), (hidden[:, 0] > 0).astype(int)
+    hidden, weights = rng.normal(size=(n, 12)), rng.normal(size=(2, 12, width)) / 3
+    views = np.empty((2, n, width), np.float32)
+    for view, weight in zip(views, weights):
+        for start in range(0, n, 250):  # in parts, or making the data would take more memory than measuring it
+            part = hidden[start:start + 250]
+            view[start:start + 250] = np.tanh(part @ weight) + 0.2 * rng.normal(size=(len(part), width)) + 1
+    views[0, :, 5] *= 30
+    return *views, (hidden[:, 0] > 0).astype(int)
 
 
 def ours(x, y, labels, device="cpu") -> list[float]:
@@ -80,21 +84,25 @@ def theirs(x, y, labels) -> list[float]:
             hsic(p, q) / np.sqrt(hsic(p, p) * hsic(q, q))]
 
 
+def peak() -> float:
+    """Peak resident memory of this process [MB]. Linux alone tells: getrusage's starts from what the parent held."""
+    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+
+
 def run(side: str, n: int, width: int, repeats: int) -> dict:
     """Seconds of the fastest repeat, values, and by how much the repeats raised peak memory over the data [MB]."""
     data = states(n, width)
     compute = {"ours": ours, "theirs": theirs, "cuda": lambda *z: ours(*z, device="cuda")}[side]
     compute(*(z[:200] for z in data))  # imports and compiled code
-    before, seconds = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
+    before, seconds = peak(), []
     for _ in range(repeats):
         start = time.perf_counter()
         values = compute(*data)
         seconds.append(time.perf_counter() - start)
-    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    return {"seconds": min(seconds), "megabytes": peak, "values": list(map(float, values))}
+    return {"seconds": min(seconds), "megabytes": peak() - before, "values": list(map(float, values))}
 
 
-def fresh(side: str, n: int, width: int, repeats: int = 2) -> dict:
+def fresh(side: str, n: int, width: int, repeats: int = 1) -> dict:
     """`run` in a process of its own, so that peak memory is its own."""
     command = [sys.executable, __file__, side, str(n), str(width), str(repeats)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
@@ -102,7 +110,7 @@ def fresh(side: str, n: int, width: int, repeats: int = 2) -> dict:
 
 def compare(n: int, width: int, side: str = "ours") -> dict:
     """Both sides at one size; their values are equal or this fails."""
-    mine, other = fresh(side, n, width), fresh("theirs", n, width)
+    mine, other = fresh(side, n, width, repeats=2), fresh("theirs", n, width)
     np.testing.assert_allclose(mine["values"], other["values"], rtol=1e-4, atol=1e-4)
     ratio = other["seconds"] / mine["seconds"]
     text = (f"{other['seconds']:.2f} s -> {mine['seconds']:.2f} s, {ratio:.1f} times faster; peak memory "
@@ -129,17 +137,18 @@ def test_the_same_on_a_gpu(benchmark):
 
 
 def test_growth_with_points_and_width(benchmark):
-    """Time grows with N^2 D at most, memory with the data: doubling N must not quadruple it."""
+    """Four times the points: time grows 16 times at most (and some slack), memory with the data."""
     found = {}
-    for n, width in ((1250, WIDTH), (2500, WIDTH), (5000, WIDTH), (10_000, WIDTH), (2500, 576), (10_000, 576)):
-        found[n, width] = fresh("ours", n, width, repeats=1)
+    for n, width in ((2500, 576), (10_000, 576), (2500, WIDTH), (10_000, WIDTH)):
+        found[n, width] = fresh("ours", n, width)
         row = f"{found[n, width]['seconds']:.2f} s, peak {found[n, width]['megabytes']:.0f} MB"
         benchmark.extra_info[f"N = {n}, D = {width}"] = row
         print(f"\nN = {n}, D = {width}: {row}")
     benchmark.pedantic(ours, states(1250, 576))
-    assert found[10_000, WIDTH]["megabytes"] < 2.6 * found[5000, WIDTH]["megabytes"]
-    assert found[10_000, WIDTH]["seconds"] < 6 * found[5000, WIDTH]["seconds"]
+    for width in (576, WIDTH):
+        few, many = found[2500, width], found[10_000, width]
+        assert many["seconds"] < 20 * few["seconds"] and many["megabytes"] < 6 * few["megabytes"]
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(sys.argv[1], *map(int, sys.argv[2:4]), repeats=int((sys.argv[4:] or [2])[0]))))
+    print(json.dumps(run(sys.argv[1], *map(int, sys.argv[2:4]), repeats=int((sys.argv[4:] or [1])[0]))))

@@ -1,0 +1,117 @@
+"""The reference run of the comparison of bands: every arm and seed trained and asked, in one command that resumes.
+
+    python -m paperlib.reference mini 0,1 'full;mid;mid, entered'
+
+trains what is missing, asks each model the questions of every twin, and writes ``data/reference/<preset>.json``, which
+notebook 05 reads. What is finished is kept: an arm by its adapters, its answers by a file beside them.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .arms import ARMS, SWEEPS, load_arm, train_arm
+from .evaluation import evaluate
+from .recipe import load_stage
+from .results import ResultError, data_digest, provenance, read_json, read_result, write_json, write_result
+from .study import Study
+
+BENCHMARKS = ("pictures", "pope", "held-out concepts", "outside", "text")  # suites of `paperlib.evaluation`
+BEFORE = "none"  # stage 1 as it is
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question, answered, as far as accuracies and paired tests need it. seed: of the run, its questions included."""
+
+    id: str
+    kind: str
+    benchmark: str
+    group: str
+    correct: bool
+
+
+def ask(study: Study, name: str, share: float = 0.5) -> list[Answer]:
+    """The answers of an arm's model (or of "none", stage 1) to a share of the study's budget of each kind of question."""
+    vlm = load_stage(study, "stage 1") if name == BEFORE else load_arm(study, name)
+    n = max(2, round(share * study.n_eval))
+    return [Answer(f"{study.seed} {suite} {r.id}", r.kind, suite, f"{study.seed} {r.group}", r.correct)
+            for suite in BENCHMARKS for r in evaluate(vlm, study, suite, n=n)]
+
+
+def run(study: Study, seeds: Sequence[int], names: Sequence[str], progress: bool = True) -> Path:
+    """Train and ask what is missing, and write the results beside those that are there. Returns the file's path.
+
+    Sweeps are compared by their losses and are not asked.
+    """
+    path, runs = reference_file(study), []
+    for seed in seeds:
+        here = replace(study, seed=seed)
+        for name in (BEFORE, *names):
+            record = {"loss": [], "seconds": 0.0} if name == BEFORE else train_arm(here, name, progress)
+            runs.append({"arm": name, "seed": seed, "loss": [round(v, 5) for v in record["loss"]],
+                         "seconds": record["seconds"],
+                         "made": {key: record.get(key) for key in ("recipe", "packages", "code", "platform")},
+                         "answers": _pack([]) if name in SWEEPS else _kept(here, name, record["loss"])})
+    merged = _merged(path, runs)
+    return write_result(path, {"runs": merged}, provenance(study, sum(r["seconds"] for r in merged), len(merged)))
+
+
+def reference_file(study: Study) -> Path:
+    """Where the results of a study's preset are: shipped for mini, made by `run` for others."""
+    return study.root / "data" / "reference" / f"{study.preset}.json"
+
+
+def read_reference(study: Study) -> list[dict]:
+    """The runs of the reference: {"arm", "seed", "loss", "seconds", "made", "answers"}, answers a list of `Answer`.
+
+    Raises ResultError if there are none for this preset.
+    """
+    path = reference_file(study)
+    if not path.is_file():
+        raise ResultError(f"There are no reference results for preset {study.preset!r}: make them with python -m "
+                          f"paperlib.reference {study.preset}.")
+    return [found | {"answers": _unpacked(found["answers"])} for found in read_result(path)["data"]["runs"]]
+
+
+def _kept(study: Study, name: str, loss: list[float]) -> dict:
+    """Answers from the file beside the arm's checkpoint, or asked now. Kept by the weights' history: recipe and loss."""
+    path = study.cache / "reference" / f"{study.preset}-{study.seed}-{name.replace(', ', '-')}.json"
+    made = data_digest({"loss": loss, "study": study.as_dict(), "benchmarks": BENCHMARKS})
+    if path.is_file() and (found := read_json(path)).get("made") == made:
+        return found["answers"]
+    packed = _pack(ask(study, name))
+    write_json(path, {"made": made, "answers": packed})
+    return packed
+
+
+def _pack(answers: Sequence[Answer]) -> dict:
+    """Answers by column, which is what makes the file small."""
+    return {key: [getattr(a, key) for a in answers] for key in ("id", "kind", "benchmark", "group")} | {
+        "correct": "".join(str(int(a.correct)) for a in answers)}
+
+
+def _unpacked(packed: dict) -> list[Answer]:
+    columns = (packed[key] for key in ("id", "kind", "benchmark", "group", "correct"))
+    return [Answer(i, k, b, g, c == "1") for i, k, b, g, c in zip(*columns, strict=True)]
+
+
+def _merged(path: Path, runs: list[dict]) -> list[dict]:
+    """These runs, and those that the file has of other arms and seeds."""
+    before = read_result(path)["data"]["runs"] if path.is_file() else []
+    mine = {(r["arm"], r["seed"]) for r in runs}
+    return sorted([r for r in before if (r["arm"], r["seed"]) not in mine] + runs,
+                  key=lambda r: (r["seed"], [BEFORE, *ARMS, *SWEEPS].index(r["arm"])))
+
+
+def main(words: list[str]) -> None:
+    """preset, seeds and arms from the command line; the last two may be left out, and names are divided by semicolons."""
+    if not 1 <= len(words) <= 3:
+        sys.exit("Name a preset, and if need be seeds and arms: python -m paperlib.reference mini 0,1 'full;mid;mid, entered'")
+    preset, seeds, names = (*words, *("0,1,2", ";".join([*ARMS, *SWEEPS]))[len(words) - 1:])
+    print(run(Study.make(preset), [int(s) for s in seeds.split(",")], names.split(";")).name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,48 @@
+"""The steps that are counted and timed: each tunes what it says, and costs less where it should."""
+
+import pytest
+
+from paperlib import recipe
+from paperlib.band_steps import steps_of, ways
+from paperlib.costs import count_step
+from paperlib.study import Study
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory):
+    from paperlib.study import CODE_ROOT
+    with pytest.MonkeyPatch.context() as patch:
+        root = tmp_path_factory.mktemp("root")
+        (root / "data" / "cache").mkdir(parents=True)
+        (root / "data" / "cache" / "assets").symlink_to(CODE_ROOT / "data" / "cache" / "assets")
+        patch.setenv("PAPERLIB_ROOT", str(root))
+        study = Study.make("smoke", n_eval=2)
+        recipe.tune(study, progress=False)
+        configs = ways(study)
+        steps = steps_of(study, configs, 2)
+        return configs, {name: step.loss().item() for name, step in steps.items()}, \
+            {name: count_step(step) for name, step in steps.items()}
+
+
+def test_all_ways_start_at_one_loss_but_for_the_entry(counted):
+    _, losses, _ = counted
+    assert {round(v, 4) for name, v in losses.items() if name != "mid, entered"} == {round(losses["full"], 4)}
+    assert losses["mid, entered"] != losses["full"]
+
+
+def test_what_lies_below_costs_no_backward_pass(counted):
+    configs, _, counts = counted
+    cost = {name: (c.flops.total, c.activation_bytes) for name, c in counts.items()}
+    for i in range(2):
+        assert cost["late"][i] < cost["mid"][i] < cost["full"][i]
+        assert cost["mid"][i] < cost["mid, connector tuned"][i] <= cost["full, connector tuned"][i]
+    assert counts["mid, input kept"].flops.forward < counts["mid"].flops.forward
+    assert counts["mid, input kept"].flops.backward == counts["mid"].flops.backward
+    assert cost["mid, entered"][0] < cost["mid"][0]
+
+
+def test_the_number_of_trained_weights_goes_with_the_band(counted):
+    configs, _, counts = counted
+    sizes = {name: counts[name].trained for name in configs}
+    assert sizes["mid"] == sizes["late"] == sizes["early"] == sizes["mid, entered"] == sizes["mid, input kept"]
+    assert sizes["full"] == sizes["mid"] + sizes["complement"] < sizes["full, connector tuned"]

@@ -1,0 +1,50 @@
+"""The reference run: it resumes, merges seeds and arms, and its file says what was answered."""
+
+import pytest
+from small_models import one_sentence
+
+from paperlib import recipe, reference
+from paperlib.reference import BEFORE, ask, main, read_reference, reference_file, run
+from paperlib.results import ResultError
+
+
+@pytest.fixture
+def quick(study, monkeypatch):
+    monkeypatch.setattr(reference, "BENCHMARKS", ("outside",))
+    recipe.tune(study, progress=False)
+    return study
+
+
+def test_a_run_is_written_read_and_merged(quick, monkeypatch):
+    path = run(quick, [0], ["mid"], progress=False)
+    assert path == reference_file(quick)
+    first = {(r["arm"], r["seed"]): r for r in read_reference(quick)}
+    assert set(first) == {(BEFORE, 0), ("mid", 0)}
+    live = ask(quick, "mid")
+    assert first["mid", 0]["answers"] == live and len(first["mid", 0]["loss"]) == quick.band_steps
+    assert first[BEFORE, 0]["loss"] == []
+    monkeypatch.setattr(reference, "ask", lambda study, name: pytest.fail("asked again") if name == "mid" else live)
+    run(quick, [0], ["mid", "late", "from 1/2"], progress=False)
+    again = {(r["arm"], r["seed"]): r for r in read_reference(quick)}
+    assert set(again) == {(BEFORE, 0), ("mid", 0), ("late", 0), ("from 1/2", 0)}
+    assert again["mid", 0] == first["mid", 0] and again["from 1/2", 0]["answers"] == []
+
+
+def test_seeds_stand_beside_each_other(quick):
+    run(quick, [0, 1], ["mid"], progress=False)
+    found = read_reference(quick)
+    assert [(r["arm"], r["seed"]) for r in found] == [(BEFORE, 0), ("mid", 0), (BEFORE, 1), ("mid", 1)]
+    ids = [a.id for r in found if r["arm"] == "mid" for a in r["answers"]]
+    assert len(set(ids)) == len(ids)
+    assert found[1]["loss"] != found[3]["loss"]
+
+
+def test_without_results_it_says_how_to_make_them(study):
+    with pytest.raises(ResultError) as error:
+        read_reference(study)
+    assert "paperlib.reference smoke" in one_sentence(error.value)
+
+
+def test_the_command_line_needs_a_preset():
+    with pytest.raises(SystemExit, match="Name a preset"):
+        main([])
