@@ -100,8 +100,9 @@ def apply_adapter(model: nn.Module, folder: Path) -> None:
         wanted, here = json.loads((folder / "made_for.json").read_text()), made_for(model)
         for part in ("connector", "llm"):
             if wanted.get(part) != here[part]:
-                raise AdapterError(f"The adapters in {folder.name} were made for another {part} than this model's: load "
-                                   f"the model that they were tuned from, the mini model's stage 1, or tune them again.")
+                raise AdapterError(f"The adapters in {folder.name} were made for another {part} than this model's: "
+                                   f"load the model that they were tuned from, the mini model's stage 1, or tune "
+                                   f"them again.")
     elif not (folder / "connector.safetensors").is_file():
         raise AdapterError(f"There are no adapters in {folder.name}: take data/adapters from the repository again, or "
                            f"train them with retrain=true in notebook 01.")

@@ -1,6 +1,7 @@
 """The arms of the comparison of bands: which blocks each tunes, training one, and loading it again.
 
-All arms start from the same stage 1, leave its connector frozen, and share data order, steps, batches, rank and seed. Shipped adapters (seed 0) are in ``data/adapters/bands/``, retrained ones in
+All arms start from the same stage 1, leave its connector frozen, and share data order, steps, batches, rank and seed.
+Shipped adapters (seed 0) are in ``data/adapters/bands/``, retrained ones in
 ``data/cache/adapters/<preset>-seed<seed>/bands/``.
 """
 
@@ -23,8 +24,8 @@ class ArmError(ValueError):
 
 @dataclass(frozen=True)
 class Arm:
-    """A band as `bands.band` takes it, or from and to which relative depth; the relative depth at which image tokens enter
-    (`paperlib.entry`), to the nearest block; which share of the steps it gets, at the rates of the whole run."""
+    """A band as `bands.band` takes it, or from and to which relative depth; the relative depth at which image tokens
+    enter (`paperlib.entry`), to the nearest block; which share of the steps it gets, at the rates of the whole run."""
 
     band: str | tuple[float, float]
     enter: float = 0.0
@@ -48,14 +49,17 @@ def arm_config(study: Study, name: str) -> TrainConfig:
     arm, real = (ARMS | SWEEPS)[name], study.preset != "smoke"
     length = 160 * (4 if study.model == "tiny" else 1)
     depth = _depth(study.model)
-    blocks = arm.band if isinstance(arm.band, str) else range(*(round(end * depth) for end in arm.band))
+    blocks = arm.band
+    if not isinstance(blocks, str):
+        first, end = (round(place * depth) for place in arm.band)
+        blocks = range(first, max(first + 1, end))
     return TrainConfig(2, study.band_steps, 0, study.band_batch, length, study.seed, rank=study.band_rank,
                        layers=band(blocks, depth), connector=False, mixed=real,
                        compile=real and compiler_found(), enter=round(arm.enter * depth))
 
 
 def arm_folder(study: Study, name: str) -> Path:
-    """Where an arm's adapters are: shipped for preset mini and seed 0, or those that `train_arm` makes for this study."""
+    """Where an arm's adapters are: shipped for preset mini, seed 0, else those that `train_arm` makes for a study."""
     shipped = name in ARMS and study.preset == "mini" and study.seed == 0 and not study.retrain
     return (study.adapters / "bands" if shipped else _made(study)) / _slug(name)
 
@@ -78,7 +82,7 @@ def train_arm(study: Study, name: str, progress: bool = True) -> dict:
 
 
 def load_arm(study: Study, name: str) -> VLM:
-    """Stage 1 with an arm's adapters merged in. Raises AdapterError if they are missing or were made for another model."""
+    """Stage 1 with an arm's adapters merged in. Raises AdapterError if they are missing or for another model."""
     vlm = load_stage(study, "stage 1")
     apply_adapter(vlm.model, arm_folder(study, name))
     return VLM(f"{study.model} {name}", vlm.model.eval(), vlm.processor)

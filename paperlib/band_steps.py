@@ -30,8 +30,8 @@ def ways(study: Study) -> dict[str, TrainConfig]:
 def steps_of(study: Study, configs: Mapping[str, TrainConfig], batch_size: int) -> dict[str, Step]:
     """A `costs.Step` for each way, each with a model of its own, on the first ``batch_size`` conversations.
 
-    The forward pass includes the connector and the decoder, not the vision tower, which is the same for all and could be
-    kept. Blocks are not compiled, so that everything can be counted.
+    The forward pass includes the connector and the decoder, not the vision tower, which is the same for all and could
+    be kept. Blocks are not compiled, so that everything can be counted.
     """
     origin, steps = load_stage(study, "stage 1"), {}
     for name, config in configs.items():

@@ -57,13 +57,13 @@ def choose_band(profiles: Sequence[Sequence[float]], size: int) -> tuple[int, ..
     """
     lengths = {len(p) for p in profiles}
     if len(lengths) != 1 or not 1 <= size <= min(lengths):
-        raise BandError(f"A band of {size} blocks needs profiles of one and the same length, at least that, got lengths "
-                        f"{sorted(lengths)}.")
+        raise BandError(f"A band of {size} blocks needs profiles of one and the same length, at least that, got "
+                        f"lengths {sorted(lengths)}.")
     values = np.array([np.asarray(p, float) for p in profiles])
     low, high = values.min(axis=1, keepdims=True), values.max(axis=1, keepdims=True)
     if not np.isfinite(values).all() or (high == low).any():
-        raise BandError("A band is chosen by profiles of finite values that differ over the depth: leave out the one that "
-                        "does not.")
+        raise BandError("A band is chosen by profiles of finite values that differ over the depth: leave out the one "
+                        "that does not.")
     score = np.convolve(((values - low) / (high - low)).mean(axis=0), np.ones(size), "valid")
     start = int(np.flatnonzero(np.isclose(score, score.max()))[0])
     return tuple(range(start, start + size))

@@ -1,4 +1,4 @@
-"""Figures that compare ways of tuning: shares of a baseline, benchmarks by way, and what is gained against what it costs."""
+"""Figures that compare ways of tuning: shares of a baseline, benchmarks by way, and gain against cost."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,8 +12,8 @@ from paperlib.style import BLUE, COLUMN, FAINT, GREY, PAGE, SERIES, SMALL, figur
 def shares(data: dict) -> Figure:
     """A row for each way of tuning, in it a dot with its interval for each measure, beside lines to compare with.
 
-    data: {"xlabel": str, "rows": [name, ..], "series": {measure: {row: [value, low, high]}}, "marks": [[x, label], ..]}.
-    A measure may lack rows.
+    data: {"xlabel": str, "rows": [name, ..], "series": {measure: {row: [value, low, high]}},
+    "marks": [[x, label], ..]}. A measure may lack rows.
     """
     rows, series = data["rows"], data["series"]
     fig, ax = plt.subplots(figsize=(PAGE, (0.1 * len(series) + 0.1) * len(rows) + 0.75), layout="constrained")
@@ -60,7 +60,8 @@ def benchmark_map(data: dict) -> Figure:
             if np.isfinite(value):
                 r, g, b, _ = image.cmap(image.norm(value))
                 dark = 0.299 * r + 0.587 * g + 0.114 * b < 0.55
-                ax.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=SMALL, color="white" if dark else "black")
+                ax.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=SMALL,
+                        color="white" if dark else "black")
         ax.set_yticks(range(len(rows)), [style.plain(row) for row in rows])
         ax.set_xticks(range(len(columns)), [style.plain(c) for c in columns], rotation=40, ha="right",
                       rotation_mode="anchor")
@@ -87,9 +88,9 @@ def pareto(data: dict) -> Figure:
         ax.vlines(x, *dy, color=colour, linewidth=0.9)
         ax.plot(x, y, marker, color=colour, markersize=5, label=style.plain(point["label"]), zorder=3,
                 fillstyle="full" if i < len(SERIES) else "none")
-    best = [p for p in points if not any(q["x"][0] <= p["x"][0] and q["y"][0] >= p["y"][0] and q is not p for q in points)]
-    best.sort(key=lambda p: p["x"][0])
-    ax.plot([p["x"][0] for p in best], [p["y"][0] for p in best], color=BLUE, linewidth=0.8, linestyle="--", zorder=1,
+    where = sorted((p["x"][0], p["y"][0]) for p in points)
+    best = [(x, y) for x, y in where if not any(a <= x and b >= y and (a, b) != (x, y) for a, b in where)]
+    ax.plot(*zip(*best), color=BLUE, linewidth=0.8, linestyle="--", zorder=1,
             label="beaten by none in both")
     ax.set(xlabel=data["xlabel"], ylabel=data["ylabel"])
     fig.legend(*ax.get_legend_handles_labels(), loc="outside right upper", handlelength=1.6)

@@ -96,7 +96,7 @@ def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
     if config.stage == 2 and not config.connector and not layers:
         raise TrainingError("Without blocks and connector there is nothing to tune: give a band or connector=True.")
     if config.enter and config.epochs > 1:
-        raise TrainingError("What enters a band is not kept for image tokens that enter later: give enter=0 or epochs=1.")
+        raise TrainingError("What enters a band is not kept where image tokens enter later: give enter=0 or epochs=1.")
     if config.epochs < 1 or config.steps % config.epochs:
         raise TrainingError(f"{config.steps} steps can't go through the data {config.epochs} times: give a divisor.")
     if config.stage not in (1, 2) or config.method not in ("lora", "full") or not set(layers) <= set(blocks):
@@ -224,7 +224,7 @@ def _rate(step: int, config: TrainConfig) -> float:
 
 
 def _check_trained(vlm: VLM, parameters: dict[str, nn.Parameter], layers: list[int], with_connector: bool) -> None:
-    """Raise TrainingError unless what is trained is the chosen blocks and the connector if it shall, and nothing else."""
+    """Raise TrainingError unless what is trained is the chosen blocks, the connector if it shall, and nothing else."""
     blocks, others = set(), set()
     for name in parameters:
         inside = re.search(r"language_model\.layers\.(\d+)\.", name)

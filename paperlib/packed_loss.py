@@ -1,4 +1,4 @@
-"""The loss of packed conversations, from the picture's features to the cross-entropy, in pieces that can be kept or skipped."""
+"""The loss of packed conversations, from the picture's features to the cross-entropy, in pieces that can be kept."""
 
 import contextlib
 from collections.abc import Iterator

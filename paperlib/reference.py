@@ -23,7 +23,7 @@ BEFORE = "none"  # stage 1 as it is
 
 @dataclass(frozen=True)
 class Answer:
-    """One question, answered, as far as accuracies and paired tests need it. seed: of the run, its questions included."""
+    """One question, answered, as far as accuracies and paired tests need it."""
 
     id: str
     kind: str
@@ -33,7 +33,10 @@ class Answer:
 
 
 def ask(study: Study, name: str, share: float = 0.5) -> list[Answer]:
-    """The answers of an arm's model (or of "none", stage 1) to a share of the study's budget of each kind of question."""
+    """The answers of an arm's model, or of "none", stage 1, to a share of the study's questions of each kind.
+
+    Ids and groups hold the seed, which drew the questions too.
+    """
     vlm = load_stage(study, "stage 1") if name == BEFORE else load_arm(study, name)
     n = max(2, round(share * study.n_eval))
     return [Answer(f"{study.seed} {suite} {r.id}", r.kind, suite, f"{study.seed} {r.group}", r.correct)
@@ -76,7 +79,7 @@ def read_reference(study: Study) -> list[dict]:
 
 
 def _kept(study: Study, name: str, loss: list[float]) -> dict:
-    """Answers from the file beside the arm's checkpoint, or asked now. Kept by the weights' history: recipe and loss."""
+    """Answers from the cache, or asked now. They are kept by what made the weights: parameters and the loss curve."""
     path = study.cache / "reference" / f"{study.preset}-{study.seed}-{name.replace(', ', '-')}.json"
     made = data_digest({"loss": loss, "study": study.as_dict(), "benchmarks": BENCHMARKS})
     if path.is_file() and (found := read_json(path)).get("made") == made:
@@ -106,9 +109,9 @@ def _merged(path: Path, runs: list[dict]) -> list[dict]:
 
 
 def main(words: list[str]) -> None:
-    """preset, seeds and arms from the command line; the last two may be left out, and names are divided by semicolons."""
+    """Preset, seeds and arms from the command line; the last two may be left out, semicolons divide arms."""
     if not 1 <= len(words) <= 3:
-        sys.exit("Name a preset, and if need be seeds and arms: python -m paperlib.reference mini 0,1 'full;mid;mid, entered'")
+        sys.exit("Name a preset, and if need be seeds and arms: python -m paperlib.reference mini 0,1 'full;mid'")
     preset, seeds, names = (*words, *("0,1,2", ";".join([*ARMS, *SWEEPS]))[len(words) - 1:])
     print(run(Study.make(preset), [int(s) for s in seeds.split(",")], names.split(";")).name)
 
