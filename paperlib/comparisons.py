@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from paperlib import style
-from paperlib.style import BLUE, COLUMN, FAINT, GREY, PAGE, SERIES, SMALL, figure
+from paperlib.style import BLUE, FAINT, GREY, PAGE, SERIES, SMALL, figure
 
 
 @figure
@@ -67,7 +67,8 @@ def benchmark_map(data: dict) -> Figure:
                       rotation_mode="anchor")
         ax.tick_params(length=0)
         ax.set_title(style.plain(panel["title"]))
-        fig.colorbar(image, ax=ax, pad=0.01, fraction=0.04).set_label(panel["value"], fontsize=SMALL)
+        ends = [image.norm.vmin, image.norm.vmax]
+        fig.colorbar(image, ax=ax, pad=0.01, fraction=0.04, ticks=ends, format="%.0f").set_label(panel["value"])
     return fig
 
 
@@ -80,7 +81,7 @@ def pareto(data: dict) -> Figure:
     more y is better.
     """
     points = data["points"]
-    fig, ax = plt.subplots(figsize=(COLUMN * 1.5, 3.0), layout="constrained")
+    fig, ax = plt.subplots(figsize=(PAGE, 3.0), layout="constrained")
     for i, point in enumerate(points):
         colour, marker = SERIES[i % len(SERIES)]
         (x, *dx), (y, *dy) = point["x"], point["y"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .arms import ARMS, SWEEPS, load_arm, train_arm
 from .evaluation import evaluate
-from .recipe import load_stage
+from .recipe import load_stage, tune
 from .results import ResultError, data_digest, provenance, read_json, read_result, write_json, write_result
 from .study import Study
 
@@ -51,6 +51,7 @@ def run(study: Study, seeds: Sequence[int], names: Sequence[str], progress: bool
     path, runs = reference_file(study), []
     for seed in seeds:
         here = replace(study, seed=seed)
+        tune(here, progress)
         for name in (BEFORE, *names):
             record = {"loss": [], "seconds": 0.0} if name == BEFORE else train_arm(here, name, progress)
             runs.append({"arm": name, "seed": seed, "loss": [round(v, 5) for v in record["loss"]],

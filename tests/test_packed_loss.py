@@ -35,7 +35,7 @@ def test_from_kept_input_the_loss_is_the_same_to_the_bit(start):
 
 
 def test_training_twice_through_the_data_runs_lower_blocks_once_and_ends_the_same(monkeypatch):
-    settings = config(layers=(2, 3), connector=False, epochs=2)
+    settings = config(layers=(2, 3), connector=False, epochs=2, batch_size=3)
     calls, vlm = [], tiny_vlm()
     vlm.layers[0].register_forward_hook(lambda *_: calls.append(1))
     kept = train(vlm, settings, progress=False)
@@ -43,7 +43,7 @@ def test_training_twice_through_the_data_runs_lower_blocks_once_and_ends_the_sam
     monkeypatch.setattr(finetune, "lowest", lambda config: 0)
     again = train(tiny_vlm(), settings, progress=False)
     assert kept["loss"] == pytest.approx(again["loss"], rel=1e-6)
-    other = train(tiny_vlm(), config(layers=(2, 3), connector=False), progress=False)
+    other = train(tiny_vlm(), config(layers=(2, 3), connector=False, batch_size=3), progress=False)
     assert kept["loss"][:2] == other["loss"][:2] and kept["loss"][2:] != other["loss"][2:]
 
 
