@@ -49,6 +49,7 @@ def test_the_rule_finds_the_window_of_the_largest_rescaled_mean():
     # By hand: rescaled to [0, 1] the second counts as much as the first, though its values are a hundred times as large.
     b = [0, 0, 0, 100, 100, 0]
     assert choose_band([a, b], 3) == (2, 3, 4)
+    assert choose_band([a, b], 1) == (3,)  # for which both speak
     assert choose_band([a], 6) == tuple(range(6))
     assert choose_band([[0, 1, 0, 1, 0]], 1) == (1,)  # the lowest of equals
 

@@ -24,7 +24,8 @@ def test_a_run_is_written_read_and_merged(quick, monkeypatch):
     assert first["mid", 0]["answers"] == live and len(first["mid", 0]["loss"]) == quick.band_steps
     assert first[BEFORE, 0]["loss"] == []
     monkeypatch.setattr(reference, "ask", lambda study, name: pytest.fail("asked again") if name == "mid" else live)
-    run(quick, [0], ["mid", "late", "from 1/2"], progress=False)
+    run(quick, [0], ["late", "from 1/2"], progress=False)
+    run(quick, [0], ["mid"], progress=False)
     again = {(r["arm"], r["seed"]): r for r in read_reference(quick)}
     assert set(again) == {(BEFORE, 0), ("mid", 0), ("late", 0), ("from 1/2", 0)}
     assert again["mid", 0] == first["mid", 0] and again["from 1/2", 0]["answers"] == []
