@@ -33,10 +33,9 @@ class Arm:
 
 
 ARMS = {"full": Arm("full"), "mid": Arm("mid"), "mid, entered": Arm("mid", enter=1 / 3), "late": Arm("late"),
-        "sparse": Arm("sparse")}
+        "sparse": Arm("sparse"), "early": Arm("early"), "complement": Arm("complement")}
 # Beginnings of runs, which see the data that the arms see, so that their losses can be compared.
-SWEEPS = {"early": Arm("early", share=0.25), "complement": Arm("complement", share=0.25),
-          "from 1/6": Arm((1 / 6, 1 / 2), share=0.25), "from 1/2": Arm((1 / 2, 5 / 6), share=0.25),
+SWEEPS = {"from 1/6": Arm((1 / 6, 1 / 2), share=0.25), "from 1/2": Arm((1 / 2, 5 / 6), share=0.25),
           "a sixth wide": Arm((5 / 12, 7 / 12), share=0.25), "two thirds wide": Arm((1 / 6, 5 / 6), share=0.25),
           "entered at 1/6": Arm("mid", 1 / 6, 0.25), "entered at 1/2": Arm("mid", 1 / 2, 0.25),
           "entered at 2/3": Arm("mid", 2 / 3, 0.25)}
@@ -44,9 +43,7 @@ SWEEPS = {"early": Arm("early", share=0.25), "complement": Arm("complement", sha
 
 def arm_config(study: Study, name: str) -> TrainConfig:
     """How an arm is trained in a study. Raises ArmError for a name that is neither in `ARMS` nor in `SWEEPS`."""
-    if name not in ARMS | SWEEPS:
-        raise ArmError(f"There is no arm {name!r}: use one of {', '.join(ARMS | SWEEPS)}.")
-    arm, real = (ARMS | SWEEPS)[name], study.preset != "smoke"
+    arm, real = _arm(name), study.preset != "smoke"
     length = 160 * (4 if study.model == "tiny" else 1)
     depth = _depth(study.model)
     blocks = arm.band
@@ -67,7 +64,7 @@ def arm_folder(study: Study, name: str) -> Path:
 def train_arm(study: Study, name: str, progress: bool = True) -> dict:
     """Train an arm unless that was done with the same recipe, resuming after a kill, and return its record."""
     config, folder = arm_config(study, name), arm_folder(study, name)
-    finished, steps = folder / "provenance.json", max(1, round((ARMS | SWEEPS)[name].share * config.steps))
+    finished, steps = folder / "provenance.json", max(1, round(_arm(name).share * config.steps))
     if finished.is_file():
         record = read_json(finished)
         if record.get("recipe") == plain(asdict(config)) and len(record["loss"]) == steps:
@@ -86,6 +83,12 @@ def load_arm(study: Study, name: str) -> VLM:
     vlm = load_stage(study, "stage 1")
     apply_adapter(vlm.model, arm_folder(study, name))
     return VLM(f"{study.model} {name}", vlm.model.eval(), vlm.processor)
+
+
+def _arm(name: str) -> Arm:
+    if name not in ARMS | SWEEPS:
+        raise ArmError(f"There is no arm {name!r}: use one of {', '.join(ARMS | SWEEPS)}.")
+    return (ARMS | SWEEPS)[name]
 
 
 @functools.cache

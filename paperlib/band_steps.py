@@ -7,10 +7,9 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from .arms import arm_config
+from .arms import ARMS, arm_config
 from .costs import Step
-from .entry import install, measure_scale
-from .finetune import TrainConfig, batch, entering, first_pictures, lowest, trainable
+from .finetune import TrainConfig, batch, entering, lowest, prepared
 from .packed_loss import embedded, packed_loss
 from .recipe import load_stage
 from .study import Study
@@ -20,11 +19,10 @@ from .vlm import VLM
 def ways(study: Study) -> dict[str, TrainConfig]:
     """Every way whose step is measured: the arms with the connector frozen, full and mid with it tuned, and mid from
     kept input, as in the second time through the data."""
-    full, mid = arm_config(study, "full"), arm_config(study, "mid")
-    arms = {name: arm_config(study, name) for name in ("mid, entered", "late", "sparse", "early", "complement")}
-    return {"full": full, "mid": mid, **arms, "full, connector tuned": replace(full, connector=True),
-            "mid, connector tuned": replace(mid, connector=True),
-            "mid, input kept": replace(mid, steps=2, epochs=2)}
+    arms = {name: arm_config(study, name) for name in ARMS}
+    return {**arms, "full, connector tuned": replace(arms["full"], connector=True),
+            "mid, connector tuned": replace(arms["mid"], connector=True),
+            "mid, input kept": replace(arms["mid"], steps=2, epochs=2)}
 
 
 def steps_of(study: Study, configs: Mapping[str, TrainConfig], batch_size: int) -> dict[str, Step]:
@@ -37,10 +35,7 @@ def steps_of(study: Study, configs: Mapping[str, TrainConfig], batch_size: int) 
     for name, config in configs.items():
         config = replace(config, batch_size=batch_size)
         vlm = VLM(name, copy.deepcopy(origin.model), origin.processor)
-        scale = measure_scale(vlm, first_pictures(vlm, config), config.enter) if config.enter else 1.0
-        trainable(vlm, config)
-        if config.enter:
-            install(vlm.model, config.enter, scale)
+        prepared(vlm, config)
         base = vlm.model.get_base_model()
         base.model.language_model.set_attn_implementation("eager")
         steps[name] = Step(_loss(vlm, base, config), vlm.model)

@@ -16,7 +16,8 @@ def layer_curves(data: dict) -> Figure:
 
     data: {"xlabel": str, "panels": [{"title", "ylabel", "lines": [{"label", "x": [..], "y": [..], and if there is an
     interval "low": [..], "high": [..]; "colour": number of a series and "dash": number of a dash, both optional}],
-    "marks": [[y, label], ..] horizontal lines (chance), "spans": [[from, to, label], ..] of x}], "columns": int}.
+    "marks": [[y, label], ..] horizontal lines (chance), "spans": [[from, to, label], ..] of x; "yscale": "log" if y
+    spans orders of magnitude}], "columns": int}.
     A line of the same label looks the same in every panel and stands once in the legend. Panels with equal "ylabel"
     share their y range if "share" is true (the default).
     """
@@ -48,6 +49,7 @@ def layer_curves(data: dict) -> Figure:
         first = number % columns == 0 or panel["ylabel"] != panels[number - 1]["ylabel"]
         ax.set_title(style.wrap(style.plain(panel["title"]), 72 * size / columns - 60))
         ax.set_ylabel(panel["ylabel"] if first else "")
+        ax.set_yscale(panel.get("yscale", "linear"))
         ax.set_xlabel(data["xlabel"] if number + columns >= len(panels) else "")
         shared.setdefault(panel["ylabel"], []).append(ax)
     for ax in axes.flat[len(panels):]:

@@ -28,7 +28,7 @@ from .adapters import add_lora, connector
 from .conversations import DESCRIBE, Packed, conversation, pack
 from .entry import install, measure_scale
 from .packed_loss import below, embedded, packed_loss
-from .vlm import VLM, Batch
+from .vlm import VLM
 
 
 class TrainingError(RuntimeError):
@@ -118,6 +118,18 @@ def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
     return parameters
 
 
+def prepared(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
+    """`trainable`, and image tokens made to enter where the configuration says, at the scale that the untuned model has
+    there on the pictures of the first step."""
+    if not config.enter:
+        return trainable(vlm, config)
+    pictures = [conversation(config.seed, i, "reading").picture.render() for i in range(config.batch_size)]
+    scale = measure_scale(vlm, vlm.batch([vlm.prompt(DESCRIBE)] * len(pictures), pictures), config.enter)
+    parameters = trainable(vlm, config)
+    install(vlm.model, config.enter, scale)
+    return parameters
+
+
 def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: int = 50, progress: bool = True,
           until: int | None = None) -> dict:
     """Tune ``vlm`` in place and return {"loss": [...], "tokens": supervised tokens, "seconds": ..., "trained": names}.
@@ -126,10 +138,7 @@ def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: 
     after this many of the steps, to compare beginnings; the rates are those of the whole run.
     Raises TrainingError if loss or gradient is not finite, or if the checkpoint was made with another configuration.
     """
-    scale = measure_scale(vlm, first_pictures(vlm, config), config.enter) if config.enter else 1.0
-    parameters = trainable(vlm, config)
-    if config.enter:
-        install(vlm.model, config.enter, scale)
+    parameters = prepared(vlm, config)
     base = vlm.model.get_base_model() if hasattr(vlm.model, "get_base_model") else vlm.model
     bridge = [p for name, p in parameters.items() if "multi_modal_projector" in name]
     rest = [p for name, p in parameters.items() if "multi_modal_projector" not in name]
@@ -199,12 +208,6 @@ def batch(vlm: VLM, base: nn.Module, config: TrainConfig, step: int) -> tuple[Pa
     if base.config.vision_feature_select_strategy == "default":
         features = features[:, 1:]  # drops the class token
     return packed, features
-
-
-def first_pictures(vlm: VLM, config: TrainConfig) -> Batch:
-    """The pictures of the first step with one request, to measure the scale of image tokens that enter later."""
-    pictures = [conversation(config.seed, i, "reading").picture.render() for i in range(config.batch_size)]
-    return vlm.batch([vlm.prompt(DESCRIBE)] * len(pictures), pictures)
 
 
 def entering(vlm: VLM, base: nn.Module, config: TrainConfig, step: int, start: int) -> tuple[Packed, torch.Tensor]:

@@ -51,7 +51,8 @@ class EfficientNetLiteModel(PreTrainedModel):
 
     def forward(self, pixel_values: torch.Tensor, **kwargs) -> BaseModelOutput:
         encoder = self.encoder
-        x = encoder._swish(encoder._bn0(encoder._conv_stem(pixel_values)))
+        x = pixel_values.contiguous(memory_format=torch.channels_last)  # about twice as fast on a CPU
+        x = encoder._swish(encoder._bn0(encoder._conv_stem(x)))
         for i, block in enumerate(encoder._blocks):
             x = block(x)
             if i == STRIDE_16_BLOCK:

@@ -13,13 +13,14 @@ def test_curves_bands_marks_and_labels():
     data = {"xlabel": "relative depth", "panels": [
         {"title": "tuned", "ylabel": "accuracy (%)", "lines": [LINE, OTHER], "marks": [[1.5, "chance"]]},
         {"title": "stage 1", "ylabel": "accuracy (%)", "lines": [OTHER], "spans": [[0.2, 0.6, "band"]]},
-        {"title": "rank", "ylabel": "rank", "lines": [LINE | {"y": [10, 30, 20]}]}]}
+        {"title": "rank", "ylabel": "rank", "lines": [LINE | {"y": [10, 30, 20]}], "yscale": "log"}]}
     fig = DRAW["layer_curves"](data)
     first, second, third = fig.axes
     assert [list(line.get_ydata()) for line in first.lines[:1]] == [[1, 3, 2]] and len(first.collections) == 1
     assert np.isnan(first.lines[1].get_ydata()[1])  # a value that does not exist leaves a gap
     assert first.lines[1].get_color() == second.lines[0].get_color() != first.lines[0].get_color()
     assert first.get_ylim() == second.get_ylim() != third.get_ylim()
+    assert first.get_yscale() == "linear" and third.get_yscale() == "log"
     assert first.get_ylabel() == "accuracy (%)" and second.get_ylabel() == "" and third.get_ylabel() == "rank"
     assert {text.get_text() for text in fig.legends[0].get_texts()} == {"images", "captions", "chance", "band"}
     assert all(ax.get_xlabel() == "relative depth" for ax in fig.axes)
