@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import rankdata
 from small_models import one_sentence
 
+from paperlib import effects
 from paperlib.effects import centre_of_mass, change, gap_share, line, rank_agreement
 from paperlib.intervals import Interval
 
@@ -76,3 +77,33 @@ def test_centre_of_mass():
     assert centre_of_mass([0, 0.5, 1], [1, 1, 2]) == pytest.approx(0.625)
     assert centre_of_mass([0, 0.5, 1], [-7, 1, 0]) == pytest.approx(0.5)
     assert centre_of_mass([0, 1], [-1, 0]) is None
+
+
+def test_runs_are_resampled_before_pictures():
+    runs = ["0"] * 40 + ["1"] * 40
+    groups, after = [f"{r} {i}" for i, r in enumerate(runs)], [0.0] * 40 + [1.0] * 40
+    fixed = change(after, [0.0] * 80, groups)
+    assert 0.35 < fixed.low < fixed.high < 0.65
+    drawn = change(after, [0.0] * 80, groups, runs=runs)
+    assert (drawn.value, drawn.low, drawn.high) == (0.5, 0, 1)  # a quarter of all draws takes one run twice
+    assert gap_share(after, [0.0] * 80, [2.0] * 80, groups, runs=runs)[:3] == (0.25, 0, 0.5)
+
+
+def test_one_run_is_resampled_as_if_there_were_none():
+    rng = np.random.default_rng(0)
+    after, groups = rng.normal(size=60), [str(i // 2) for i in range(60)]
+    alone, one = change(after, np.zeros(60), groups), change(after, np.zeros(60), groups, runs=["7"] * 60)
+    assert one.value == alone.value and np.allclose(one[1:3], alone[1:3], atol=0.03)
+
+
+def test_runs_of_unequal_size_keep_their_weight():
+    """A run of three groups and one of nine: a draw of twice the first has six groups."""
+    runs = ["a"] * 3 + ["b"] * 9
+    drawn = effects._drawn([f"{r}{i}" for i, r in enumerate(runs)], 4000, 0, runs)
+    assert set(drawn.sum(1).tolist()) == {6.0, 12.0, 18.0}
+    assert np.allclose(drawn.mean(0), 1, atol=0.06)
+
+
+def test_a_group_in_two_runs_is_refused():
+    with pytest.raises(ValueError, match="belong to one run"):
+        change([1.0, 2.0], [0.0, 0.0], ["p", "p"], runs=["0", "1"])
