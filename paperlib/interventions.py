@@ -65,22 +65,27 @@ def transplant(vlm: VLM, donor: VLM, layers: Iterable[int]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def random_change(vlm: VLM, donor: VLM, layers: Iterable[int], seed: int = 0) -> Iterator[None]:
-    """The control of `transplant`: Gaussian changes of blocks, of the same norm as the donor's difference.
+    """The control of `transplant`: the donor's change of each block, turned into random directions.
 
-    For each matrix (and vector) by itself, the Frobenius norm of the change is that of donor minus own. A block's
-    change depends on the seed and the block alone, so that overlapping windows share it. Raises ValueError as
-    `transplant` does.
+    For each matrix (and vector) by itself, the rows and the columns of donor minus own are shuffled and given random
+    signs. That multiplies it by orthogonal matrices from both sides, so that its norm, rank and singular values stay: a
+    change as large and as concentrated as the donor's, which has not learnt where. A block's change depends on the seed
+    and the block alone, so that overlapping windows share it. Raises ValueError as `transplant` does.
     """
     blocks = check_numbers(layers, len(vlm.layers), "block")
     _check_donor(vlm, donor)
 
     @torch.no_grad()
     def changed(i: int, name: str, own: nn.Parameter) -> nn.Parameter:
-        size = (donor.layers[i].get_parameter(name).float() - own.float()).norm()
+        change = donor.layers[i].get_parameter(name).float() - own.float()
         digest = hashlib.sha256(f"{seed} {i} {name}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
-        noise = torch.randn(own.shape, generator=generator).to(own.device)
-        return nn.Parameter((own + noise * (size / noise.norm())).to(own.dtype), requires_grad=False)
+        for axis, size in enumerate(change.shape):
+            order = torch.randperm(size, generator=generator)
+            signs = 2.0 * torch.randint(2, (size,), generator=generator) - 1
+            shape = [size if a == axis else 1 for a in range(change.ndim)]
+            change = change.index_select(axis, order.to(own.device)) * signs.to(own.device).view(shape)
+        return nn.Parameter((own + change).to(own.dtype), requires_grad=False)
 
     with _weights(vlm, blocks, changed):
         yield
