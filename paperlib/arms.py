@@ -11,10 +11,11 @@ from pathlib import Path
 
 from .adapters import apply_adapter, made_for, save_adapter
 from .bands import band
-from .finetune import TrainConfig, compiler_found, train
+from .finetune import train
 from .recipe import load_stage
 from .results import plain, provenance, read_json
 from .study import Study
+from .train_config import TrainConfig, compiler_found
 from .vlm import VLM, load_vlm
 
 

@@ -9,10 +9,11 @@ from torch import nn
 
 from .arms import ARMS, arm_config
 from .costs import Step
-from .finetune import TrainConfig, batch, entering, lowest, prepared
+from .finetune import batch, entering, lowest, prepared
 from .packed_loss import embedded, packed_loss
 from .recipe import load_stage
 from .study import Study
+from .train_config import TrainConfig
 from .vlm import VLM
 
 

@@ -8,15 +8,8 @@ One plain loop. It is seeded (the data depend on seed and step alone), resumes f
 same result, clips gradients, stops at the first NaN, and records its loss curve.
 """
 
-import hashlib
-import json
-import logging
-import math
-import os
 import re
-import shutil
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -25,60 +18,12 @@ from torch import nn
 from tqdm import tqdm
 
 from .adapters import add_lora, connector
+from .checkpoints import resume, save
 from .conversations import DESCRIBE, Packed, conversation, pack
 from .entry import install, measure_scale
 from .packed_loss import below, embedded, packed_loss
+from .train_config import TrainConfig, TrainingError
 from .vlm import VLM
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message is one sentence that says why and what to do."""
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """One stage of tuning. Lengths are in tokens; rates are AdamW's and decay as a cosine after a linear warm-up, anew in
-    each course (Loshchilov & Hutter, arXiv 1608.03983)."""
-
-    stage: int
-    steps: int  # of both courses
-    matching: int = 0  # stage 2: how many of them belong to the second course
-    batch_size: int = 16
-    length: int = 160
-    seed: int = 0
-    method: str = "lora"  # stage 2: "lora" or "full"
-    rank: int = 24
-    layers: tuple[int, ...] | None = None  # stage 2: which decoder blocks; None is all
-    connector: bool = True  # stage 2: whether the connector is tuned too
-    epochs: int = 1  # how often the data are gone through within these steps
-    enter: int = 0  # stage 2: the block at which image tokens enter (`paperlib.entry`)
-    lr_connector: float = 1e-3
-    lr_llm: float = 1e-3
-    warmup: int = 30
-    clip: float = 1.0
-    mixed: bool = True  # bfloat16 autocast; the frozen LLM is held in bfloat16 altogether
-    compile: bool = False
-
-    @staticmethod
-    def of(study, stage: int) -> "TrainConfig":
-        """The preset's recipe for a stage: captions alone fit into 80 tokens, conversations get 160; four times that on
-        the tiny model, whose tokens are bytes."""
-        steps, matching = (study.stage1_steps, 0) if stage == 1 else (study.stage2_steps, study.matching_steps)
-        length = (80 if stage == 1 else 160) * (4 if study.model == "tiny" else 1)
-        return TrainConfig(stage, steps, matching, study.batch_size, length, study.seed, rank=study.lora_rank,
-                           mixed=study.preset != "smoke", compile=study.preset != "smoke" and compiler_found())
-
-    def course(self, step: int) -> tuple[str, int, int]:
-        """The diet of a step, and the first step and the end of its course."""
-        border = self.steps - self.matching
-        if self.stage == 1:
-            return "captions", 0, self.steps
-        return ("reading", 0, border) if step < border else ("matching", border, self.steps)
-
-
-def compiler_found() -> bool:
-    """Whether torch.compile can work on this CPU; it about doubles the speed of training."""
-    return shutil.which(os.environ.get("CXX", "g++")) is not None
 
 
 def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
@@ -144,8 +89,8 @@ def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: 
     rest = [p for name, p in parameters.items() if "multi_modal_projector" not in name]
     groups = [{"params": bridge, "lr": config.lr_connector}, {"params": rest, "lr": config.lr_llm}]
     optimizer = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, config))
-    losses, tokens, seconds = _resume(checkpoint, config, parameters, optimizer, schedule)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: config.rate(step))
+    losses, tokens, seconds = resume(checkpoint, config, parameters, optimizer, schedule)
     llm, attention = base.model.language_model, base.config.text_config._attn_implementation
     llm.set_attn_implementation("eager")  # faster than sdpa in training on a CPU, whose sdpa backward is slow
     if config.compile:
@@ -178,10 +123,7 @@ def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: 
             seconds = time.perf_counter() - started
             bar.set_postfix(loss=f"{sum(losses[-20:]) / len(losses[-20:]):.3f}", refresh=False)
             if checkpoint and ((step + 1) % every == 0 or step + 1 == end):
-                state = dict(config=_key(config), losses=losses, tokens=tokens, seconds=seconds,
-                             parameters={k: v.detach() for k, v in parameters.items()},
-                             optimizer=optimizer.state_dict(), schedule=schedule.state_dict())
-                _save(state, checkpoint)
+                save(checkpoint, config, parameters, optimizer, schedule, losses, tokens, seconds)
     finally:  # also after an error or an interrupt
         optimizer.zero_grad()
         llm.set_attn_implementation(attention)
@@ -218,14 +160,6 @@ def entering(vlm: VLM, base: nn.Module, config: TrainConfig, step: int, start: i
         return packed, states if start == 0 else below(base, packed, states, start)
 
 
-def _rate(step: int, config: TrainConfig) -> float:
-    _, first, end = config.course(step)
-    if step - first < config.warmup:
-        return (step - first + 1) / config.warmup
-    done = (step - first - config.warmup) / max(1, end - first - config.warmup)
-    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-
-
 def _check_trained(vlm: VLM, parameters: dict[str, nn.Parameter], layers: list[int], with_connector: bool) -> None:
     """Raise TrainingError unless what is trained is the chosen blocks, the connector if it shall, and nothing else."""
     blocks, others = set(), set()
@@ -236,34 +170,3 @@ def _check_trained(vlm: VLM, parameters: dict[str, nn.Parameter], layers: list[i
     if blocks != set(layers) or others != ({"connector"} if with_connector else set()):
         raise TrainingError(f"Training reached blocks {sorted(blocks)} and {sorted(others)} of {vlm.name!r} instead of "
                             f"blocks {sorted(layers)}{' and the connector' if with_connector else ''} alone.")
-
-
-def _key(config: TrainConfig) -> str:
-    return hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode()).hexdigest()
-
-
-def _resume(checkpoint, config, parameters, optimizer, schedule) -> tuple[list[float], int, float]:
-    if checkpoint is None or not checkpoint.is_file():
-        return [], 0, 0.0
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        shapes = {name: value.shape for name, value in state["parameters"].items()}
-    except Exception as error:  # a damaged file fails in many ways
-        raise TrainingError(f"{checkpoint.name} cannot be read: delete it to start again.") from error
-    if state["config"] != _key(config) or shapes != {name: value.shape for name, value in parameters.items()}:
-        raise TrainingError(f"{checkpoint.name} was made with other settings or for another model: delete it to start "
-                            f"again, or pass the settings that it was made with.")
-    with torch.no_grad():
-        for name, value in parameters.items():
-            value.copy_(state["parameters"][name])
-    optimizer.load_state_dict(state["optimizer"])
-    schedule.load_state_dict(state["schedule"])
-    logging.getLogger(__name__).info("resumed at step %d", len(state["losses"]))
-    return state["losses"], state["tokens"], state["seconds"]
-
-
-def _save(state: dict, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".tmp")
-    torch.save(state, scratch)
-    os.replace(scratch, path)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from .adapters import apply_adapter, save_adapter
 from .evaluation import evaluate
-from .finetune import TrainConfig, train
+from .finetune import train
 from .intervals import summarize
 from .results import plain, provenance, read_json
 from .study import Study
+from .train_config import TrainConfig
 from .vlm import VLM, VLMError, load_vlm
 
 STAGES = ("untrained", "stage 1", "tuned")

@@ -18,7 +18,8 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from paperlib import finetune
 from paperlib.adapters import PROJECTIONS, connector
 from paperlib.conversations import Conversation
-from paperlib.finetune import TrainConfig, TrainingError, train, trainable
+from paperlib.finetune import train, trainable
+from paperlib.train_config import TrainConfig, TrainingError
 from paperlib.packed_loss import embedded, packed_loss
 from paperlib.study import CODE_ROOT, Study
 from paperlib.vlm import load_vlm

@@ -5,7 +5,8 @@ import torch
 from small_models import one_sentence, tiny_vlm
 
 from paperlib import finetune
-from paperlib.finetune import TrainConfig, TrainingError, train, trainable
+from paperlib.finetune import train, trainable
+from paperlib.train_config import TrainConfig, TrainingError
 from paperlib.packed_loss import below, embedded, packed_loss
 
 from test_finetune import colour_talk  # isort: skip

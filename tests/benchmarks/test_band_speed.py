@@ -12,8 +12,8 @@ import torch
 from paperlib.arms import ARMS
 from paperlib.band_steps import steps_of, ways
 from paperlib.costs import ratio, time_steps
-from paperlib.finetune import compiler_found
 from paperlib.study import Study
+from paperlib.train_config import compiler_found
 
 WAYS = os.environ.get("BAND_WAYS", ";".join(ARMS)).split(";")
 ROUNDS = int(os.environ.get("BAND_ROUNDS", 5))

@@ -8,9 +8,10 @@ import torch
 from paperlib import benchmarks
 from paperlib.adapters import connector
 from paperlib.conversations import Conversation, conversation, pack
-from paperlib.finetune import TrainConfig, batch, compiler_found, trainable
+from paperlib.finetune import batch, trainable
 from paperlib.packed_loss import embedded, packed_loss
 from paperlib.scoring import choice_logprobs
+from paperlib.train_config import TrainConfig, compiler_found
 from paperlib.vlm import load_vlm
 
 CONFIG = TrainConfig(stage=2, steps=1, batch_size=8)
