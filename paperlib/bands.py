@@ -49,11 +49,19 @@ def band(which: str | Iterable[int], depth: int) -> tuple[int, ...]:
 
 
 def choose_band(profiles: Sequence[Sequence[float]], size: int) -> tuple[int, ...]:
-    """The ``size`` neighbouring blocks with the largest mean over profiles, each rescaled to [0, 1] over the depth.
+    """The ``size`` neighbouring blocks with the largest of `band_scores`; of equals the lowest window."""
+    score = band_scores(profiles, size)
+    start = int(np.flatnonzero(np.isclose(score, score.max()))[0])
+    return tuple(range(start, start + size))
+
+
+def band_scores(profiles: Sequence[Sequence[float]], size: int) -> np.ndarray:
+    """The mean of every window of ``size`` neighbouring blocks, by its first block, over profiles that are each rescaled
+    to [0, 1] over the depth: [depth - size + 1].
 
     profiles: measured before tuning, one value for what each block returns, [depth] each; larger speaks for tuning the
-    block. Of equals the lowest window is taken. Raises BandError for profiles of different or too small length, and for
-    values that are not finite or all the same.
+    block. Raises BandError for profiles of different or too small length, and for values that are not finite or all the
+    same.
     """
     lengths = {len(p) for p in profiles}
     if len(lengths) != 1 or not 1 <= size <= min(lengths):
@@ -64,6 +72,4 @@ def choose_band(profiles: Sequence[Sequence[float]], size: int) -> tuple[int, ..
     if not np.isfinite(values).all() or (high == low).any():
         raise BandError("A band is chosen by profiles of finite values that differ over the depth: leave out the one "
                         "that does not.")
-    score = np.convolve(((values - low) / (high - low)).mean(axis=0), np.ones(size), "valid")
-    start = int(np.flatnonzero(np.isclose(score, score.max()))[0])
-    return tuple(range(start, start + size))
+    return np.convolve(((values - low) / (high - low)).mean(axis=0), np.full(size, 1 / size), "valid")

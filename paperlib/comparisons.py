@@ -77,8 +77,8 @@ def pareto(data: dict) -> Figure:
     """What is gained against what it costs: a point with intervals for each way, and a line through those that no other
     way beats in both.
 
-    data: {"xlabel", "ylabel", "points": [{"label", "x": [value, low, high], "y": [value, low, high]}, ..]}; less x and
-    more y is better.
+    data: {"xlabel", "ylabel", "points": [{"label", "x": [value, low, high], "y": [value, low, high]}, ..], "marks":
+    [[y, label], ..] horizontal lines, optional}; less x and more y is better.
     """
     points = data["points"]
     fig, ax = plt.subplots(figsize=(PAGE, 3.0), layout="constrained")
@@ -93,6 +93,8 @@ def pareto(data: dict) -> Figure:
     best = [(x, y) for x, y in where if not any(a <= x and b >= y and (a, b) != (x, y) for a, b in where)]
     ax.plot(*zip(*best), color=BLUE, linewidth=0.8, linestyle="--", zorder=1,
             label="beaten by none in both")
+    for i, (y, label) in enumerate(data.get("marks", ())):
+        ax.axhline(y, color=GREY, linewidth=0.9, linestyle=(":", "--", "-.")[i % 3], zorder=1, label=style.plain(label))
     ax.set(xlabel=data["xlabel"], ylabel=data["ylabel"])
     fig.legend(*ax.get_legend_handles_labels(), loc="outside right upper", handlelength=1.6)
     return fig

@@ -4,7 +4,8 @@ Scores are paired by example and resampled by picture, as in `paperlib.intervals
 and after, so what the questions differ in cancels. Where several training runs were asked, each about pictures of its
 own, ``runs`` names the run of each example: runs are then drawn with replacement first, and pictures within each run
 (a two-stage bootstrap; Davison & Hinkley 1997, section 3.8), so that the interval holds what another training seed would
-change. Few runs say little of that: from three, the spread between runs is taken for about a fifth less than it is.
+change. Few runs say little of that. From three, the interval is up to 29 % too wide where runs differ by no more than
+their questions make them, and a fifth too narrow where little else than the run matters.
 """
 
 from collections.abc import Sequence
@@ -41,7 +42,8 @@ def gap_share(edited: Sequence[float], low: Sequence[float], high: Sequence[floa
     if np.quantile(gap, (1 - level) / 2) <= 0:
         return None
     value = float((edited - low).sum() / (high - low).sum())
-    return _interval(value, (drawn @ (edited - low)) / gap, level, len(edited))
+    some = gap > 0  # in the fewer than 2.5 % of draws without a gap there is nothing to share
+    return _interval(value, (drawn @ (edited - low))[some] / gap[some], level, len(edited))
 
 
 def line(label: str, depth: Sequence[float], estimates: Sequence[Interval | None], scale: float = 100.0,

@@ -19,6 +19,7 @@ from .study import Study
 
 BENCHMARKS = ("pictures", "pope", "held-out concepts", "outside", "text")  # suites of `paperlib.evaluation`
 BEFORE = "none"  # stage 1 as it is
+CONTROLLED = (BEFORE, "full", "mid")  # asked about another question's picture as well
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,16 @@ class Answer:
     correct: bool
 
 
-def ask(study: Study, name: str, share: float = 0.5) -> list[Answer]:
+def ask(study: Study, name: str, share: float = 0.5, images: str = "own") -> list[Answer]:
     """The answers of an arm's model, or of "none", stage 1, to a share of the study's questions of each kind.
 
-    Ids and groups hold the seed, which drew the questions too.
+    Ids and groups hold the seed, which drew the questions too. images: "other" shows the picture of another question, and
+    leaves out what is asked without a picture.
     """
     vlm = load_stage(study, "stage 1") if name == BEFORE else load_arm(study, name)
-    n = max(2, round(share * study.n_eval))
+    n, suites = max(2, round(share * study.n_eval)), [s for s in BENCHMARKS if images == "own" or s != "text"]
     return [Answer(f"{study.seed} {suite} {r.id}", r.kind, suite, f"{study.seed} {r.group}", r.correct)
-            for suite in BENCHMARKS for r in evaluate(vlm, study, suite, n=n)]
+            for suite in suites for r in evaluate(vlm, study, suite, images, n=n)]
 
 
 def run(study: Study, seeds: Sequence[int], names: Sequence[str], progress: bool = True) -> Path:
@@ -57,7 +59,8 @@ def run(study: Study, seeds: Sequence[int], names: Sequence[str], progress: bool
             runs.append({"arm": name, "seed": seed, "loss": [round(v, 5) for v in record["loss"]],
                          "seconds": record["seconds"],
                          "made": {key: record.get(key) for key in ("recipe", "packages", "code", "platform")},
-                         "answers": _pack([]) if name in SWEEPS else _kept(here, name, record["loss"])})
+                         "answers": _pack([]) if name in SWEEPS else _kept(here, name, record["loss"]),
+                         "other": _kept(here, name, record["loss"], "other") if name in CONTROLLED else _pack([])})
     merged = _merged(path, runs)
     return write_result(path, {"runs": merged}, provenance(study, sum(r["seconds"] for r in merged), len(merged)))
 
@@ -68,7 +71,8 @@ def reference_file(study: Study) -> Path:
 
 
 def read_reference(study: Study) -> list[dict]:
-    """The runs of the reference: {"arm", "seed", "loss", "seconds", "made", "answers"}, answers a list of `Answer`.
+    """The runs of the reference: {"arm", "seed", "loss", "seconds", "made", "answers", "other"}, the last two lists of
+    `Answer`, about the question's own picture and, for `CONTROLLED` arms, about another's.
 
     Raises ResultError if there are none for this preset.
     """
@@ -76,16 +80,18 @@ def read_reference(study: Study) -> list[dict]:
     if not path.is_file():
         raise ResultError(f"There are no reference results for preset {study.preset!r}: make them with python -m "
                           f"paperlib.reference {study.preset}.")
-    return [found | {"answers": _unpacked(found["answers"])} for found in read_result(path)["data"]["runs"]]
+    return [found | {key: _unpacked(found[key]) for key in ("answers", "other")}
+            for found in read_result(path)["data"]["runs"]]
 
 
-def _kept(study: Study, name: str, loss: list[float]) -> dict:
-    """Answers from the cache, or asked now. They are kept by what made the weights: parameters and the loss curve."""
-    path = study.cache / "reference" / f"{study.preset}-{study.seed}-{name.replace(', ', '-')}.json"
+def _kept(study: Study, name: str, loss: list[float], images: str = "own") -> dict:
+    """Answers from the cache, or asked now; about other pictures half as many. They are kept by what made the weights:
+    parameters and the loss curve."""
+    path = study.cache / "reference" / f"{study.preset}-{study.seed}-{name.replace(', ', '-')}-{images}.json"
     made = data_digest({"loss": loss, "study": study.as_dict(), "benchmarks": BENCHMARKS})
     if path.is_file() and (found := read_json(path)).get("made") == made:
         return found["answers"]
-    packed = _pack(ask(study, name))
+    packed = _pack(ask(study, name, 0.5 if images == "own" else 0.25, images))
     write_json(path, {"made": made, "answers": packed})
     return packed
 

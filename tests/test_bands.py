@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from paperlib.bands import NAMES, BandError, band, choose_band
+from paperlib.bands import NAMES, BandError, band, band_scores, choose_band
 
 from small_models import one_sentence
 
@@ -50,6 +50,7 @@ def test_the_rule_finds_the_window_of_the_largest_rescaled_mean():
     b = [0, 0, 0, 100, 100, 0]
     assert choose_band([a, b], 3) == (2, 3, 4)
     assert choose_band([a, b], 1) == (3,)  # for which both speak
+    assert np.allclose(band_scores([a, b], 2), [0, 0.25, 0.75, 0.75, 0.25])
     assert choose_band([a], 6) == tuple(range(6))
     assert choose_band([[0, 1, 0, 1, 0]], 1) == (1,)  # the lowest of equals
 

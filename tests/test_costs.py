@@ -87,7 +87,7 @@ def test_steps_are_timed_in_turns():
         return Step(loss, models[name])
 
     times = time_steps({name: step(name) for name in "abc"}, repeats=3, warmup=2)
-    assert order == list("abc") * 5 and list(times) == list("abc")
+    assert order == list("abccbaabccbaabc") and list(times) == list("abc")
     slow = times["b"]
     assert slow.forward.shape == slow.backward.shape == slow.update.shape == (3,)
     assert (slow.forward >= 0.01).all() and (slow.backward >= 0.02).all() and (slow.update > 0).all()
@@ -111,8 +111,6 @@ def test_ratio_is_taken_round_by_round():
     assert ratio(0.5 * drift, drift) == (0.5, 0.5, 0.5, 5)
     value, low, high, n = ratio(drift * [0.4, 0.5, 0.6, 0.7, 9.0], drift)
     assert (value, n) == (pytest.approx(0.6), 5) and low == pytest.approx(0.4) and high == pytest.approx(9.0)
-    assert ratio(np.tile([0.4, 0.6], 50), np.ones(100)).low >= 0.4
-    assert ratio(np.linspace(0.4, 0.6, 101), np.ones(101))[1:3] == pytest.approx((0.48, 0.52), abs=0.012)
 
 
 @pytest.mark.parametrize("seconds, baseline", [([1.0], [1.0]), ([1.0, 2.0], [1.0]), ([[1.0, 2.0]], [[1.0, 2.0]])])

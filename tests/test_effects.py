@@ -107,3 +107,10 @@ def test_runs_of_unequal_size_keep_their_weight():
 def test_a_group_in_two_runs_is_refused():
     with pytest.raises(ValueError, match="belong to one run"):
         change([1.0, 2.0], [0.0, 0.0], ["p", "p"], runs=["0", "1"])
+
+
+def test_a_draw_without_a_gap_is_left_out():
+    """Of eight examples four have a gap: one draw in 256 takes none of them."""
+    edited, high, groups = [0.0] * 4 + [0.5] * 4, [0.0] * 4 + [1.0] * 4, list("abcdefgh")
+    with np.errstate(all="raise"):
+        assert gap_share(edited, [0.0] * 8, high, groups)[:3] == (0.5, 0.5, 0.5)

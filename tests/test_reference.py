@@ -22,13 +22,25 @@ def test_a_run_is_written_read_and_merged(quick, monkeypatch):
     assert set(first) == {(BEFORE, 0), ("mid", 0)}
     live = ask(quick, "mid")
     assert first["mid", 0]["answers"] == live and len(first["mid", 0]["loss"]) == quick.band_steps
+    assert first["mid", 0]["other"] == ask(quick, "mid", 0.25, "other") != []
     assert first[BEFORE, 0]["loss"] == []
-    monkeypatch.setattr(reference, "ask", lambda study, name: pytest.fail("asked again") if name == "mid" else live)
+    monkeypatch.setattr(reference, "ask", lambda study, name, *how: pytest.fail("asked again") if name == "mid" else live)
     run(quick, [0], ["late", "from 1/2"], progress=False)
     run(quick, [0], ["mid"], progress=False)
     again = {(r["arm"], r["seed"]): r for r in read_reference(quick)}
     assert set(again) == {(BEFORE, 0), ("mid", 0), ("late", 0), ("from 1/2", 0)}
-    assert again["mid", 0] == first["mid", 0] and again["from 1/2", 0]["answers"] == []
+    assert again["mid", 0] == first["mid", 0] and again["from 1/2", 0]["answers"] == again["late", 0]["other"] == []
+
+
+def test_other_pictures_are_another_questions(quick, monkeypatch):
+    seen = []
+    whole = reference.evaluate
+    monkeypatch.setattr(reference, "BENCHMARKS", ("outside", "text"))
+    monkeypatch.setattr(reference, "evaluate", lambda vlm, study, suite, images="own", n=None: seen.append(
+        (suite, images)) or whole(vlm, study, suite, images, n=n))
+    assert {a.benchmark for a in ask(quick, BEFORE, 0.5)} == {"outside", "text"}
+    assert {a.benchmark for a in ask(quick, BEFORE, 0.5, "other")} == {"outside"}, "no picture, none to exchange"
+    assert seen == [("outside", "own"), ("text", "own"), ("outside", "other")]
 
 
 def test_seeds_stand_beside_each_other(quick):
