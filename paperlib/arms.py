@@ -34,9 +34,10 @@ class Arm:
 
 
 ARMS = {"full": Arm("full"), "mid": Arm("mid"), "mid, entered": Arm("mid", enter=1 / 3), "late": Arm("late"),
-        "sparse": Arm("sparse"), "early": Arm("early"), "complement": Arm("complement")}
+        "sparse": Arm("sparse"), "early": Arm("early")}
 # Beginnings of runs, which see the data that the arms see, so that their losses can be compared.
-SWEEPS = {"from 1/6": Arm((1 / 6, 1 / 2), share=0.25), "from 1/2": Arm((1 / 2, 5 / 6), share=0.25),
+SWEEPS = {"complement": Arm("complement", share=0.25),
+          "from 1/6": Arm((1 / 6, 1 / 2), share=0.25), "from 1/2": Arm((1 / 2, 5 / 6), share=0.25),
           "a sixth wide": Arm((5 / 12, 7 / 12), share=0.25), "two thirds wide": Arm((1 / 6, 5 / 6), share=0.25),
           "entered at 1/6": Arm("mid", 1 / 6, 0.25), "entered at 1/2": Arm("mid", 1 / 2, 0.25),
           "entered at 2/3": Arm("mid", 2 / 3, 0.25)}

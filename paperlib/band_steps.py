@@ -20,7 +20,7 @@ from .vlm import VLM
 def ways(study: Study) -> dict[str, TrainConfig]:
     """Every way whose step is measured: the arms with the connector frozen, full and mid with it tuned, and mid from
     kept input, as in the second time through the data."""
-    arms = {name: arm_config(study, name) for name in ARMS}
+    arms = {name: arm_config(study, name) for name in (*ARMS, "complement")}
     return {**arms, "full, connector tuned": replace(arms["full"], connector=True),
             "mid, connector tuned": replace(arms["mid"], connector=True),
             "mid, input kept": replace(arms["mid"], steps=2, epochs=2)}
