@@ -57,7 +57,7 @@ def add_lora(model: nn.Module, rank: int, layers: list[int]) -> PeftModel:
 def made_for(model: nn.Module) -> dict[str, str]:
     """The connector and the decoder's blocks of a model without adapters, each by the sha256 of its weights in float16.
 
-    Embeddings are left out: that of the image token is random, made when a model is assembled, and never read.
+    Embeddings are left out: that of the image token is made when a model is assembled, and never read.
     """
     return {"connector": _digest(connector(model)), "llm": _digest(model.get_decoder().layers)}
 
