@@ -64,3 +64,25 @@ def by_threshold(estimate: Interval | None, least: float, control: Interval | No
         return NOT_SUPPORTED
     apart = control is None or control.high < estimate.low
     return SUPPORTED if estimate.low >= least and apart else NOT_TESTABLE
+
+
+def band_verdict(kept: Interval | None, gained: Interval | None, step: Interval, keeps: float, gains: float) -> str:
+    """C6 for a band: supported if it keeps and gains at least so much of full tuning, both by the lower ends, in less time
+    a step by the upper end (``step``: as a share of full tuning's); not supported if an interval lies wholly on the other
+    side; otherwise, or where full tuning gains nothing, this scale does not tell."""
+    if kept is None or gained is None:
+        return NOT_TESTABLE
+    if kept.high < keeps or gained.high < gains or step.low >= 1:
+        return NOT_SUPPORTED
+    return SUPPORTED if kept.low >= keeps and gained.low >= gains and step.high < 1 else NOT_TESTABLE
+
+
+def is_it_the_band(over: dict[str, Interval], seeds: dict[str, int], rivals: Sequence[str], least: int = 3) -> str:
+    """"yes" if a band beats every rival, each difference above 0 by its lower end; "no" if one beats it so; else "open".
+
+    over: band minus rival; seeds: on how many each difference rests. Those on fewer than ``least`` decide nothing.
+    """
+    telling = {rival: d for rival, d in over.items() if seeds[rival] >= least}
+    if any(d.high < 0 for d in telling.values()):
+        return "no"
+    return "yes" if set(rivals) <= set(telling) and all(telling[r].low > 0 for r in rivals) else "open"

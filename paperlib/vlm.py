@@ -4,11 +4,9 @@ The decoder blocks are found as ``model.get_decoder().layers`` and image tokens 
 mini model and, say, ``llava-hf/llava-1.5-7b-hf`` run through the same code.
 """
 
-import contextlib
-import hashlib
 import logging
 import re
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +15,11 @@ from PIL import Image
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForImageTextToText, AutoProcessor
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from . import vision_tower  # noqa: F401  registers the mini model's tower with AutoModel
 from .adapters import apply_adapter
 from .assemble import build_mini, build_tiny, untrained
+from .image_memory import remembering
 from .study import repo_root
 
 NAMES = ("mini", "mini-stage1", "mini-base", "mini-untrained", "tiny")
@@ -109,42 +107,9 @@ class VLM:
             spans.append(Spans(image, torch.arange(start, end - n_answer), torch.arange(end - n_answer, end)))
         return spans
 
-    @contextlib.contextmanager
-    def remembering(self, megabytes: int = 256) -> Iterator[None]:
-        """Encode each distinct picture once for as long as the block runs: evaluation asks many questions about each.
-
-        Acts where a model encodes each row of ``pixel_values`` by itself (as LLaVA-1.5 does), and changes nothing
-        elsewhere. Weights must not change inside the block. At most ``megabytes`` of image tokens are kept.
-        """
-        base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-        core, kept, room = base.model, {}, megabytes * 2**20
-        encode, outer = getattr(core, "get_image_features", None), vars(core).get("get_image_features")
-        if encode is None:
-            yield
-            return
-
-        def remembered(pixel_values, *args, **kwargs):
-            if pixel_values.ndim != 4:  # several crops a picture: rows are not pictures
-                return encode(pixel_values, *args, **kwargs)
-            keys = [hashlib.sha256(row.contiguous().numpy()).digest() for row in pixel_values.detach().cpu().float()]
-            new = {key: i for i, key in enumerate(keys) if key not in kept}
-            if new:
-                output = encode(pixel_values[list(new.values())], *args, **kwargs)
-                if not isinstance(output.pooler_output, (list, tuple)) or len(output.pooler_output) != len(new):
-                    return encode(pixel_values, *args, **kwargs)
-                kept.update(zip(new, output.pooler_output))
-            tokens = [kept[key] for key in keys]
-            while kept and sum(t.numel() * t.element_size() for t in kept.values()) > room:
-                kept.pop(next(iter(kept)))  # the oldest
-            return BaseModelOutputWithPooling(pooler_output=tokens)
-
-        core.get_image_features = remembered
-        try:
-            yield
-        finally:
-            del core.get_image_features  # the class's own method is back
-            if outer is not None:  # or that of a block around this one
-                core.get_image_features = outer
+    def remembering(self, megabytes: int = 256) -> AbstractContextManager:
+        """Encode each distinct picture once for as long as the block runs (`image_memory.remembering`)."""
+        return remembering(self.model, megabytes)
 
     def answer(self, image: Image.Image | None, question: str, max_new_tokens: int = 24) -> str:
         """The model's own words (greedy decoding) to a question about a picture, or about nothing but the question."""

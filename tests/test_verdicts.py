@@ -5,7 +5,8 @@ import pytest
 from small_models import one_sentence
 
 from paperlib.intervals import Interval
-from paperlib.verdicts import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, by_threshold, by_votes, thirds, vote
+from paperlib.verdicts import (NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, band_verdict, by_threshold, by_votes,
+                               is_it_the_band, thirds, vote)
 
 CENTRES = [0.1, 0.3, 0.5, 0.7, 0.9]
 GROUPS = [str(i) for i in range(40)]
@@ -52,3 +53,27 @@ def test_verdict_by_threshold(low, high, control, expected):
     control = control and Interval(sum(control) / 2, *control, 9)
     assert by_threshold(Interval((low + high) / 2, low, high, 9), 0.9, control) == expected
     assert by_threshold(None, 0.9, control) == NOT_TESTABLE
+
+
+def between(low, high):
+    return Interval((low + high) / 2, low, high, 9)
+
+
+@pytest.mark.parametrize("kept, gained, step, expected", [
+    ((0.95, 1.1), (0.8, 1.2), (0.5, 0.99), SUPPORTED), ((0.94, 1.1), (0.8, 1.2), (0.5, 0.6), NOT_TESTABLE),
+    ((0.95, 1.1), (0.79, 1.2), (0.5, 0.6), NOT_TESTABLE), ((0.95, 1.1), (0.8, 1.2), (0.5, 1.0), NOT_TESTABLE),
+    ((0.8, 0.94), (0.8, 1.2), (0.5, 0.6), NOT_SUPPORTED), ((0.95, 1.1), (0.2, 0.79), (0.5, 0.6), NOT_SUPPORTED),
+    ((0.95, 1.1), (0.8, 1.2), (1.0, 1.1), NOT_SUPPORTED)])
+def test_the_verdict_on_a_band(kept, gained, step, expected):
+    assert band_verdict(between(*kept), between(*gained), between(*step), 0.95, 0.8) == expected
+    assert band_verdict(between(*kept), None, between(*step), 0.95, 0.8) == NOT_TESTABLE
+
+
+@pytest.mark.parametrize("sparse, late, seeds, expected", [
+    ((0.01, 0.1), (0.01, 0.1), (3, 3), "yes"), ((0, 0.1), (0.01, 0.1), (3, 3), "open"),
+    ((0.01, 0.1), (0.01, 0.1), (3, 2), "open"), ((0.01, 0.1), (-0.2, -0.1), (3, 3), "no"),
+    ((0.01, 0.1), (-0.2, -0.1), (3, 2), "open")])
+def test_whether_it_is_the_band(sparse, late, seeds, expected):
+    over, counts = {"sparse": between(*sparse), "late": between(*late)}, dict(zip(("sparse", "late"), seeds))
+    assert is_it_the_band(over, counts, ("sparse", "late")) == expected
+    assert is_it_the_band(over, counts, ("sparse", "late", "early")) == ("no" if expected == "no" else "open")

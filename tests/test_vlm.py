@@ -281,53 +281,6 @@ def test_unusable_pictures_and_counts(vlm, tmp_path):
             vlm.batch([prompt], images)
 
 
-# ---------------------------------------------------------------- remembered pictures
-
-def encoder_calls(vlm):
-    """A list that grows by the number of pictures of each call of the vision tower."""
-    calls = []
-
-    def count(module, args, kwargs):
-        calls.append(len(args[0] if args else kwargs["pixel_values"]))
-
-    vlm.model.model.vision_tower.register_forward_pre_hook(count, with_kwargs=True)
-    return calls
-
-
-@pytest.mark.parametrize("make", [tiny_vlm, tower_vlm])
-@pytest.mark.parametrize("megabytes", [256, 0])
-def test_remembered_pictures_change_nothing_but_the_work(make, megabytes):
-    vlm = make()
-    calls, prompts = encoder_calls(vlm), [vlm.prompt(q) for q in QUESTIONS]
-    batches = [vlm.batch(prompts, [picture(i) for i in seeds]) for seeds in ((0, 1, 0), (1, 1, 2), (2, 0, 1))]
-    plain = [logits(vlm.model, batch) for batch in batches]
-    assert calls == [3, 3, 3]
-    calls.clear()
-    with vlm.remembering(megabytes):
-        for batch, expected in zip(batches, plain):
-            torch.testing.assert_close(logits(vlm.model, batch), expected, rtol=1e-4, atol=1e-4)
-        assert calls == ([2, 1] if megabytes else [2, 2, 3])
-        text = both(vlm, images=False)
-        logits(vlm.model, text)
-    calls.clear()
-    assert torch.equal(logits(vlm.model, batches[0]), plain[0]) and calls == [3]
-
-
-def test_remembering_ends_with_its_block_even_on_error():
-    vlm = tiny_vlm()
-    calls, batch = encoder_calls(vlm), both(vlm)
-    with pytest.raises(RuntimeError), vlm.remembering():
-        raise RuntimeError
-    with vlm.remembering():
-        logits(vlm.model, batch)
-        with vlm.remembering():
-            logits(vlm.model, batch)
-        logits(vlm.model, batch)
-        assert calls == [3]  # the inner block asks the outer one
-    logits(vlm.model, batch)
-    assert calls == [3, 3]
-
-
 # ---------------------------------------------------------------- answers
 
 @pytest.mark.parametrize("make, images", [(tiny_vlm, True), (tiny_vlm, False), (tower_vlm, True)])

@@ -1,0 +1,122 @@
+"""What the reference run's arms answered and lost, compared over the questions and batches that both have, over seeds.
+
+Intervals draw training runs first, then pictures (or neighbouring updates) within each, as `paperlib.effects` says. All
+differences are paired: the arms were asked the same questions, and saw the same batches at the same update.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from .effects import change, gap_share
+from .intervals import Interval
+from .learning import smoothed, updates_to
+from .reference import BEFORE, Answer
+
+PICTURED = ("pictures", "pope", "held-out concepts", "outside")  # suites of `paperlib.evaluation` that show a picture
+FULL, MID = "full", "mid"
+
+
+def pictured(answer: Answer) -> bool:
+    """Whether a question shows a picture: what performance is the mean accuracy of."""
+    return answer.benchmark in PICTURED
+
+
+def everything(answer: Answer) -> bool:
+    """Whether a question counts, where all do."""
+    return True
+
+
+class BandResults:
+    """The runs of `reference.read_reference`. ``seed`` is that of the bootstraps.
+
+    Methods take arms by name and a choice ``of`` questions, and raise ValueError for an arm that answered none of them.
+    """
+
+    def __init__(self, runs: Sequence[dict], seed: int = 0):
+        self.runs, self.seed = list(runs), seed
+        self.seeds = sorted({run["seed"] for run in self.runs})
+
+    def asked(self, arm: str) -> list[int]:
+        """The seeds for which an arm was asked."""
+        return sorted(run["seed"] for run in self.runs if run["arm"] == arm and run["answers"])
+
+    def answers(self, arm: str, of: Callable[[Answer], bool] = everything, images: str = "own") -> dict[str, Answer]:
+        """{id: answer} over all seeds, about the question's own picture or about another's (images "other")."""
+        key = "answers" if images == "own" else "other"
+        return {a.id: a for run in self.runs if run["arm"] == arm for a in run[key] if of(a)}
+
+    def accuracy(self, arm: str, seed: int | None = None, of: Callable[[Answer], bool] = pictured) -> float:
+        """Share of right answers [0, 1], over all seeds or for one."""
+        found = [a.correct for a in self.answers(arm, of).values() if seed is None or _run(a.id) == str(seed)]
+        if not found:
+            raise ValueError(f"The arm {arm!r} was not asked such questions{'' if seed is None else f' on seed {seed}'}.")
+        return float(np.mean(found))
+
+    def paired(self, *arms: str, of: Callable[[Answer], bool] = pictured) -> tuple[np.ndarray, list[str], list[str]]:
+        """Right (1) or wrong (0) of each arm on the questions that all of them were asked, [arms, N]; the picture of each
+        question, beginning with its run's seed; and the questions' ids, ascending."""
+        found = [self.answers(arm, of) for arm in arms]
+        common = sorted(set.intersection(*map(set, found)))
+        if not common:
+            raise ValueError(f"There is no question that {', '.join(map(repr, arms))} were all asked.")
+        scores = np.array([[float(f[i].correct) for i in common] for f in found])
+        return scores, [found[0][i].group for i in common], common
+
+    def minus(self, arm: str, other: str, of: Callable[[Answer], bool] = pictured, **how) -> Interval:
+        """Accuracy of an arm minus that of another. how: as `effects.change` takes it."""
+        (mine, theirs), groups, _ = self.paired(arm, other, of=of)
+        return change(mine, theirs, groups, **self._over(groups) | how)
+
+    def keeps(self, arm: str, of: Callable[[Answer], bool] = pictured, **how) -> Interval | None:
+        """Accuracy of an arm over that of full tuning, as the paper has it."""
+        (mine, full), groups, _ = self.paired(arm, FULL, of=of)
+        return gap_share(mine, np.zeros_like(mine), full, groups, **self._over(groups) | how)
+
+    def gains(self, arm: str, of: Callable[[Answer], bool] = pictured, **how) -> Interval | None:
+        """(arm minus stage 1) over (full tuning minus stage 1); None if full tuning itself gains nothing for sure."""
+        (mine, before, full), groups, _ = self.paired(arm, BEFORE, FULL, of=of)
+        return gap_share(mine, before, full, groups, **self._over(groups) | how)
+
+    def owed(self, arm: str) -> tuple[float, float, Interval]:
+        """Accuracy with another question's picture, with the own, and the difference, which the model owes to looking."""
+        own, other = self.answers(arm, pictured), self.answers(arm, images="other")
+        common = sorted(set(own) & set(other))
+        if not common:
+            raise ValueError(f"The arm {arm!r} was not asked about other pictures.")
+        mine, theirs = (np.array([float(f[i].correct) for i in common]) for f in (own, other))
+        groups = [own[i].group for i in common]
+        return float(theirs.mean()), float(mine.mean()), change(mine, theirs, groups, **self._over(groups))
+
+    def losses(self, arm: str) -> dict[int, np.ndarray]:
+        """{seed: loss of each update, nats per token, [updates]}."""
+        return {run["seed"]: np.array(run["loss"]) for run in self.runs if run["arm"] == arm and len(run["loss"])}
+
+    def behind(self, arm: str, updates: slice, block: int, other: str = MID) -> tuple[Interval, list[float]]:
+        """Loss minus another arm's on the same batches, over some updates: the mean over seeds, and that of each seed.
+
+        block: so many neighbouring updates are resampled together, for they are alike.
+        """
+        mine, theirs = self.losses(arm), self.losses(other)
+        gaps = {s: mine[s][updates] - theirs[s][updates] for s in sorted(mine) if s in theirs}
+        if not gaps:
+            raise ValueError(f"There is no seed on which both {arm!r} and {other!r} were trained.")
+        groups = [f"{s} {i // block}" for s, gap in gaps.items() for i in range(len(gap))]
+        together = np.concatenate(list(gaps.values()))
+        return change(together, np.zeros_like(together), groups, **self._over(groups)), [
+            float(gap.mean()) for gap in gaps.values()]
+
+    def time_to_equal_loss(self, arm: str, seed: int, step_time: float, width: int) -> float | None:
+        """Time of an arm's whole run over the time in which full tuning comes to the loss that the arm ends with, means
+        of ``width`` updates. step_time: that of the arm's step, in full tuning's. None if full never gets there."""
+        mine = self.losses(arm)[seed]
+        updates = updates_to(self.losses(FULL)[seed], smoothed(mine, width)[-1], width)
+        return None if updates is None else step_time * len(mine) / updates
+
+    def _over(self, groups: Sequence[str]) -> dict:
+        return {"runs": [_run(g) for g in groups], "seed": self.seed}
+
+
+def _run(name: str) -> str:
+    """The seed with which the ids and groups of `reference.ask` begin."""
+    return name.split()[0]
