@@ -1,6 +1,7 @@
 """The arms of the comparison of bands: which blocks each tunes, training one, and loading it again.
 
-All arms start from the same stage 1, leave its connector frozen, and share data order, steps, batches, rank and seed.
+All arms start from the same stage 1, leave its connector frozen unless they say otherwise, and share data order, steps,
+batches, rank and seed.
 Shipped adapters (seed 0) are in ``data/adapters/bands/``, retrained ones in
 ``data/cache/adapters/<preset>-seed<seed>/bands/``.
 """
@@ -26,21 +27,23 @@ class ArmError(ValueError):
 @dataclass(frozen=True)
 class Arm:
     """A band as `bands.band` takes it, or from and to which relative depth; the relative depth at which image tokens
-    enter (`paperlib.entry`), to the nearest block; which share of the steps it gets, at the rates of the whole run."""
+    enter (`paperlib.entry`), to the nearest block; which share of the steps it gets, at the rates of the whole run; and
+    whether the connector is tuned too."""
 
     band: str | tuple[float, float]
     enter: float = 0.0
     share: float = 1.0
+    connector: bool = False
 
 
 ARMS = {"full": Arm("full"), "mid": Arm("mid"), "mid, entered": Arm("mid", enter=1 / 3), "late": Arm("late"),
-        "sparse": Arm("sparse"), "early": Arm("early")}
+        "sparse": Arm("sparse"), "early": Arm("early"), "complement": Arm("complement")}
 # Beginnings of runs, which see the data that the arms see, so that their losses can be compared.
-SWEEPS = {"complement": Arm("complement", share=0.25),
-          "from 1/6": Arm((1 / 6, 1 / 2), share=0.25), "from 1/2": Arm((1 / 2, 5 / 6), share=0.25),
-          "a sixth wide": Arm((5 / 12, 7 / 12), share=0.25), "two thirds wide": Arm((1 / 6, 5 / 6), share=0.25),
+SWEEPS = {"from 1/6": Arm((1 / 6, 1 / 2), share=0.25), "from 1/2": Arm((1 / 2, 5 / 6), share=0.25),
+          "a fifth wide": Arm((2 / 5, 3 / 5), share=0.25), "two thirds wide": Arm((1 / 6, 5 / 6), share=0.25),
           "entered at 1/6": Arm("mid", 1 / 6, 0.25), "entered at 1/2": Arm("mid", 1 / 2, 0.25),
-          "entered at 2/3": Arm("mid", 2 / 3, 0.25)}
+          "entered at 2/3": Arm("mid", 2 / 3, 0.25),
+          "mid, connector too": Arm("mid", 0, 0.25, True), "entered, connector too": Arm("mid", 1 / 3, 0.25, True)}
 
 
 def arm_config(study: Study, name: str) -> TrainConfig:
@@ -53,7 +56,7 @@ def arm_config(study: Study, name: str) -> TrainConfig:
         first, end = (round(place * depth) for place in arm.band)
         blocks = range(first, max(first + 1, end))
     return TrainConfig(2, study.band_steps, 0, study.band_batch, length, study.seed, rank=study.band_rank,
-                       layers=band(blocks, depth), connector=False, mixed=real,
+                       layers=band(blocks, depth), connector=arm.connector, mixed=real,
                        compile=real and compiler_found(), enter=round(arm.enter * depth))
 
 
@@ -72,7 +75,7 @@ def train_arm(study: Study, name: str, progress: bool = True) -> dict:
         if record.get("recipe") == plain(asdict(config)) and len(record["loss"]) == steps:
             return record
     vlm = load_stage(study, "stage 1")
-    base = made_for(vlm.model)
+    base = None if config.connector else made_for(vlm.model)
     run = train(vlm, config, _made(study) / f"{_slug(name)}.checkpoint", progress=progress, until=steps)
     record = provenance(study, run["seconds"], steps * config.batch_size, arm=name, recipe=asdict(config),
                         supervised_tokens=run["tokens"], trained=run["trained"], loss=run["loss"])

@@ -30,7 +30,8 @@ def everything(answer: Answer) -> bool:
 class BandResults:
     """The runs of `reference.read_reference`. ``seed`` is that of the bootstraps.
 
-    Methods take arms by name and a choice ``of`` questions, and raise ValueError for an arm that answered none of them.
+    Methods take arms by name and a choice ``of`` questions. What is listed is empty for an arm without runs; what is
+    computed raises ValueError for one that was not asked any of the questions, or not trained.
     """
 
     def __init__(self, runs: Sequence[dict], seed: int = 0):
@@ -50,12 +51,13 @@ class BandResults:
         """Share of right answers [0, 1], over all seeds or for one."""
         found = [a.correct for a in self.answers(arm, of).values() if seed is None or _run(a.id) == str(seed)]
         if not found:
-            raise ValueError(f"The arm {arm!r} was not asked such questions{'' if seed is None else f' on seed {seed}'}.")
+            where = "" if seed is None else f" on seed {seed}"
+            raise ValueError(f"The arm {arm!r} was not asked such questions{where}.")
         return float(np.mean(found))
 
     def paired(self, *arms: str, of: Callable[[Answer], bool] = pictured) -> tuple[np.ndarray, list[str], list[str]]:
-        """Right (1) or wrong (0) of each arm on the questions that all of them were asked, [arms, N]; the picture of each
-        question, beginning with its run's seed; and the questions' ids, ascending."""
+        """Right (1) or wrong (0) of each arm on the questions that all of them were asked, [arms, N]; the picture of
+        each question, beginning with its run's seed; and the questions' ids, ascending."""
         found = [self.answers(arm, of) for arm in arms]
         common = sorted(set.intersection(*map(set, found)))
         if not common:
@@ -78,8 +80,21 @@ class BandResults:
         (mine, before, full), groups, _ = self.paired(arm, BEFORE, FULL, of=of)
         return gap_share(mine, before, full, groups, **self._over(groups) | how)
 
+    def exchanged(self, arm: str, other: str, seed: int) -> "BandResults":
+        """As if two arms were alike: a coin for each picture says whether they swap their answers about it. Shows what
+        a rule says where there is nothing to find."""
+        found = {arm: self.answers(other), other: self.answers(arm)}  # who would get whose
+        groups = sorted({a.group for answers in found.values() for a in answers.values()})
+        swapped = dict(zip(groups, np.random.default_rng(seed).random(len(groups)) < 0.5))
+
+
+        def dealt(run: dict) -> list[Answer]:
+            return [found[run["arm"]].get(a.id, a) if swapped[a.group] else a for a in run["answers"]]
+
+        return BandResults([run | {"answers": dealt(run)} if run["arm"] in found else run for run in self.runs], self.seed)
+
     def owed(self, arm: str) -> tuple[float, float, Interval]:
-        """Accuracy with another question's picture, with the own, and the difference, which the model owes to looking."""
+        """Accuracy with another question's picture, with the own, and the difference, owed to looking."""
         own, other = self.answers(arm, pictured), self.answers(arm, images="other")
         common = sorted(set(own) & set(other))
         if not common:
@@ -98,7 +113,10 @@ class BandResults:
         block: so many neighbouring updates are resampled together, for they are alike.
         """
         mine, theirs = self.losses(arm), self.losses(other)
-        gaps = {s: mine[s][updates] - theirs[s][updates] for s in sorted(mine) if s in theirs}
+        both = {s: (mine[s][updates], theirs[s][updates]) for s in sorted(mine) if s in theirs}
+        if any(len(a) != len(b) or not len(a) for a, b in both.values()):
+            raise ValueError(f"Not both {arm!r} and {other!r} went through the updates {updates.start} to {updates.stop}.")
+        gaps = {s: a - b for s, (a, b) in both.items()}
         if not gaps:
             raise ValueError(f"There is no seed on which both {arm!r} and {other!r} were trained.")
         groups = [f"{s} {i // block}" for s, gap in gaps.items() for i in range(len(gap))]
@@ -109,8 +127,10 @@ class BandResults:
     def time_to_equal_loss(self, arm: str, seed: int, step_time: float, width: int) -> float | None:
         """Time of an arm's whole run over the time in which full tuning comes to the loss that the arm ends with, means
         of ``width`` updates. step_time: that of the arm's step, in full tuning's. None if full never gets there."""
-        mine = self.losses(arm)[seed]
-        updates = updates_to(self.losses(FULL)[seed], smoothed(mine, width)[-1], width)
+        mine, full = self.losses(arm).get(seed), self.losses(FULL).get(seed)
+        if mine is None or full is None:
+            raise ValueError(f"On seed {seed}, {arm!r} and {FULL!r} were not both trained.")
+        updates = updates_to(full, smoothed(mine, width)[-1], width)
         return None if updates is None else step_time * len(mine) / updates
 
     def _over(self, groups: Sequence[str]) -> dict:

@@ -18,26 +18,32 @@ from .vlm import VLM
 
 
 def ways(study: Study) -> dict[str, TrainConfig]:
-    """Every way whose step is measured: the arms with the connector frozen, full and mid with it tuned, and mid from
-    kept input, as in the second time through the data."""
-    arms = {name: arm_config(study, name) for name in (*ARMS, "complement")}
-    return {**arms, "full, connector tuned": replace(arms["full"], connector=True),
-            "mid, connector tuned": replace(arms["mid"], connector=True),
-            "mid, input kept": replace(arms["mid"], steps=2, epochs=2)}
+    """Every way whose step is measured: the arms with the connector frozen, mid from kept input, as in the second time
+    through the data, and full and mid with the connector tuned, or with all weights of their blocks instead of LoRA."""
+    arms = {name: arm_config(study, name) for name in ARMS}
+    kept = {"mid, input kept": replace(arms["mid"], steps=2, epochs=2)}
+    return arms | kept | {f"{name}, {how}": replace(arms[name], **change) for how, change in (
+        ("connector tuned", {"connector": True}), ("all weights", {"method": "full"})) for name in ("full", "mid")}
 
 
 def steps_of(study: Study, configs: Mapping[str, TrainConfig], batch_size: int) -> dict[str, Step]:
-    """A `costs.Step` for each way, each with a model of its own, on the first ``batch_size`` conversations.
+    """A `costs.Step` for each way, each with a model of its own, on the first ``batch_size`` conversations. Models share
+    the weights that LoRA leaves frozen, so that a dozen ways fit into little memory.
 
     The forward pass includes the connector and the decoder, not the vision tower, which is the same for all and could
     be kept. Blocks are not compiled, so that everything can be counted.
     """
     origin, steps = load_stage(study, "stage 1"), {}
+    frozen = copy.deepcopy(origin.model)  # `finetune.trainable` rounds it in place, with the first mixed way for all
+    shared = [weight for part in (frozen.get_decoder(), frozen.model.vision_tower, frozen.get_output_embeddings())
+              for weight in (*part.parameters(), *part.buffers())]
     for name, config in configs.items():
         config = replace(config, batch_size=batch_size)
-        vlm = VLM(name, copy.deepcopy(origin.model), origin.processor)
+        model = copy.deepcopy(frozen, {id(weight): weight for weight in shared}) if config.method == "lora" else \
+            copy.deepcopy(origin.model)
+        vlm = VLM(name, model, origin.processor)
         prepared(vlm, config)
-        base = vlm.model.get_base_model()
+        base = vlm.model.get_base_model() if hasattr(vlm.model, "get_base_model") else vlm.model
         base.model.language_model.set_attn_implementation("eager")
         steps[name] = Step(_loss(vlm, base, config), vlm.model)
     return steps

@@ -1,11 +1,11 @@
-"""Figures over depth: curves by layer with their intervals, and maps of one layered quantity against another."""
+"""Curves: over depth with their intervals, maps of one layered quantity against another, and training losses."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
 from paperlib import style
-from paperlib.style import COLUMN, GREY, PAGE, SERIES, figure
+from paperlib.style import BLUE, COLUMN, GREY, PAGE, SERIES, SKY, figure
 
 DASHES = ("-", "--", ":", "-.")
 
@@ -97,6 +97,32 @@ def layer_maps(data: dict) -> Figure:
     fig.colorbar(shown, ax=list(axes[0]), label=data["value"], shrink=0.9)
     if data.get("ridge"):
         fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", borderaxespad=0.2)
+    return fig
+
+
+@figure
+def loss_curves(data: dict) -> Figure:
+    """Training loss by update, one panel a stage: single updates, their running mean, and one standard
+    deviation.
+
+    data: {stage: {"step": [..], "loss": [..]}}, losses in nats per supervised token.
+    """
+    fig, axes = plt.subplots(
+        1, len(data), figsize=(PAGE, 2.3), layout="constrained", sharey=True, squeeze=False
+    )
+    for ax, (stage, curve) in zip(axes[0], data.items()):
+        step, loss = np.asarray(curve["step"], float), np.asarray(curve["loss"], float)
+        half = len(loss) // 40
+        around = [loss[max(0, i - half) : i + half + 1] for i in range(len(loss))]
+        mean, sd = (np.array([f(part) for part in around]) for f in (np.mean, np.std))
+        dots = {"color": SKY, "markersize": 2.5, "markeredgewidth": 0, "alpha": 0.6, "label": "single update"}
+        ax.plot(step, loss, ".", **dots)
+        ax.plot(step, mean, color=BLUE, label=f"mean of {2 * half + 1} updates")
+        ax.fill_between(step, mean - sd, mean + sd, color=BLUE, alpha=0.2, linewidth=0, label="± 1 SD")
+        ax.set(xlabel="update", title=style.plain(f"{stage} (ends at {mean[-1]:.2f})"))
+        ax.legend(loc="upper right", handlelength=1.4).legend_handles[0].set(markersize=5, alpha=1)
+    axes[0, 0].set_ylabel("loss (nats per token)")
+    axes[0, 0].set_ylim(bottom=0)
     return fig
 
 

@@ -1,12 +1,94 @@
-"""Figures that explain rather than measure: what a packed conversation may attend to, and how sure a model is."""
+"""Figures that explain rather than measure: pictures with their captions, a prompt as the model reads it, what a packed
+conversation may attend to, and how sure a model is."""
+
+from itertools import groupby
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
 
 from paperlib import style
 from paperlib.style import GREY, PAGE, SERIES, SMALL, figure
+
+ROLES = {"template": "#DDDDDD", "image": "#A8D5F2", "question": "#F7CF7A", "answer": "#8FD3BC"}
+
+
+@figure
+def scene_gallery(data: dict) -> Figure:
+    """Pictures with their captions, and the credit that the pictures' licence asks for.
+
+    data: {"pictures": [what `to_dict` of a `Scene` or `Chart` gives], "captions": [..], "credit": str}.
+    """
+    pictures, n = data["pictures"], len(data["pictures"])
+    if n == 0 or n != len(data["captions"]):
+        raise ValueError(f"A gallery needs a caption for each picture, got {len(data['captions'])} for {n}.")
+    columns, cell, margin, line = min(4, n), PAGE * 72 / 4, 4.0, 9.5  # points
+    side = cell - 2 * margin
+    captions = [style.wrap(caption, side) for caption in data["captions"]]
+    credit = style.wrap(data["credit"], columns * cell - 2 * margin)
+    rows = [range(i, min(i + columns, n)) for i in range(0, n, columns)]
+    heights = [cell + margin + line * max(captions[i].count("\n") + 1 for i in row) for row in rows]
+    fig, ax = style.page(columns * cell, sum(heights) + line * (credit.count("\n") + 1) + margin)
+    words = {"va": "top", "fontsize": SMALL, "linespacing": 1.15, "parse_math": False}
+    top = 0.0
+    for row, height in zip(rows, heights):
+        for column, i in enumerate(row):
+            image = picture_of(pictures[i]).render()
+            left, below = column * cell + margin, top + margin + side
+            scale = side / max(image.size)
+            box = (left, left + scale * image.width, below, below - scale * image.height)
+            ax.imshow(np.asarray(image), extent=box, aspect="auto")
+            ax.text(left, below + margin, captions[i], **words)
+        top += height
+    ax.text(margin, top, credit, color=GREY, **words)
+    return fig
+
+
+def picture_of(stored: dict):
+    """The `Scene` or `Chart` that a figure's data hold as what its `to_dict` gave."""
+    from paperlib.charts import Chart  # here, so that drawing numbers needs no pictures' assets
+    from paperlib.scenes import Scene
+
+    return Chart.from_dict(stored) if "bars" in stored else Scene.from_dict(stored)
+
+
+@figure
+def token_map(data: dict) -> Figure:
+    """A prompt as the model reads it: one box a token, coloured by its role; equal neighbours share a box.
+
+    data: {"tokens": [[text, role], ..]}, role one of template, image, question, answer.
+    """
+    roles = [role for _, role in data["tokens"]]
+    if unknown := set(roles) - set(ROLES):
+        raise ValueError(f"There is no role {min(unknown)!r}: choose among {', '.join(ROLES)}.")
+    pad, gap, line, limit, mono = 3.0, 2.0, 17.0, PAGE * 72 - 1, style.font(7.5, "DejaVu Sans Mono")
+    boxes, x, y = [], 1.0, 22.0
+    for (text, role), run in groupby(map(tuple, data["tokens"])):
+        count = len(list(run))
+        shown = style.visible(text, mono) + (f" × {count}" if count > 1 else "")
+        box = style.width(shown, mono) + 2 * pad
+        if x > 1 and x + box > limit:
+            x, y = 1.0, y + line
+        boxes.append((x, y, box, shown, role))
+        x += box + gap
+    fig, ax = style.page(PAGE * 72, y + line)
+
+    def rounded(x: float, y: float, width: float, height: float, role: str) -> None:
+        shape = "round,pad=0,rounding_size=2"
+        ax.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=shape, lw=0, facecolor=ROLES[role]))
+
+    x = 1.0
+    for role in filter(roles.count, ROLES):
+        label = f"{role} ({roles.count(role)})"
+        rounded(x, 4, 8, 8, role)
+        ax.text(x + 12, 8.5, label, va="center", fontsize=SMALL)
+        x += 26 + style.width(label, style.font())
+    for x, y, box, text, role in boxes:
+        rounded(x, y, box, line - 3, role)
+        ax.text(x + pad, y + (line - 3) / 2 + 0.5, text, va="center", fontproperties=mono, parse_math=False)
+    return fig
 
 
 @figure
@@ -68,7 +150,6 @@ def lens_grid(data: dict) -> Figure:
     data: {"picture": what `to_dict` of a `Scene` or `Chart` gives, "panels": [{"title", "words": [[word, ..], ..]
     rows of places from the top}], "credit": str}.
     """
-    from paperlib.figures import picture_of  # here: that module imports this one
 
     pixels, panels = np.asarray(picture_of(data["picture"]).render()), data["panels"]
     fig, axes = plt.subplots(1, len(panels), figsize=(PAGE, PAGE / len(panels) + 0.45), layout="constrained",

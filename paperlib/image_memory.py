@@ -1,4 +1,8 @@
-"""Each picture encoded once, however many questions are asked about it, and of however many models."""
+"""Each picture encoded once, however many questions are asked about it, and of however many models.
+
+Memory acts where no gradients are recorded and rows of ``pixel_values`` are pictures that are encoded by themselves (as
+in LLaVA-1.5), and changes nothing elsewhere. What finds no room any more is encoded each time.
+"""
 
 import contextlib
 import hashlib
@@ -6,37 +10,26 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import nn
-from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 
 @contextlib.contextmanager
 def remembering(model: nn.Module, megabytes: int = 256) -> Iterator[None]:
     """Encode each distinct picture once for as long as the block runs: evaluation asks many questions about each.
 
-    Acts where a model encodes each row of ``pixel_values`` by itself (as LLaVA-1.5 does), and changes nothing elsewhere.
-    Weights must not change inside the block. At most ``megabytes`` of image tokens are kept.
+    Weights must not change inside the block. At most ``megabytes`` of image tokens are kept, on the device.
     """
-    core, memory = _core(model), _Memory(megabytes)
-    encode, outer = getattr(core, "get_image_features", None), vars(core).get("get_image_features")
-    if encode is None:
+    core = _core(model)
+    if not hasattr(core, "get_image_features"):
         yield
         return
 
-    def remembered(pixel_values, *args, **kwargs):
-        def tokens(new):
-            found = encode(new, *args, **kwargs).pooler_output
-            return found if isinstance(found, (list, tuple)) and len(found) == len(new) else None
+    def parts(output) -> Sequence | None:  # what is not a tensor for each picture may be anything
+        return [output.pooler_output] if isinstance(output.pooler_output, (list, tuple)) else None
 
-        rows = memory.rows(pixel_values, tokens)
-        return encode(pixel_values, *args, **kwargs) if rows is None else BaseModelOutputWithPooling(pooler_output=rows)
-
-    core.get_image_features = remembered
-    try:
+    with _remembered(core, "get_image_features", _Memory(megabytes), parts,
+                     lambda tokens: BaseModelOutputWithPooling(pooler_output=list(tokens))):
         yield
-    finally:
-        del core.get_image_features  # the class's own method is back
-        if outer is not None:  # or that of a block around this one
-            core.get_image_features = outer
 
 
 @contextlib.contextmanager
@@ -44,73 +37,91 @@ def sharing_tower(models: Sequence[nn.Module], megabytes: int = 256) -> Iterator
     """Send each distinct picture through the vision tower once for all of these models, for as long as the block runs.
 
     Tuning leaves the tower as it is, so the stages of one model have the same; what follows it is computed for each.
-    At most ``megabytes`` of features are kept, on the device. Raises ValueError for models without a ``vision_tower``, or
-    whose towers are not equal in every weight.
+    Models must not be copied or changed inside the block. At most ``megabytes`` of features are kept, on the device.
+    Raises ValueError for models without a ``vision_tower``, or whose towers differ in a weight, in their device, or in
+    the layer that is read.
     """
-    towers = [getattr(_core(model), "vision_tower", None) for model in models]
-    if not towers or any(tower is None or not _equal(tower, towers[0]) for tower in towers):
+    cores = [_core(model) for model in models]
+    towers = [getattr(core, "vision_tower", None) for core in cores]
+    layers = {str(getattr(core.config, "vision_feature_layer", None)) for core in cores if core is not None}
+    if not towers or len(layers) != 1 or any(tower is None or not _equal(tower, towers[0]) for tower in towers):
         raise ValueError("Only models with one and the same vision tower can share it: give stages of one model.")
-    memory, own = _Memory(megabytes), {tower: tower.forward for tower in towers}
+    memory = _Memory(megabytes)
 
-    def shared(tower: nn.Module) -> Callable:
-        def forward(pixel_values, *args, **kwargs):
-            def features(new):
-                output = own[tower](new, *args, **kwargs)
-                states = (output.last_hidden_state, *(output.hidden_states or ()))
-                return list(zip(*([None] * len(new) if s is None else s for s in states)))  # None: a layer not read
+    def parts(output) -> Sequence:  # layers that are not read may be None
+        return [output.last_hidden_state, getattr(output, "pooler_output", None), *(output.hidden_states or ())]
 
-            rows = memory.rows(pixel_values, features)
-            if rows is None:
-                return own[tower](pixel_values, *args, **kwargs)
-            last, *hidden = (None if parts[0] is None else torch.stack(parts) for parts in zip(*rows))
-            return BaseModelOutput(last_hidden_state=last, hidden_states=tuple(hidden) or None)
+    def joined(last, pooled, *hidden) -> BaseModelOutputWithPooling:
+        last, pooled, *hidden = (part and torch.stack(part) for part in (last, pooled, *hidden))
+        return BaseModelOutputWithPooling(last_hidden_state=last, pooler_output=pooled, hidden_states=tuple(hidden) or None)
 
-        return forward
+    with contextlib.ExitStack() as stack:
+        for tower in dict.fromkeys(towers):
+            stack.enter_context(_remembered(tower, "forward", memory, parts, joined))
+        yield
 
-    for tower in own:
-        tower.forward = shared(tower)
+
+@contextlib.contextmanager
+def _remembered(module: nn.Module, name: str, memory: "_Memory", parts: Callable, joined: Callable) -> Iterator[None]:
+    """A method of a module that takes pixel values, with memory. parts(output): what is kept of an output, each with a row
+    a picture or None; joined(*parts): an output again, from a list of rows for each part."""
+    encode, outer = getattr(module, name), vars(module).get(name)
+
+    def remembered(pixel_values, *args, **kwargs):
+        rows = None if torch.is_grad_enabled() else memory.rows(
+            pixel_values, str((args, sorted(kwargs.items()))), lambda new: parts(encode(new, *args, **kwargs)))
+        return encode(pixel_values, *args, **kwargs) if rows is None else joined(*rows)
+
+    setattr(module, name, remembered)
     try:
         yield
     finally:
-        for tower in own:
-            del tower.forward
+        delattr(module, name)  # the class's own method is back
+        if outer is not None:  # or that of a block around this one
+            setattr(module, name, outer)
 
 
 class _Memory:
-    """What became of each picture, by its pixels and the precision of the products; the oldest make room."""
+    """What became of each picture, by its pixels, the arguments and the precision of the products."""
 
     def __init__(self, megabytes: int):
-        self.kept, self.room = {}, megabytes * 2**20
+        self.kept, self.room = {}, megabytes * 2**20  # room in bytes
 
-    def rows(self, pixel_values: torch.Tensor, encode: Callable) -> list | None:
-        """What ``encode`` makes of each row, a tensor or a tuple of them, computed for new rows only. None if rows are
-        not pictures (several crops each), or encode returns None because it does not keep rows apart."""
+    def rows(self, pixel_values: torch.Tensor, arguments: str, encode: Callable) -> list | None:
+        """A list of rows, or None, for each part that ``encode`` returns; it is given new pictures only. None if rows are
+        not pictures (several crops each), or not kept apart, or encode returns None."""
         if pixel_values.ndim != 4:
             return None
         kind = pixel_values.device.type
         how = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else pixel_values.dtype
-        keys = [(how, hashlib.sha256(row.contiguous().numpy()).digest()) for row in pixel_values.detach().cpu().float()]
+        keys = [(hashlib.sha256(row.contiguous().numpy()).digest(), row.shape, how, arguments)
+                for row in pixel_values.detach().cpu().float()]
         new = {key: i for i, key in enumerate(keys) if key not in self.kept}
+        here = {}
         if new:
             found = encode(pixel_values[list(new.values())])
-            if found is None:
+            if found is None or any(part is not None and len(part) != len(new) for part in found):
                 return None
-            self.kept.update(zip(new, found))
-        rows = [self.kept[key] for key in keys]
-        while self.kept and sum(map(_bytes, self.kept.values())) > self.room:
-            self.kept.pop(next(iter(self.kept)))
-        return rows
+            here = {key: [None if part is None else part[i] for part in found] for i, key in enumerate(new)}
+        rows = [here[key] if key in here else self.kept[key] for key in keys]
+        for key, row in here.items():
+            self._keep(key, row)
+        return [None if part[0] is None else list(part) for part in zip(*rows)]
+
+    def _keep(self, key: tuple, row: list) -> None:
+        own = {part.data_ptr(): part for part in row if part is not None}  # a part may be there twice
+        size = sum(part.nbytes for part in own.values())
+        if size <= self.room:
+            self.room -= size
+            own = {place: part.clone() for place, part in own.items()}  # a row alone would hold on to its whole batch
+            self.kept[key] = [None if part is None else own[part.data_ptr()] for part in row]
 
 
-def _bytes(found) -> int:
-    parts = found if isinstance(found, tuple) else (found,)
-    return sum(t.numel() * t.element_size() for t in parts if t is not None)
-
-
-def _core(model: nn.Module) -> nn.Module:
-    return (model.get_base_model() if hasattr(model, "get_base_model") else model).model
+def _core(model: nn.Module) -> nn.Module | None:
+    return getattr(model.get_base_model() if hasattr(model, "get_base_model") else model, "model", None)
 
 
 def _equal(a: nn.Module, b: nn.Module) -> bool:
     mine, other = a.state_dict(), b.state_dict()
-    return mine.keys() == other.keys() and all(torch.equal(mine[name], other[name]) for name in mine)
+    return mine.keys() == other.keys() and all(
+        mine[name].device == other[name].device and torch.equal(mine[name], other[name]) for name in mine)

@@ -14,7 +14,7 @@ from pathlib import Path
 from .arms import ARMS, SWEEPS, load_arm, train_arm
 from .evaluation import evaluate
 from .recipe import load_stage, tune
-from .results import ResultError, data_digest, provenance, read_json, read_result, write_json, write_result
+from .results import ResultError, code_version, data_digest, provenance, read_json, read_result, write_json, write_result
 from .study import Study
 
 BENCHMARKS = ("pictures", "pope", "held-out concepts", "outside", "text")  # suites of `paperlib.evaluation`
@@ -85,10 +85,11 @@ def read_reference(study: Study) -> list[dict]:
 
 
 def _kept(study: Study, name: str, loss: list[float], images: str = "own") -> dict:
-    """Answers from the cache, or asked now; about other pictures half as many. They are kept by what made the weights:
-    parameters and the loss curve."""
+    """Answers from the cache, or asked now; about other pictures half as many. They are kept by what made the weights,
+    which are parameters and the loss curve, and by the code, which asks and scores."""
     path = study.cache / "reference" / f"{study.preset}-{study.seed}-{name.replace(', ', '-')}-{images}.json"
-    made = data_digest({"loss": loss, "study": study.as_dict(), "benchmarks": BENCHMARKS})
+    made = data_digest({"loss": loss, "study": study.as_dict(), "benchmarks": BENCHMARKS,
+                        "code": code_version()["sha256"]})
     if path.is_file() and (found := read_json(path)).get("made") == made:
         return found["answers"]
     packed = _pack(ask(study, name, 0.5 if images == "own" else 0.25, images))

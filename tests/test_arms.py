@@ -70,6 +70,18 @@ def test_adapters_for_another_connector_or_llm_are_refused(first_stage):
         assert not changed(before, weights(vlm.model))
 
 
+def test_an_arm_may_tune_the_connector_too(first_stage):
+    name, before = "entered, connector too", weights(recipe.load_stage(first_stage, "stage 1").model)
+    record = train_arm(Study.make("smoke", n_eval=2, band_steps=8), name, progress=False)
+    assert record["recipe"]["connector"] and len(record["loss"]) == 2
+    vlm = load_arm(first_stage, name)
+    moved = changed(before, weights(vlm.model))
+    assert {"language_model" in n or "multi_modal_projector" in n for n in moved} == {True}
+    assert any("multi_modal_projector" in n for n in moved) and any("language_model" in n for n in moved)
+    assert entered(vlm.model).block == round(4 / 3)
+    assert (arm_folder(first_stage, name) / "connector.safetensors").is_file()
+
+
 def test_an_unknown_arm_is_refused(study):
     with pytest.raises(ArmError) as error:
         arm_config(study, "middle")

@@ -62,6 +62,10 @@ def test_differences_and_shares_are_those_of_the_paired_scores(results):
     assert results.keeps("mid").value == pytest.approx(12 / 14)
     assert results.gains("mid") == gap_share(mid, none, full, groups, runs=runs)
     assert results.gains("mid").value == pytest.approx((12 - 4) / (14 - 4))
+    narrow = {"level": 0.5, "n_boot": 300}
+    assert results.keeps("mid", **narrow) == gap_share(mid, 0 * mid, full, groups, runs=runs, **narrow)
+    assert results.gains("mid", **narrow) == gap_share(mid, none, full, groups, runs=runs, **narrow)
+    assert results.minus("mid", "full", **narrow) == change(mid, full, groups, runs=runs, **narrow)
     assert results.gains("none").value == 0 and results.gains("full").value == 1
     assert BandResults(RUNS, seed=3).minus("mid", "full") == change(mid, full, groups, runs=runs, seed=3)
 
@@ -72,11 +76,36 @@ def test_a_choice_of_questions(results):
     assert more.minus("mid", "full", of=lambda a: a.benchmark == "text").value == 0.5
     assert len(more.answers("mid", everything)) == 20 and len(more.answers("mid", pictured)) == 16
     assert results.keeps("mid", of=lambda a: a.id.startswith("0 ")).value == pytest.approx(6 / 7)
+    assert results.gains("mid", of=lambda a: a.id.endswith(("q2", "q3"))).value == pytest.approx((2 - 0) / (3 - 0))
+    assert [pictured(Answer("0 x", "k", suite, "g", True)) for suite in (
+        "pictures", "pope", "held-out concepts", "outside", "text")] == [True] * 4 + [False]
+
+
+def test_exchanged_arms_swap_all_answers_about_a_picture_or_none(results):
+    swaps = []
+    for seed in range(40):
+        other = results.exchanged("mid", "full", seed)
+        assert other.answers("late") == results.answers("late") and other.seed == results.seed
+        (mine, full), groups, ids = other.paired("mid", "full")
+        (mid, whole), _, same = results.paired("mid", "full")
+        assert ids == same and ((mine + full) == (mid + whole)).all()
+        apart = {g for g, a, b in zip(groups, mid, whole) if a != b}
+        swapped = {g for g, a, b in zip(groups, mine, mid) if a != b}
+        kept = {g for g, a, b, c in zip(groups, mine, mid, whole) if a == b != c}
+        assert swapped | kept == apart and not swapped & kept, "two questions share a picture"
+        swaps.append(len(swapped) / len(apart))
+    assert 0.3 < np.mean(swaps) < 0.7 and len(set(swaps)) > 2
+    assert results.exchanged("mid", "full", 5).answers("mid") == results.exchanged("mid", "full", 5).answers("mid")
 
 
 def test_what_is_owed_to_the_own_picture(results):
     other, own, difference = results.owed("mid")
     assert (other, own, difference.value, difference.n) == (0.5, 0.75, 0.25, 4)
+    two = BandResults([run("mid", 0, "1101", "1010"), run("mid", 1, "1111", "0000"),
+                       run("mid", 2, "1111", "0000", suite="text")]).owed("mid")[2]
+    runs, groups = list("00001111"), [f"{s} p{i // 2}" for s in "01" for i in range(4)]
+    assert two == change([1, 1, 0, 1, 1, 1, 1, 1], [1, 0, 1, 0, 0, 0, 0, 0], groups, runs=runs)
+    assert two != change([1, 1, 0, 1, 1, 1, 1, 1], [1, 0, 1, 0, 0, 0, 0, 0], groups)
     with pytest.raises(ValueError) as error:
         results.owed("late")
     assert "other pictures" in one_sentence(error.value)
@@ -85,16 +114,25 @@ def test_what_is_owed_to_the_own_picture(results):
 def test_losses_are_compared_update_by_update(results):
     gap, each = results.behind("mid", slice(2, 5), block=1, other="full")
     assert each == [pytest.approx(1.0), pytest.approx(4 / 3)] and gap.value == pytest.approx(np.mean([1, 1, 1, 1, 2, 1]))
+    assert gap == change([1, 1, 1, 1, 2, 1], [0] * 6, [f"{s} {i}" for s in "01" for i in range(3)], runs=list("000111"))
     gap, each = results.behind("late", slice(0, 3), block=3)
     assert each == [pytest.approx(-2 / 3)] and gap.low == gap.high == pytest.approx(-2 / 3), "one block has no spread"
     with pytest.raises(ValueError) as error:
         results.behind("late", slice(0, 3), 1, other="early")
     assert "no seed" in one_sentence(error.value)
+    for updates in (slice(3, 6), slice(5, 6), slice(7, 9)):  # late made five
+        with pytest.raises(ValueError) as error:
+            results.behind("late", updates, 1)
+        assert "'late'" in one_sentence(error.value)
 
 
 def test_time_to_equal_loss(results):
     # mid ends at 2 after 6 updates of half the time; full is there after 4.
     assert results.time_to_equal_loss("mid", 0, 0.5, width=1) == 0.5 * 6 / 4
     assert results.time_to_equal_loss("late", 1, 0.5, width=1) == 0.5 * 5 / 4
+    assert results.time_to_equal_loss("mid", 0, 1.0, width=4) == 6 / 5  # 2.75 at the end; full has (4 + 3 + 2 + 1) / 4 at 5
     deep = BandResults([run("full", 0, "1", loss=[3, 2]), run("mid", 0, "1", loss=[2, 1])])
     assert deep.time_to_equal_loss("mid", 0, 0.5, width=1) is None
+    with pytest.raises(ValueError) as error:
+        results.time_to_equal_loss("late", 0, 0.5, width=1)
+    assert "seed 0" in one_sentence(error.value)

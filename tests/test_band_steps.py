@@ -9,7 +9,7 @@ from paperlib.study import Study
 
 
 @pytest.fixture(scope="module")
-def counted(tmp_path_factory):
+def small(tmp_path_factory):
     from paperlib.study import CODE_ROOT
     with pytest.MonkeyPatch.context() as patch:
         root = tmp_path_factory.mktemp("root")
@@ -18,10 +18,15 @@ def counted(tmp_path_factory):
         patch.setenv("PAPERLIB_ROOT", str(root))
         study = Study.make("smoke", n_eval=2)
         recipe.tune(study, progress=False)
-        configs = ways(study)
-        steps = steps_of(study, configs, 2)
-        return configs, {name: step.loss().item() for name, step in steps.items()}, \
-            {name: count_step(step) for name, step in steps.items()}
+        yield study
+
+
+@pytest.fixture(scope="module")
+def counted(small):
+    configs = ways(small)
+    steps = steps_of(small, configs, 2)
+    return configs, {name: step.loss().item() for name, step in steps.items()}, \
+        {name: count_step(step) for name, step in steps.items()}
 
 
 def test_all_ways_start_at_one_loss_but_for_the_entry(counted):
@@ -46,3 +51,19 @@ def test_the_number_of_trained_weights_goes_with_the_band(counted):
     sizes = {name: counts[name].trained for name in configs}
     assert sizes["mid"] == sizes["late"] == sizes["early"] == sizes["mid, entered"] == sizes["mid, input kept"]
     assert sizes["full"] == sizes["mid"] + sizes["complement"] < sizes["full, connector tuned"]
+    assert sizes["mid"] < sizes["mid, all weights"] < sizes["full, all weights"]
+    assert counts["mid, all weights"].flops.forward < counts["mid"].flops.forward, "there is no LoRA to pass through"
+    # Of each tuned matrix the gradient is a product more, so all weights' share of full tuning is the smaller.
+    share = [counts[f"mid{how}"].flops.total / counts[f"full{how}"].flops.total for how in (", all weights", "")]
+    assert share[0] < share[1] < 1
+
+
+def test_models_share_what_is_frozen_and_nothing_else(small):
+    steps = steps_of(small, {name: ways(small)[name] for name in ("full", "mid", "mid, connector tuned",
+                                                                    "mid, all weights")}, 2)
+    weights = {name: {n: p for n, p in step.model.named_parameters()} for name, step in steps.items()}
+    tuned = {name: {id(p) for p in found.values() if p.requires_grad} for name, found in weights.items()}
+    everything = {name: {id(p) for p in found.values()} for name, found in weights.items()}
+    for name in steps:
+        assert tuned[name] and not any(tuned[name] & everything[other] for other in steps if other != name)
+    assert len(everything["full"] & everything["mid"]) > len(everything["mid"]) / 3

@@ -18,7 +18,8 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from paperlib import figures, style
+from paperlib import curves, diagrams, figures, style
+from paperlib.accuracies import accuracy_by_model, controls
 from paperlib.charts import draw_chart
 from paperlib.intervals import Interval
 from paperlib.results import ResultError, read_result
@@ -195,7 +196,7 @@ def test_dot_plots_of_every_size_are_legible(series, kinds):
     names = [f"model number {i}" for i in range(series)]
     labels = [f"kind_of_question_{i}" for i in range(kinds)]
     data = {"chance": {}, "models": accuracies(names, labels, n=12_345)}
-    fig = figures.accuracy_by_model(data)
+    fig = accuracy_by_model(data)
     texts = texts_of(fig)
     for (a, box_a), (b, box_b) in combinations(texts, 2):
         assert not box_a.padded(-0.5).overlaps(box_b.padded(-0.5)), (a.get_text(), b.get_text())
@@ -230,7 +231,7 @@ def test_a_kind_that_one_model_lacks_is_left_out_for_it():
     data = copy.deepcopy(DATA["controls"])
     del data["conditions"]["question alone"]["shape"]
     data["conditions"]["own picture"]["count"] = [0.5, 0.4, 0.6, 80]
-    fig = figures.controls(data)
+    fig = controls(data)
     assert [len(line.get_xdata()) for line in fig.axes[0].lines] == [4, 4, 4, 3]
     assert "n = 80–100" in {t.get_text() for t, _ in texts_of(fig)}
 
@@ -238,7 +239,7 @@ def test_a_kind_that_one_model_lacks_is_left_out_for_it():
 def test_loss_curve_has_the_running_mean_and_its_band():
     rng = np.random.default_rng(0)
     loss = rng.normal(2, 0.5, 400).tolist()
-    ax = figures.loss_curves({"stage 1": {"step": list(range(400)), "loss": loss}}).axes[0]
+    ax = curves.loss_curves({"stage 1": {"step": list(range(400)), "loss": loss}}).axes[0]
     dots, mean = ax.lines
     assert dots.get_ydata().tolist() == loss
     assert mean.get_ydata()[200] == pytest.approx(np.mean(loss[190:211]))
@@ -251,7 +252,7 @@ def test_loss_curve_has_the_running_mean_and_its_band():
 
 
 def test_a_short_loss_curve_is_drawn():
-    figures.loss_curves({"stage 1": {"step": [1, 2], "loss": [3.0, 2.0]}})
+    curves.loss_curves({"stage 1": {"step": [1, 2], "loss": [3.0, 2.0]}})
 
 
 def test_token_map_joins_equal_neighbours_and_counts_roles():
@@ -272,7 +273,7 @@ def test_gallery_shows_pictures_whole_captions_and_credit():
 
 def test_gallery_keeps_the_shape_of_pictures(monkeypatch):
     wide = types.SimpleNamespace(render=lambda: Image.new("RGB", (30, 20)))
-    monkeypatch.setattr(figures, "picture_of", lambda stored: wide)
+    monkeypatch.setattr(diagrams, "picture_of", lambda stored: wide)
     left, right, bottom, top = draw("scene_gallery").axes[0].images[0].get_extent()
     assert (right - left) / (bottom - top) == pytest.approx(30 / 20)
 
@@ -285,7 +286,7 @@ def test_figures_are_not_shown_twice_in_a_notebook():
 
 def test_set_style_reaches_a_readers_own_figures():
     with matplotlib.rc_context():
-        figures.set_style()
+        style.set_style()
         assert plt.rcParams["font.size"] == 8
         assert plt.rcParams["axes.prop_cycle"].by_key()["color"][0] == style.BLUE
 
@@ -300,9 +301,9 @@ def test_bad_input_is_refused_in_one_sentence(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="no figure 'pie': choose one of .*loss_curves"):
         figures.save_figure(fig, tmp_path, "x", "pie", {}, PROVENANCE)
     with pytest.raises(ValueError, match="no role 'system'"):
-        figures.token_map({"tokens": [["a", "system"]]})
+        diagrams.token_map({"tokens": [["a", "system"]]})
     with pytest.raises(ValueError, match="a caption for each picture, got 0 for 1"):
-        figures.scene_gallery({"pictures": [{}], "captions": [], "credit": ""})
+        diagrams.scene_gallery({"pictures": [{}], "captions": [], "credit": ""})
     path = save(tmp_path, "controls")
     text = path.read_text()
     path.write_text(text.replace('"controls"', '"pie"'))

@@ -32,6 +32,17 @@ def test_a_run_is_written_read_and_merged(quick, monkeypatch):
     assert again["mid", 0] == first["mid", 0] and again["from 1/2", 0]["answers"] == again["late", 0]["other"] == []
 
 
+def test_other_code_asks_again(quick, monkeypatch):
+    run(quick, [0], ["mid"], progress=False)
+    asked, whole = [], reference.ask
+    monkeypatch.setattr(reference, "ask", lambda study, name, *how: asked.append(name) or whole(study, name, *how))
+    run(quick, [0], ["mid"], progress=False)
+    assert asked == []
+    monkeypatch.setattr(reference, "code_version", lambda: {"sha256": "another"})
+    run(quick, [0], ["mid"], progress=False)
+    assert asked == [BEFORE, BEFORE, "mid", "mid"], "about their own pictures, then about others"
+
+
 def test_other_pictures_are_another_questions(quick, monkeypatch):
     seen = []
     whole = reference.evaluate

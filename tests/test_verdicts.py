@@ -63,16 +63,18 @@ def between(low, high):
     ((0.95, 1.1), (0.8, 1.2), (0.5, 0.99), SUPPORTED), ((0.94, 1.1), (0.8, 1.2), (0.5, 0.6), NOT_TESTABLE),
     ((0.95, 1.1), (0.79, 1.2), (0.5, 0.6), NOT_TESTABLE), ((0.95, 1.1), (0.8, 1.2), (0.5, 1.0), NOT_TESTABLE),
     ((0.8, 0.94), (0.8, 1.2), (0.5, 0.6), NOT_SUPPORTED), ((0.95, 1.1), (0.2, 0.79), (0.5, 0.6), NOT_SUPPORTED),
-    ((0.95, 1.1), (0.8, 1.2), (1.0, 1.1), NOT_SUPPORTED)])
+    ((0.95, 1.1), (0.8, 1.2), (1.0, 1.1), NOT_SUPPORTED), ((0.8, 0.95), (0.8, 1.2), (0.5, 0.6), NOT_TESTABLE),
+    ((0.95, 1.1), (0.2, 0.8), (0.5, 0.6), NOT_TESTABLE)])
 def test_the_verdict_on_a_band(kept, gained, step, expected):
     assert band_verdict(between(*kept), between(*gained), between(*step), 0.95, 0.8) == expected
     assert band_verdict(between(*kept), None, between(*step), 0.95, 0.8) == NOT_TESTABLE
+    assert band_verdict(None, between(*gained), between(*step), 0.95, 0.8) == NOT_TESTABLE
 
 
 @pytest.mark.parametrize("sparse, late, seeds, expected", [
     ((0.01, 0.1), (0.01, 0.1), (3, 3), "yes"), ((0, 0.1), (0.01, 0.1), (3, 3), "open"),
     ((0.01, 0.1), (0.01, 0.1), (3, 2), "open"), ((0.01, 0.1), (-0.2, -0.1), (3, 3), "no"),
-    ((0.01, 0.1), (-0.2, -0.1), (3, 2), "open")])
+    ((0.01, 0.1), (-0.2, -0.1), (3, 2), "open"), ((0.01, 0.1), (-0.2, 0), (3, 3), "open")])
 def test_whether_it_is_the_band(sparse, late, seeds, expected):
     over, counts = {"sparse": between(*sparse), "late": between(*late)}, dict(zip(("sparse", "late"), seeds))
     assert is_it_the_band(over, counts, ("sparse", "late")) == expected

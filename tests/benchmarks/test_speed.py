@@ -7,9 +7,12 @@ import torch
 
 from paperlib import benchmarks
 from paperlib.adapters import connector
+from paperlib.capture import capture
 from paperlib.conversations import Conversation, conversation, pack
 from paperlib.finetune import batch, trainable
+from paperlib.image_memory import sharing_tower
 from paperlib.packed_loss import embedded, packed_loss
+from paperlib.scenes import draw_scene
 from paperlib.scoring import choice_logprobs
 from paperlib.train_config import TrainConfig, compiler_found
 from paperlib.vlm import load_vlm
@@ -91,3 +94,21 @@ def test_scoring_with_fast_products(benchmark):
     benchmark.pedantic(fast)
     same = sum(a.prediction == b.prediction for a, b in zip(exact(), fast()))
     assert same >= 0.97 * len(examples)
+
+
+def test_one_vision_tower_for_all_stages(benchmark):
+    """Image tokens of the same pictures through every layer of three stages, as notebook 04 captures them."""
+    stages = [load_vlm(name) for name in ("mini-untrained", "mini-stage1", "mini")]
+    pictures = [draw_scene("test", 0, i).render() for i in range(128)]
+    front, placeholder, _ = stages[0].prompt("").partition("<image>")
+
+    def look():
+        for vlm in stages:
+            capture(vlm, [front + placeholder] * len(pictures), pictures, positions=("image mean",), batch_size=64, fast=True)
+
+    def share():
+        with sharing_tower([vlm.model for vlm in stages]):
+            look()
+
+    report(benchmark, "one vision tower for three stages", seconds(look), seconds(share))
+    benchmark.pedantic(share)
