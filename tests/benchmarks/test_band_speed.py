@@ -24,7 +24,8 @@ def test_compiled_steps_against_full_tuning(benchmark):
     study = Study.make("mini")
     steps = steps_of(study, {name: ways(study)[name] for name in dict.fromkeys(["full", *WAYS])}, study.band_batch)
     for step in steps.values():
-        blocks = step.model.get_base_model().model.language_model.layers
+        base = step.model.get_base_model() if hasattr(step.model, "get_base_model") else step.model
+        blocks = base.model.language_model.layers
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 4 * len(blocks) * len(steps))
         for block in blocks:
             block.compile(dynamic=False)
@@ -34,4 +35,8 @@ def test_compiled_steps_against_full_tuning(benchmark):
         share = ratio(t.total, times["full"].total)
         benchmark.extra_info[name] = f"{share.value:.2f} [{share.low:.2f}, {share.high:.2f}]"
         print(f"{name}: {sorted(t.total)[len(t.total) // 2]:.2f} s, {benchmark.extra_info[name]} of full tuning")
+        own = name.replace("mid", "full")  # with the connector tuned, or all weights
+        if own not in ("full", name) and own in times:
+            share = ratio(t.total, times[own].total)
+            print(f"    {share.value:.2f} [{share.low:.2f}, {share.high:.2f}] of {own}")
     assert times["mid"].total.sum() < times["full"].total.sum()
