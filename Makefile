@@ -78,7 +78,7 @@ notebooks: assets
 	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 reference: assets
-	$(BIN)/python -m paperlib.reference $(PRESET) $(SEEDS)
+	$(BIN)/python -m paperlib.reference "$(PRESET)" "$(SEEDS)"
 
 redraw: $(STAMP)
 	$(BIN)/python -m paperlib.figures figures/$(PRESET)/*.json

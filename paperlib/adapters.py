@@ -108,7 +108,7 @@ def apply_adapter(model: nn.Module, folder: Path) -> None:
                                    f"them again.")
     elif not (folder / "connector.safetensors").is_file():
         raise AdapterError(f"There are no adapters in {folder.name}: take data/adapters from the repository again, or "
-                           f"train them with retrain=true in notebook 01.")
+                           f"train them with retrain=true in notebook 01 (bands of notebook 05: make reference).")
     try:
         bridge = connector(model).state_dict()
         if (folder / "connector.safetensors").is_file():

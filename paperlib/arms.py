@@ -92,7 +92,7 @@ def load_arm(study: Study, name: str) -> VLM:
 
 def _arm(name: str) -> Arm:
     if name not in ARMS | SWEEPS:
-        raise ArmError(f"There is no arm {name!r}: use one of {', '.join(ARMS | SWEEPS)}.")
+        raise ArmError(f"There is no arm {name!r}: use one of {'; '.join(ARMS | SWEEPS)}.")
     return (ARMS | SWEEPS)[name]
 
 

@@ -41,6 +41,7 @@ class Entry:
         self._where: torch.Tensor | None = None
         # Hooks would run inside of a compiled block and not at all after an interrupt; these do neither.
         self.core.forward, self.decoder.forward, self.decoder._entry = self._look, self._decode, self
+        base.config.image_entry = {"enter": self.block, "scale": self.scale}  # so that save_pretrained writes it
 
     @contextlib.contextmanager
     def images(self, where: torch.Tensor) -> Iterator[None]:
@@ -129,6 +130,7 @@ def remove(model: nn.Module) -> None:
     entry = entered(model)
     if entry is not None:
         del entry.core.forward, entry.decoder.forward, entry.decoder._entry  # the classes' own methods are back
+        del _base(model).config.image_entry
 
 
 def images(model: nn.Module, where: torch.Tensor) -> contextlib.AbstractContextManager:
@@ -187,6 +189,13 @@ def load(folder: Path, model: nn.Module) -> Entry | None:
     if not isinstance(told, dict) or told.keys() != {"enter", "scale"}:
         raise ValueError(f"{FILE} in {path.parent.name} must hold 'enter' and 'scale': take the folder again.")
     return install(model, told["enter"], told["scale"])
+
+
+def restore(model: nn.Module) -> Entry | None:
+    """Install the entry that a model's configuration tells of after `save_pretrained` and `from_pretrained`; None if it
+    tells of none. `paperlib.vlm.load_vlm` does this; without it image tokens enter at the bottom."""
+    told = getattr(model.config, "image_entry", None)
+    return None if told is None else install(model, told["enter"], told["scale"])
 
 
 def _base(model) -> nn.Module:

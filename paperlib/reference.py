@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .arms import ARMS, SWEEPS, load_arm, train_arm
+from .arms import ARMS, SWEEPS, ArmError, arm_config, load_arm, train_arm
 from .evaluation import evaluate
 from .recipe import load_stage, tune
 from .results import ResultError, code_version, data_digest, provenance, read_json, read_result, write_json, write_result
-from .study import Study
+from .study import Study, StudyError
 
 BENCHMARKS = ("pictures", "pope", "held-out concepts", "outside", "text")  # suites of `paperlib.evaluation`
 BEFORE = "none"  # stage 1 as it is
@@ -48,9 +48,11 @@ def ask(study: Study, name: str, share: float = 0.5, images: str = "own") -> lis
 def run(study: Study, seeds: Sequence[int], names: Sequence[str], progress: bool = True) -> Path:
     """Train and ask what is missing, and write the results beside those that are there. Returns the file's path.
 
-    Sweeps are compared by their losses and are not asked.
+    Sweeps are compared by their losses and are not asked. Raises ArmError for an unknown arm, before anything is trained.
     """
     path, runs = reference_file(study), []
+    for name in names:
+        arm_config(study, name)
     for seed in seeds:
         here = replace(study, seed=seed)
         tune(here, progress)
@@ -121,7 +123,12 @@ def main(words: list[str]) -> None:
     if not 1 <= len(words) <= 3:
         sys.exit("Name a preset, and if need be seeds and arms: python -m paperlib.reference mini 0,1 'full;mid'")
     preset, seeds, names = (*words, *("0,1,2", ";".join([*ARMS, *SWEEPS]))[len(words) - 1:])
-    print(run(Study.make(preset), [int(s) for s in seeds.split(",")], names.split(";")).name)
+    if not all(s.isdigit() for s in seeds.split(",")):
+        sys.exit(f"Seeds are whole numbers with commas between, such as 0,1,2, got {seeds!r}.")
+    try:
+        print(run(Study.make(preset), [int(s) for s in seeds.split(",")], names.split(";")).name)
+    except (ArmError, StudyError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

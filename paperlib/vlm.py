@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from . import vision_tower  # noqa: F401  registers the mini model's tower with AutoModel
+from . import entry, vision_tower  # noqa: F401  the latter registers the mini model's tower with AutoModel
 from .adapters import apply_adapter
 from .assemble import build_mini, build_tiny, untrained
 from .image_memory import remembering
@@ -183,6 +183,7 @@ def _load_folder(name: str | Path):
         if not Path(name).is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)):
             raise ValueError("neither a folder nor a hub id")  # a hub is not asked for what can only be a slip
         model = AutoModelForImageTextToText.from_pretrained(name, dtype=torch.float32)
+        entry.restore(model)
         return model, AutoProcessor.from_pretrained(name)
     except (OSError, ValueError, SafetensorError) as error:
         raise VLMError(f"No usable model {str(name)!r}: give one of {', '.join(NAMES)}, a whole folder written by "

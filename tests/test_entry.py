@@ -17,6 +17,7 @@ from paperlib.capture import token_states
 from paperlib.interventions import bypass, knockout, patch
 from paperlib.token_sets import edge, tokens
 from paperlib.tracing import trace
+from paperlib.vlm import load_vlm
 
 DEPTH, SCALE = 4, 1.7
 ATTENTION = pytest.mark.parametrize("attention", ["eager", "sdpa"])
@@ -462,3 +463,21 @@ def test_layers_of_text_alone_are_not_captured_or_changed(vlm):
 def stream_under_knockout(vlm, batch, block: int):
     with knockout(vlm, [block], *edge(vlm, batch, "image->question")):
         return stream(vlm, batch)
+
+
+def test_a_whole_model_keeps_its_entry_when_it_is_saved_and_loaded(vlm, tmp_path):
+    plain = logits(vlm.model, batch_of(vlm))
+    entry.install(vlm.model, 2, SCALE)
+    expected, said = logits(vlm.model, batch_of(vlm)), vlm.answer(picture(0), "Who?", 3)
+    vlm.model.save_pretrained(tmp_path)
+    vlm.processor.save_pretrained(tmp_path)
+    entry.remove(vlm.model)
+    assert not hasattr(vlm.model.config, "image_entry")
+    again = load_vlm(str(tmp_path), device="cpu")
+    assert (entry.entered(again).block, entry.entered(again).scale) == (2, SCALE)
+    torch.testing.assert_close(logits(again.model, batch_of(again)), expected)
+    assert again.answer(picture(0), "Who?", 3) == said
+    assert (expected - plain).abs().max() > 1e-3
+    entry.remove(again)
+    again.model.save_pretrained(tmp_path)
+    assert entry.entered(load_vlm(str(tmp_path), device="cpu")) is None

@@ -72,3 +72,12 @@ def test_without_results_it_says_how_to_make_them(study):
 def test_the_command_line_needs_a_preset():
     with pytest.raises(SystemExit, match="Name a preset"):
         main([])
+
+
+@pytest.mark.parametrize("words, told", [
+    (["smoke", "0", "mid;middle"], "no arm 'middle'"), (["smoke", "0 1"], "whole numbers"), (["small"], "small")])
+def test_a_slip_on_the_command_line_trains_nothing(study, monkeypatch, words, told):
+    monkeypatch.setattr(reference, "tune", lambda *_: pytest.fail("began"))
+    with pytest.raises(SystemExit) as error:
+        main(words)
+    assert told in one_sentence(error.value)
