@@ -1,0 +1,70 @@
+"""The folder of a run, runs/<preset>/: one run at a time works in it, and what failed there is told in one line each."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class RunError(RuntimeError):
+    """A run cannot start; the message is one sentence that says why and what to do."""
+
+
+def lock(folder: Path | str) -> int:
+    """Lock a run's folder for this process, and return the lock's file descriptor; made if it is not there.
+
+    The lock goes with the process, however that ends; processes that it starts do not hold it. Raises RunError if another
+    run holds it. Two at once would delete each other's notebooks, as Snakemake removes an output before making it.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(Path(folder) / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise RunError(f"Another run is at work in {folder}: wait for its end, or stop it.") from None
+    return descriptor
+
+
+def partial(folder: Path | str, notebook: str) -> Path:
+    """Where a notebook is executed; renamed at its end, so that what is there did not end."""
+    return Path(folder) / f"{notebook}.partial.ipynb"
+
+
+def failures(folder: Path | str, notebooks: Mapping[str, Sequence[str]]) -> list[str]:
+    """One line for each notebook that failed in a run, and for each that was not run because it needs such a one.
+
+    notebooks: {name: the names that must have run before}, in an order in which they can run.
+    """
+    lines, failed = [], set()
+    for name, before in notebooks.items():
+        path = partial(folder, name)
+        if path.is_file():
+            failed.add(name)
+            lines.append(f"{name} failed: {reason(path)} Read {path}; once mended, the same command goes on from here.")
+        elif needs := [other for other in before if other in failed]:
+            failed.add(name)
+            lines.append(f"{name} was not run: it needs {' and '.join(needs)}.")
+    return lines
+
+
+def reason(path: Path) -> str:
+    """Why a notebook did not end, as a sentence: the last line of its error, if it has one."""
+    try:
+        cells = [c for c in json.loads(path.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
+    except ValueError:  # no JSON: papermill did not come to write it
+        return "it ended before its first cell, and the lines above say why."
+    for cell in cells:
+        for output in cell["outputs"]:
+            if output["output_type"] == "error":
+                text = "\n".join(output["traceback"]) or f"{output['ename']}: {output['evalue']}"
+                said = [line.strip() for line in COLOURS.sub("", text).splitlines() if line.strip()][-1]
+                return said if said.endswith((".", "!", "?")) else f"{said}."
+    done = sum(cell["execution_count"] is not None for cell in cells)
+    return f"it was stopped, or its kernel died (out of memory?), after {done} of {len(cells)} code cells."
