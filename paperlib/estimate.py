@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from paperlib.study import CODE_ROOT
@@ -48,21 +48,21 @@ def read_table(path: Path = TABLE) -> list[dict]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def estimate(preset: str, settings: Sequence[str], notebooks: Sequence[str], table: list[dict], probe=speed,
+def estimate(preset: str, settings: Sequence[str], notebooks: Sequence[str], table: list[dict], probe: Callable | None = None,
              gpu: bool = False) -> str:
     """What can be said about the time of notebooks, as one or two sentences.
 
-    settings: names of parameters that differ from the preset's; probe: what measures this machine, asked only if needed.
+    settings: names of parameters that differ from the preset's; probe: what measures this machine, `speed` if not given.
     """
     measured = [entry for entry in table if entry["preset"] == preset]
     if not measured:
         return f"How long this takes is not known: no times were measured at preset {preset}."
     if gpu:
         return "How long this takes is not known: times were measured without a GPU, and this machine has one."
-    precision, tflops = probe()
+    precision, tflops = (probe or speed)()
     entry = min(measured, key=lambda e: (e["precision"] != precision, abs(e["tflops"] - tflops)))
     seconds = {name: entry["seconds"][name] * entry["tflops"] / tflops for name in notebooks if name in entry["seconds"]}
-    parts = ", ".join(f"{name[:2]} {about(s)}" for name, s in seconds.items())
+    parts = ", ".join(f"{name[:2]}: {about(s)}" for name, s in seconds.items())
     text = (f"On this machine ({tflops:.2g} TFLOP/s in {precision}) the notebooks take about {about(sum(seconds.values()))} "
             f"({parts}): scaled from times measured at {entry['tflops']:.2g} TFLOP/s in {entry['precision']}.")
     if missing := [name for name in notebooks if name not in entry["seconds"]]:
@@ -86,16 +86,20 @@ def about(seconds: float) -> str:
     return " ".join([f"{hours} h"] * (hours > 0) + [f"{rest} min"] * (rest > 0))
 
 
-def record(folder: Path, table: list[dict], probe=speed) -> list[dict]:
+def record(folder: Path, table: list[dict], probe: Callable | None = None) -> list[dict]:
     """The table with an entry for the notebooks that were executed in a run's folder, on this machine and by its probe now.
 
-    Raises TimingError if one did not end, or if there is none.
+    Raises TimingError if one did not end, if there is none, and for a run whose parameters were not the preset's own.
     """
+    import yaml
+
     paths = [path for path in sorted(folder.glob("*.ipynb")) if ".partial" not in path.name]
     if not paths:
         raise TimingError(f"{folder} holds no executed notebooks: run make figures first.")
+    if others := yaml.safe_load((folder / "parameters.yaml").read_text(encoding="utf-8"))["overrides"]:
+        raise TimingError(f"{folder} was run with {', '.join(others)}: record a run at the preset's own parameters.")
     seconds = {path.stem: round(read_timing(path).seconds, 1) for path in paths}
-    precision, tflops = probe()
+    precision, tflops = (probe or speed)()
     entry = {"preset": folder.resolve().name, "precision": precision, "tflops": round(tflops, 3), "seconds": seconds}
     kept = [e for e in table if (e["preset"], e["precision"]) != (entry["preset"], entry["precision"])]
     return sorted([*kept, entry], key=lambda e: (e["preset"], e["precision"]))

@@ -40,18 +40,25 @@ def partial(folder: Path | str, notebook: str) -> Path:
 def failures(folder: Path | str, notebooks: Mapping[str, Sequence[str]]) -> list[str]:
     """One line for each notebook that failed in a run, and for each that was not run because it needs such a one.
 
-    notebooks: {name: the names that must have run before}, in an order in which they can run.
+    notebooks: {name: the names that must have run before}.
     """
-    lines, failed = [], set()
-    for name, before in notebooks.items():
-        path = partial(folder, name)
-        if path.is_file():
-            failed.add(name)
+    paths = {name: partial(folder, name) for name in notebooks}
+    failed = {name for name, path in paths.items() if path.is_file()}
+    lines = []
+    for name, path in paths.items():
+        if name in failed:
             lines.append(f"{name} failed: {reason(path)} Read {path}; once mended, the same command goes on from here.")
-        elif needs := [other for other in before if other in failed]:
-            failed.add(name)
+        elif needs := [other for other in _all_before(name, notebooks) if other in failed]:
             lines.append(f"{name} was not run: it needs {' and '.join(needs)}.")
     return lines
+
+
+def _all_before(name: str, notebooks: Mapping[str, Sequence[str]]) -> list[str]:
+    """What must have run before a notebook, at any remove; each once."""
+    found = []
+    for other in notebooks[name]:
+        found += [n for n in (other, *_all_before(other, notebooks)) if n not in found]
+    return found
 
 
 def reason(path: Path) -> str:
@@ -65,6 +72,7 @@ def reason(path: Path) -> str:
             if output["output_type"] == "error":
                 text = "\n".join(output["traceback"]) or f"{output['ename']}: {output['evalue']}"
                 said = [line.strip() for line in COLOURS.sub("", text).splitlines() if line.strip()][-1]
+                said = (said if output["ename"] in said else f"{output['ename']}: {said}").rstrip(": ")
                 return said if said.endswith((".", "!", "?")) else f"{said}."
-    done = sum(cell["execution_count"] is not None for cell in cells)
-    return f"it was stopped, or its kernel died (out of memory?), after {done} of {len(cells)} code cells."
+    begun = sum(cell["metadata"].get("papermill", {}).get("status", "pending") != "pending" for cell in cells)
+    return f"it was stopped, or its kernel died (out of memory?), at code cell {max(1, begun)} of {len(cells)}."

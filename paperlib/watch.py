@@ -32,7 +32,7 @@ def watch(starter: int, command: list[str], look: float = LOOK, patience: float 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_stop(child)))
     try:
         parent, idle, before = psutil.Process(starter), 0, {}
-        while parent.is_running():
+        while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
             try:
                 status = child.wait(look)
                 return status if status >= 0 else 128 - status
