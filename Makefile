@@ -15,7 +15,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ANY_PYTHON := $(firstword $(wildcard $(BIN)/python) $(PYTHON))
-$(if $(findstring :,$(VENV)),$(error VENV cannot hold a colon, got '$(VENV)': name another folder))
+# make itself would misread these; the rest of what it was told is checked by paperlib.make_words.
+ifneq ($(words $(VENV))$(findstring :,$(VENV)),1)
+$(error VENV must be one path without blanks and colons, got '$(VENV)')
+endif
 # The notebooks, as the Snakefile lists them.
 NOTEBOOKS := $(shell sed -n 's/^    "\([0-9][0-9]_[a-z_]*\)":.*/\1/p' Snakefile)
 
