@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,7 +22,7 @@ def lock(folder: Path | str) -> int:
     """Lock a run's folder for this process, and return the lock's file descriptor; made if it is not there.
 
     The lock goes with the process, however that ends; processes that it starts do not hold it. Raises RunError if another
-    run holds it. Two at once would delete each other's notebooks, as Snakemake removes an output before making it.
+    run holds it; where a file system has no locks, a line says so. Two at once would delete each other's notebooks, as Snakemake removes an output before making it.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     descriptor = os.open(Path(folder) / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
@@ -29,6 +31,10 @@ def lock(folder: Path | str) -> int:
     except BlockingIOError:
         os.close(descriptor)
         raise RunError(f"Another run is at work in {folder}: wait for its end, or stop it.") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        print(f"The file system of {folder} has no locks: start no second run of it.", file=sys.stderr)
     return descriptor
 
 
@@ -70,6 +76,8 @@ def reason(path: Path) -> str:
     for cell in cells:
         for output in cell["outputs"]:
             if output["output_type"] == "error":
+                if output["ename"] == "KeyboardInterrupt":
+                    return "it was interrupted, by hand or because it hung."
                 text = "\n".join(output["traceback"]) or f"{output['ename']}: {output['evalue']}"
                 said = [line.strip() for line in COLOURS.sub("", text).splitlines() if line.strip()][-1]
                 said = (said if output["ename"] in said else f"{output['ename']}: {said}").rstrip(": ")

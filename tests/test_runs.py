@@ -1,6 +1,8 @@
 """One run at a time in a folder, and what failed there in one line each."""
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -46,6 +48,21 @@ def test_what_the_holder_started_does_not_hold_the_lock(tmp_path):
         os.kill(child, signal.SIGKILL)  # it was there until now
 
 
+def test_a_file_system_without_locks_is_told_and_any_other_fault_is_raised(tmp_path, monkeypatch, capsys):
+    def refuse(number):
+        def flock(*_):
+            raise OSError(number, os.strerror(number))
+        monkeypatch.setattr(fcntl, "flock", flock)
+
+    for number in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+        refuse(number)
+        os.close(lock(tmp_path))
+        assert capsys.readouterr().err == f"The file system of {tmp_path} has no locks: start no second run of it.\n"
+    refuse(errno.EIO)
+    with pytest.raises(OSError):
+        lock(tmp_path)
+
+
 def error(name, value, *lines):
     return {"output_type": "error", "ename": name, "evalue": value, "traceback": list(lines)}
 
@@ -64,6 +81,7 @@ def left(path, *cells):
     ([error("ValueError", "first\nno ink", "ValueError: first\nno ink\n")], "ValueError: no ink."),
     ([error("StudyError", "There is none.", "StudyError: There is none.")], "StudyError: There is none."),
     ([error("MemoryError", "")], "MemoryError."),
+    ([error("KeyboardInterrupt", "", "KeyboardInterrupt: ")], "it was interrupted, by hand or because it hung."),
     ([], "it was stopped, or its kernel died (out of memory?), at code cell 2 of 3."),
 ])
 def test_the_reason(tmp_path, outputs, why):

@@ -9,8 +9,11 @@ import time
 import psutil
 import pytest
 
+from paperlib.runs import reason
 from paperlib.study import CODE_ROOT
 from paperlib.watch import watch
+
+from test_snakefile import PARAMETERS, toy
 
 FAST = dict(look=0.2, patience=1.0, grace=5.0)
 # A command with a kernel: a process in a session of its own, whose end ends the command.
@@ -57,6 +60,15 @@ def test_a_hang_is_stopped(tmp_path, capfd, code):
     assert status != 0 and time.monotonic() - started < 30
     assert ended(kernel)
     assert "used no processor time" in capfd.readouterr().err
+
+
+def test_a_notebook_that_hangs_shows_where_it_waited(tmp_path):
+    toy(tmp_path / "in.ipynb", PARAMETERS, "import threading\nlock = threading.Lock()", "lock.acquire()\nlock.acquire()")
+    command = [sys.executable, "-m", "papermill", str(tmp_path / "in.ipynb"), str(tmp_path / "out.ipynb"), "-k", "python3"]
+    assert watch(os.getpid(), command, look=0.5, patience=4.0, grace=60.0) != 0
+    left = (tmp_path / "out.ipynb").read_text()
+    assert "KeyboardInterrupt" in left and "lock.acquire" in left
+    assert reason(tmp_path / "out.ipynb") == "it was interrupted, by hand or because it hung."
 
 
 @pytest.mark.parametrize("work", ["while time.time() < end: pass",
