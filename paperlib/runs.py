@@ -21,8 +21,9 @@ class RunError(RuntimeError):
 def lock(folder: Path | str) -> int:
     """Lock a run's folder for this process, and return the lock's file descriptor; made if it is not there.
 
-    The lock goes with the process, however that ends; processes that it starts do not hold it. Raises RunError if another
-    run holds it; where a file system has no locks, a line says so. Two at once would delete each other's notebooks, as Snakemake removes an output before making it.
+    The lock goes with the process, however that ends; processes that it starts do not hold it. Two runs at once would delete
+    each other's notebooks, as Snakemake removes an output before making it. Raises RunError if another run holds the lock;
+    where a file system has no locks, a line says so.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     descriptor = os.open(Path(folder) / ".lock", os.O_RDWR | os.O_CREAT, 0o666)

@@ -40,7 +40,8 @@ def test_times_are_scaled_from_those_in_the_same_precision(probe, total):
 
 
 def test_another_precision_serves_where_there_is_no_other():
-    assert "about 50 min (00: 10 min, 01: 40 min)" in estimate("mini", [], ["00_a", "01_b"], TABLE[:1], lambda: ("float32", 0.08))
+    text = estimate("mini", [], ["00_a", "01_b"], TABLE[:1], lambda: ("float32", 0.08))
+    assert "about 50 min (00: 10 min, 01: 40 min)" in text
 
 
 def test_only_notebooks_that_will_run_are_counted():
@@ -65,7 +66,8 @@ def test_nothing_is_guessed(preset, gpu):
 
 
 @pytest.mark.parametrize("seconds, text", [(1, "1 min"), (95, "2 min"), (560, "9 min"), (580, "10 min"), (22 * 60, "20 min"),
-                                           (3500, "1 h"), (4000, "1 h 5 min"), (11000, "3 h"), (11900, "3 h 15 min"), (150000, "42 h")])
+                                           (3500, "1 h"), (4000, "1 h 5 min"), (11000, "3 h"),
+                                           (11900, "3 h 15 min"), (150000, "42 h")])
 def test_about(seconds, text):
     assert about(seconds) == text
 

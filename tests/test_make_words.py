@@ -16,13 +16,15 @@ def test_a_venv_that_make_or_the_shell_would_misread(text):
         check_venv(text)
 
 
-@pytest.mark.parametrize("text", ["/", ".", "..", "paperlib", "README.md", "data/assets.toml", "~", "full", "empty", "link", "gone"])
+@pytest.mark.parametrize("text", ["/", ".", "..", "paperlib", "README.md", "data/assets.toml", "~", "full", "empty", "link",
+                                  "gone"])
 def test_a_venv_that_is_there_and_is_no_environment(tmp_path, monkeypatch, text):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").touch()
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to("full")
     (tmp_path / "gone").symlink_to("nothing")
+    monkeypatch.setenv("HOME", str(tmp_path / "full"))
     monkeypatch.chdir(CODE_ROOT if (CODE_ROOT / text).exists() else tmp_path)
     with pytest.raises(StudyError, match="is there and is no environment"):
         check_venv(text)
@@ -49,7 +51,8 @@ REFUSED = [
     ("mini", ["seed"], "CONFIG takes name=value"), ("mini", ["seed="], "CONFIG takes name=value"),
     ("mini", ["seed", "=", "1"], "CONFIG takes name=value"), ("mini", ["=1"], "CONFIG takes name=value"),
     ("mini", ["--forceall"], "CONFIG takes name=value"),
-    ("mini", ["seed=1", "n_eval=3", "seed=2"], "CONFIG sets seed twice"), ("mini", ["seed=1", "seed=1"], "CONFIG sets seed twice"),
+    ("mini", ["seed=1", "n_eval=3", "seed=2"], "CONFIG sets seed twice"),
+    ("mini", ["seed=1", "seed=1"], "CONFIG sets seed twice"),
     ("mini", ["n_evals=3"], "There is no parameter 'n_evals'"), ("mini", ["Seed=3"], "There is no parameter 'Seed'"),
     ("large", [], "There is no preset 'large': say PRESET="), ("", [], "There is no preset ''"),
     ("mini ", [], "There is no preset 'mini '"), ("mini seed=1", [], "There is no preset 'mini seed=1'"),

@@ -47,8 +47,8 @@ def make(clone, *words, **environment):
     """(exit status, all that it said)"""
     kept = {name: value for name, value in os.environ.items()
             if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "VENV", "PRESET", "CONFIG", "SEEDS", "PYTHONPATH", *WRITTEN_TO)}
-    done = subprocess.run(["make", "--no-print-directory", "PYTHON=bin/fake", *words], cwd=clone, capture_output=True, text=True,
-                          env=kept | {"PYTHONDONTWRITEBYTECODE": "1"} | environment)
+    done = subprocess.run(["make", "--no-print-directory", "PYTHON=bin/fake", *words], cwd=clone,
+                          capture_output=True, text=True, env=kept | {"PYTHONDONTWRITEBYTECODE": "1"} | environment)
     return done.returncode, done.stdout + done.stderr
 
 

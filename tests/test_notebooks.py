@@ -96,7 +96,8 @@ def test_begins_in_one_way_and_uses_no_parameters_name_before(path):
     begun = [i for i, text in enumerate(cells) if "begin(globals())" in text]
     assert len(begun) == 1 and begun[0] <= 2 and not any("Study.make" in text for text in cells)
     for text in cells[:begun[0] + 1]:
-        stored = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        names = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)]
+        stored = {node.id for node in names if isinstance(node.ctx, ast.Store)}
         assert not stored & FIELDS
 
 
