@@ -14,18 +14,38 @@ SEEDS ?= 0,1,2
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+ANY_PYTHON := $(firstword $(wildcard $(BIN)/python) $(PYTHON))
+# make itself would misread these; the rest of what it was told is checked by paperlib.make_words.
+ifneq ($(words $(VENV))$(findstring :,$(VENV)),1)
+$(error VENV must be one path without blanks and colons, got '$(VENV)')
+endif
+# The notebooks, as the Snakefile lists them.
+NOTEBOOKS := $(shell sed -n 's/^    "\([0-9][0-9]_[a-z_]*\)":.*/\1/p' Snakefile)
 
 # Jupyter must take this environment's kernel before one in the user's home, and its debugger must not chat.
 export JUPYTER_PREFER_ENV_PATH = 1
 export PYDEVD_DISABLE_FILE_VALIDATION = 1
+# Threads that wait for work must sleep: where cores are shared, those that spin take them from threads that work.
+export OMP_WAIT_POLICY = passive
+# In a home that cannot be written to, tools have no place for their caches, connection files and histories.
+ifneq ($(shell test -d "$$HOME" && test -w "$$HOME" && echo writable),writable)
+SPARE_HOME := $(CURDIR)/data/cache/home
+export XDG_CACHE_HOME ?= $(SPARE_HOME)/cache
+export IPYTHONDIR ?= $(SPARE_HOME)/ipython
+export MPLCONFIGDIR ?= $(SPARE_HOME)/matplotlib
+export JUPYTER_CONFIG_DIR ?= $(SPARE_HOME)/jupyter/config
+export JUPYTER_DATA_DIR ?= $(SPARE_HOME)/jupyter/data
+export JUPYTER_RUNTIME_DIR ?= $(SPARE_HOME)/jupyter/runtime
+endif
 
 # --nolock: Snakemake's lock outlives a killed run and would stop the next one from going on where it ended.
-SNAKEMAKE = $(BIN)/python -m snakemake --cores $(CORES) --rerun-incomplete --nolock --quiet host
+# --keep-going: a notebook that fails keeps no other from running.
+SNAKEMAKE = $(BIN)/python -m snakemake --cores $(CORES) --rerun-incomplete --nolock --keep-going --quiet host
 
 # The tests are many and small: a process on each core, with one thread, is faster than one process with many threads.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4
 
-.PHONY: help install assets figures test notebooks reference redraw bench clean distclean
+.PHONY: help checked install assets figures test notebooks reference redraw bench clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -42,12 +62,16 @@ help:
 
 install: $(STAMP)
 
-# Torch first: with it in place, no other package can bring another build.
-$(STAMP): requirements.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON): install Python 3.11 or newer," \
+# What make was told, before anything is installed or removed; by any Python, as there may be no environment yet.
+checked:
+	@command -v $(ANY_PYTHON) >/dev/null || { echo "There is no $(ANY_PYTHON): install Python 3.11 or newer," \
 	  "or name it with make PYTHON=..." >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("paperlib needs Python 3.11 or newer " \
-	  "and $(PYTHON) is %d.%d: name a newer one with make PYTHON=..." % sys.version_info[:2])'
+	@$(ANY_PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("paperlib needs Python 3.11 or newer " \
+	  "and $(ANY_PYTHON) is %d.%d: name a newer one with make PYTHON=..." % sys.version_info[:2])'
+	@$(ANY_PYTHON) -m paperlib.make_words '$(VENV)' '$(PRESET)' $(CONFIG)
+
+# Torch first: with it in place, no other package can bring another build.
+$(STAMP): requirements.lock pyproject.toml | checked
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(shell grep '^torch==' requirements.lock)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
@@ -70,15 +94,16 @@ test: assets
 	$(PYTEST) --dist worksteal tests
 	$(SNAKEMAKE) --config preset=smoke --forceall
 	$(PYTEST) --dist loadfile --nbval-lax --nbval-current-env \
-	  $(patsubst notebooks/%,runs/smoke/%,$(wildcard notebooks/*.ipynb))
+	  $(NOTEBOOKS:%=runs/smoke/%.ipynb)
 
+# Each in turn, without a limit on time: what hangs is stopped (paperlib/watch.py).
 notebooks: assets
-	$(BIN)/python -m nbconvert --to notebook --execute --inplace --log-level WARN \
-	  --ExecutePreprocessor.kernel_name=python3 --ExecutePreprocessor.timeout=3600 \
-	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	$(BIN)/python -m paperlib.watch $$PPID $(BIN)/python -m nbconvert --to notebook --execute --inplace --log-level WARN \
+	  --ExecutePreprocessor.kernel_name=python3 --ExecutePreprocessor.timeout=-1 --ExecutePreprocessor.startup_timeout=600 \
+	  --ExecutePreprocessor.record_timing=False $(NOTEBOOKS:%=notebooks/%.ipynb)
 
 reference: assets
-	$(BIN)/python -m paperlib.reference "$(PRESET)" "$(SEEDS)"
+	$(BIN)/python -m paperlib.reference '$(PRESET)' '$(SEEDS)'
 
 redraw: $(STAMP)
 	$(BIN)/python -m paperlib.figures figures/$(PRESET)/*.json
@@ -88,7 +113,7 @@ bench: assets
 
 clean:
 	rm -rf runs .snakemake .pytest_cache .hypothesis .benchmarks build dist *.egg-info figures/smoke
-	find paperlib tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+	find paperlib tests notebooks -type d '(' -name __pycache__ -o -name .ipynb_checkpoints ')' -prune -exec rm -rf {} +
 
-distclean: clean
-	rm -rf $(VENV) data/cache
+distclean: checked clean
+	rm -rf '$(VENV)' data/cache

@@ -9,14 +9,19 @@
 # committed ones included. The same file runs on a cluster through an executor plugin (snakemake --executor
 # slurm ...).
 
+import atexit
+import subprocess
 import sys
 from pathlib import Path
 
 import yaml
 
-from paperlib.study import Study, StudyError
+from paperlib import runs
+from paperlib.make_words import study_of, values
+from paperlib.study import StudyError
 
-# Every notebook, in reading order, and the notebooks that must have run before it.
+# Every notebook, in reading order, and the notebooks that must have run before it. The Makefile and the tests take their
+# lists from these lines, so that another notebook in the folder is nobody's business.
 NOTEBOOKS = {
     "00_meet_the_model": [],
     "01_tune_a_vlm": [],
@@ -27,20 +32,14 @@ NOTEBOOKS = {
 }
 TRAINS = "01_tune_a_vlm"
 
-# Snakemake reads retrain=true as the string "true": read values as the YAML that they are written in.
-CONFIG = {name: yaml.safe_load(value) if isinstance(value, str) else value for name, value in config.items()}
-try:
-    STUDY = Study.make(**{"preset": "mini"} | CONFIG)  # before anything runs
+try:  # before anything runs
+    CONFIG = values(config)
+    STUDY = study_of(CONFIG)
 except StudyError as error:
     sys.exit(f"Snakefile: {error}")
 RUNS = f"runs/{STUDY.preset}"
 if STUDY.retrain:  # two that run at once must not both train the adapters that all load
     NOTEBOOKS = {name: before if name == TRAINS else [TRAINS, *before] for name, before in NOTEBOOKS.items()}
-
-# Longest time [s] for one cell. Only training and GPU-sized budgets may take long.
-PATIENCE = {"smoke": 600, "mini": 3600}.get(STUDY.preset, 7 * 86400)
-if STUDY.retrain:
-    PATIENCE = 7 * 86400
 
 # The notebooks' `parameters` cell. Only what was asked for goes into overrides: the rest is the preset's.
 PARAMETERS = {
@@ -48,6 +47,23 @@ PARAMETERS = {
     "seed": STUDY.seed,
     "overrides": {name: value for name, value in CONFIG.items() if name not in ("preset", "seed")},
 }
+
+
+onstart:
+    try:
+        LOCK = runs.lock(RUNS)
+    except runs.RunError as error:
+        sys.exit(f"Snakefile: {error}")
+    for notebook in NOTEBOOKS:  # what failed before is tried again, and must not be told as this run's
+        runs.partial(RUNS, notebook).unlink(missing_ok=True)
+    todo = {job.rule.name for job in workflow.dag.needrun_jobs()}
+    subprocess.run([sys.executable, "-m", "paperlib.estimate", STUDY.preset, ",".join(PARAMETERS["overrides"]) or "-",
+                    *[notebook for notebook in NOTEBOOKS if notebook in todo]])
+
+
+onerror:
+    # At the very end, after what Snakemake has to say.
+    atexit.register(print, "\n".join(["", *runs.failures(RUNS, NOTEBOOKS)]), file=sys.stderr)
 
 
 localrules:
@@ -87,15 +103,15 @@ for notebook, before in NOTEBOOKS.items():
             f"{RUNS}/{notebook}.tsv"
         params:
             # Executed under another name and renamed at the end: one that fails stays there to be read.
-            partial=f"{RUNS}/{notebook}.partial.ipynb",
-            patience=PATIENCE,
+            partial=runs.partial(RUNS, notebook),
             python=sys.executable,
         # Snakemake sets OMP_NUM_THREADS to this: a notebook takes all cores that Snakemake was given. The tiny model of
         # preset smoke gains nothing from a second one, so there a notebook runs on each.
         threads: 1 if STUDY.preset == "smoke" else workflow.cores or 1
+        # PPID is Snakemake. The empty file says that the notebook was tried, should papermill fail before it writes one.
         shell:
-            "{params.python:q} -m papermill {input.notebook} {params.partial} -f {input.parameters}"
-            " -k python3 --execution-timeout {params.patience} --cwd notebooks"
+            ": > {params.partial} && {params.python:q} -m paperlib.watch $PPID {params.python:q} -m papermill"
+            " {input.notebook} {params.partial} -f {input.parameters} -k python3 --start-timeout 600 --cwd notebooks"
             " && mv {params.partial} {output}"
 
 

@@ -7,14 +7,20 @@ cells marked with the comment NBVAL_CHECK_OUTPUT must be the same both times.
 """
 
 import ast
+import dataclasses
 import json
 import re
+import subprocess
 
 import pytest
 
+from paperlib.interactive import begin
 from paperlib.study import CODE_ROOT, Study
 
-NOTEBOOKS = sorted((CODE_ROOT / "notebooks").glob("*.ipynb"))
+# Those that the Snakefile lists: a reader's Untitled.ipynb beside them is none of the study's.
+LISTED = re.findall(r'^    "(\d\d_\w+)":', (CODE_ROOT / "Snakefile").read_text(encoding="utf-8"), re.MULTILINE)
+NOTEBOOKS = [CODE_ROOT / "notebooks" / f"{name}.ipynb" for name in LISTED]
+FIELDS = {field.name for field in dataclasses.fields(Study)} - {"preset", "seed"}
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -37,10 +43,11 @@ def output_text(output):
     return "\n".join("".join(part) for part in parts)
 
 
-def test_there_are_notebooks_and_the_snakefile_runs_each():
-    text = (CODE_ROOT / "Snakefile").read_text(encoding="utf-8")
-    listed = re.findall(r'^    "(\d\d_\w+)":', text, re.MULTILINE)
-    assert listed and listed == [path.stem for path in NOTEBOOKS]
+def test_the_snakefile_lists_every_notebook_that_is_committed():
+    tracked = subprocess.run(["git", "ls-files", "notebooks/*.ipynb"], cwd=CODE_ROOT, capture_output=True, text=True)
+    if tracked.returncode != 0:
+        pytest.skip("not a git clone, so what is committed is unknown")
+    assert LISTED and [f"notebooks/{name}.ipynb" for name in LISTED] == tracked.stdout.splitlines()
 
 
 @every_notebook
@@ -79,7 +86,19 @@ def test_one_parameters_cell_of_literals(path):
         values[statement.targets[0].id] = ast.literal_eval(statement.value)
     assert {"preset", "seed", "overrides"} <= set(values), "what the Snakefile passes"
     assert values["preset"] == "mini"
-    Study.make(values["preset"], seed=values["seed"], **values["overrides"])
+    begin(values)
+
+
+@every_notebook
+def test_begins_in_one_way_and_uses_no_parameters_name_before(path):
+    """`begin` sees loose parameters and lets pictures be shown; what it refuses must not be the notebook's own."""
+    cells = [source(cell) for cell in code_cells(read(path))]
+    begun = [i for i, text in enumerate(cells) if "begin(globals())" in text]
+    assert len(begun) == 1 and begun[0] <= 2 and not any("Study.make" in text for text in cells)
+    for text in cells[:begun[0] + 1]:
+        names = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)]
+        stored = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+        assert not stored & FIELDS
 
 
 @every_notebook

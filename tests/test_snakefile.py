@@ -11,6 +11,7 @@ import time
 import pytest
 import yaml
 
+from paperlib.runs import lock
 from paperlib.study import CODE_ROOT
 
 RULE = re.compile(r'^    "(\d\d_\w+)":.*\n', re.MULTILINE)
@@ -54,7 +55,12 @@ def clone(tmp_path):
 @pytest.fixture
 def small_clone(clone):
     """A clone with these two rules alone, as executing even a toy takes seconds."""
-    kept = {name: f'    "{name}": [],\n' for name in (FIRST, LAST)}
+    return keep(clone, {FIRST: "", LAST: ""})
+
+
+def keep(clone, before):
+    """A clone with these rules alone, {name: what must have run before, in quotes}."""
+    kept = {name: f'    "{name}": [{others}],\n' for name, others in before.items()}
     (clone / "Snakefile").write_text(RULE.sub(lambda rule: kept.get(rule[1], ""), SNAKEFILE))
     return clone
 
@@ -97,6 +103,10 @@ def test_resumes_after_a_kill_and_a_failure_and_writes_timings(small_clone):
     assert status != 0 and "out of ink" in output
     assert "out of ink" in (runs / f"{LAST}.partial.ipynb").read_text()  # what failed stays to be read
     assert not (runs / f"{LAST}.ipynb").exists()
+    assert output.rstrip().splitlines()[-1] == (
+        f"{LAST} failed: ValueError: out of ink. Read runs/smoke/{LAST}.partial.ipynb; once mended, the same command goes on "
+        f"from here.")
+    assert "no times were measured at preset smoke" in output
 
     status, output = snakemake(clone, *config)
     assert status == 0, output
@@ -113,6 +123,37 @@ def test_resumes_after_a_kill_and_a_failure_and_writes_timings(small_clone):
     assert f"rule {FIRST}:" in plan and f"rule {LAST}:" in plan
 
 
+@pytest.mark.slow
+def test_the_others_run_where_some_fail_and_each_failure_is_told_in_one_line(clone):
+    broken, dead, waiting, fine = NAMES[0], NAMES[1], NAMES[2], LAST
+    keep(clone, {broken: "", dead: "", waiting: f'"{broken}"', fine: ""})
+    toy(clone / "notebooks" / f"{broken}.ipynb", PARAMETERS, "1", "raise KeyError('ink')", "2")
+    toy(clone / "notebooks" / f"{dead}.ipynb", PARAMETERS, "import os; os._exit(3)", "2")
+    toy(clone / "notebooks" / f"{fine}.ipynb", PARAMETERS, "1")
+    (clone / "runs" / "smoke").mkdir(parents=True)
+    (clone / "runs" / "smoke" / f"{fine}.partial.ipynb").write_text("of a run before")
+
+    status, output = snakemake(clone, "--keep-going", "--config", "preset=smoke", "retrain=false")
+    assert status != 0
+    told = output.split("\n\n")[-1].strip().splitlines()
+    assert [line.split(":")[0] for line in told] == [f"{broken} failed", f"{dead} failed", f"{waiting} was not run"]
+    assert "KeyError: 'ink'" in told[0] and "kernel died" in told[1] and f"it needs {broken}." in told[2]
+    left = sorted(p.name for p in (clone / "runs" / "smoke").glob("*.ipynb"))
+    assert left == [f"{broken}.partial.ipynb", f"{dead}.partial.ipynb", f"{fine}.ipynb"]
+
+
+def test_a_second_run_of_the_same_preset_stops_at_once_and_harms_nothing(small_clone):
+    runs = small_clone / "runs" / "smoke"
+    held = lock(runs)  # what a run under way does
+    (runs / f"{FIRST}.ipynb").write_text("finished")
+    (runs / f"{LAST}.partial.ipynb").write_text("under way")
+    status, output = snakemake(small_clone, "--config", "preset=smoke")
+    assert status != 0 and "Another run is at work in runs/smoke: wait for its end, or stop it." in output
+    assert "Traceback" not in output and not (small_clone / "log").exists()
+    assert (runs / f"{FIRST}.ipynb").read_text() == "finished" and (runs / f"{LAST}.partial.ipynb").exists()
+    os.close(held)
+
+
 def test_every_notebook_has_a_rule_and_waits_for_the_one_that_trains(clone):
     status, plan = snakemake(clone, "--dry-run", "--config", "preset=smoke", "retrain=true")
     assert status == 0, plan
@@ -125,6 +166,7 @@ def test_every_notebook_has_a_rule_and_waits_for_the_one_that_trains(clone):
     ("preset=large", "There is no preset 'large': choose one of smoke, mini, gpu."),
     ("n_evals=3", "There is no parameter 'n_evals': choose among"),
     ("retrain=yess", "retrain must be a bool, got str 'yess'"),
+    ("model=@me/x", "model=@me/x cannot be read as YAML"),
 ])
 def test_bad_configuration_is_refused_before_anything_runs(clone, config, words):
     status, output = snakemake(clone, "--config", config)
