@@ -206,9 +206,9 @@ def _run_of(member: np.ndarray, runs: Sequence | None) -> tuple[int, ...]:
     """The number of each group's run [G]."""
     if runs is None:
         return (0,) * (int(member.max()) + 1)
-    pairs = set(zip(member.tolist(), _numbered(runs)[1].tolist(), strict=True))
-    if len(pairs) > member.max() + 1:
-        raise ValueError("Each group must belong to one run: begin its name with the run's.")
+    pairs = set(zip(member.tolist(), _numbered(runs)[1].tolist()))
+    if len(runs) != len(member) or len(pairs) > member.max() + 1:
+        raise ValueError("Each example needs a run, and each group must belong to one run: begin its name with the run's.")
     return tuple(run for _, run in sorted(pairs))
 
 
