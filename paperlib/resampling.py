@@ -72,8 +72,7 @@ def group_intervals(values, groups: Sequence, limits: tuple[float, float] | None
     ``limits`` are the least and the greatest that a value can be. Differences without any may be as large as the row's
     largest, in either direction: eight pictures that all say +1 give [0.26, 1]. A row of zeros then has an interval of
     zero width, on purpose: that nothing changed is no estimate.
-    Raises ValueError for shapes that differ, no examples, values that are not finite, a level outside (0, 1), n_boot
-    below 1, or a group in two runs.
+    Raises ValueError for other shapes, values that are not finite, level outside (0, 1), n_boot below 1, a group in two runs.
     """
     values = _checked(values, groups)
     if limits is None:
@@ -100,8 +99,8 @@ def ratio_intervals(parts, wholes, groups: Sequence, limits, level: float = 0.95
     alike, telling = np.abs(residual).max(1) <= SAME * np.abs(parts).max(1), ((part != 0) | (whole != 0)).sum(1)
     draws, tail = _draws(run_of, n_boot, seed), _tail(level)
     drawn, over = draws @ part.T, draws @ whole.T  # [n_boot, K]
-    found = []
-    for k, end in enumerate(np.broadcast_to(np.asarray(limits, float), (len(parts), 2)).tolist()):
+    found, limits = [], np.broadcast_to(np.asarray(limits, float), (len(parts), 2))
+    for k, end in enumerate(limits.tolist()):
         if alike[k] or telling[k] == 1:
             ends = _unvaried(value[k], telling[k], end, tail)
         else:
@@ -119,8 +118,7 @@ def median_intervals(values, groups: Sequence, limits: tuple[float, float], leve
     these, 0.5^G being at most (1 - level) / 2 (from six groups on for 95 %), and else ``limits``.
     Raises ValueError as `group_intervals`.
     """
-    values, tail = _checked(values, groups), _tail(level)
-    n_groups = len(_numbered(groups)[0])
+    values, tail, n_groups = _checked(values, groups), _tail(level), len(_numbered(groups)[0])
     weights, found = group_weights(groups, n_boot, seed), []
     for row in values:
         order = np.argsort(row, kind="stable")

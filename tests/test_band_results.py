@@ -104,7 +104,7 @@ def test_what_is_owed_to_the_own_picture(results):
     own, other = ("110110111011", "111111111111"), ("101110110111", "000000010000")
     two = BandResults([run("mid", 0, own[0], other[0]), run("mid", 1, own[1], other[1]),
                        run("mid", 2, "1111", "0000", suite="text")]).owed("mid")[2]
-    runs, groups = list("0" * 12 + "1" * 12), [f"{s} p{i // 2:02}" for s in "01" for i in range(12)]
+    runs, groups = list("0" * 12 + "1" * 12), [f"{s} p{i // 2}" for s in "01" for i in range(12)]
     mine, theirs = (np.array(list("".join(digits)), float) for digits in (own, other))
     assert two == paired_difference(mine, theirs, groups, runs=runs)
     assert two != paired_difference(mine, theirs, groups)

@@ -1,4 +1,4 @@
-"""The bootstrap against loops, enumeration, scipy and simulations of coverage; p-values by hand."""
+"""The bootstrap against loops, enumeration and scipy; p-values by hand."""
 
 import json
 import pickle
@@ -36,25 +36,22 @@ def test_weights_draw_whole_groups():
     assert [np.mean(weights[:, 0] == k) for k in (0, 1, 2)] == pytest.approx([0.25, 0.5, 0.25], abs=0.03)
 
 
-def eight(value, runs=None):
+def eight(value):
     """What each function says of eight pictures that all say the same."""
     groups, ones, zeros = [f"p{i}" for i in range(8)], [value] * 8, [0.0] * 8
-    right = [SimpleNamespace(id=i, correct=value > 0, group=g) for i, g in enumerate(groups)]
-    wrong = [SimpleNamespace(id=i, correct=value < 0, group=g) for i, g in enumerate(groups)]
-    found = [group_intervals([ones], groups)[0], group_intervals([ones], groups, (-1, 1))[0],
-             ratio_intervals([ones], [[1.0] * 8], groups, (-1, 1))[0], paired_difference(ones, zeros, groups),
-             paired_difference(ones, zeros, groups, runs=list("00001111")), paired_difference(zeros, ones, groups, (-1, 1)),
-             statistic_interval(lambda means: float(means[0]), [ones], groups, (-1, 1)),
-             intervals.accuracy_difference(right, wrong), group_intervals(np.repeat([ones], 3, 1), np.repeat(groups, 3))[0]]
-    found[5] = Interval(-found[5].value, -found[5].high, -found[5].low, 8)
-    return found
+    right, wrong = ([SimpleNamespace(id=g, correct=c, group=g) for g in groups] for c in (value > 0, value < 0))
+    back = paired_difference(zeros, ones, groups, (-1, 1))
+    return [group_intervals([ones], groups)[0], group_intervals([ones], groups, (-1, 1))[0],
+            ratio_intervals([ones], [[1.0] * 8], groups, (-1, 1))[0], paired_difference(ones, zeros, groups),
+            paired_difference(ones, zeros, groups, runs=list("00001111")), (-back.value, -back.high, -back.low),
+            statistic_interval(lambda means: float(means[0]), [ones], groups, (-1, 1)),
+            intervals.accuracy_difference(right, wrong), group_intervals(np.repeat([ones], 3, 1), np.repeat(groups, 3))[0]]
 
 
 @pytest.mark.parametrize("value", [1, -1])
 def test_eight_pictures_that_all_say_the_same_have_one_interval(value):
     q = 1 - 0.025 ** (1 / 8)
-    expected = (1, 1 - 2 * q, 1) if value > 0 else (-1, -1, -1 + 2 * q)
-    assert expected[1] == pytest.approx(0.26, abs=0.005) or value < 0
+    expected = (1, 1 - 2 * q, 1) if value > 0 else (-1, -1, -1 + 2 * q)  # 0.26 to 1
     for interval in eight(value):
         assert interval[:3] == pytest.approx(expected)
 
@@ -109,38 +106,6 @@ def test_median_intervals_by_enumeration():
     assert median_intervals([[1, 4]], ["a", "a"], (0, 9)) == [(2.5, 0, 9, 2)]
 
 
-@pytest.mark.parametrize("kind", ["normal", "binary"])
-def test_coverage_with_few_groups(kind):
-    """95 % intervals hold the truth about 95 % of the time, with five groups about 92; plain percentiles do not."""
-    rng, trials = np.random.default_rng(0), 1000
-    for n_groups, most in ((5, 0.88), (8, 0.92), (20, 0.95)):
-        groups = np.repeat(np.arange(n_groups), 6)
-        level = rng.normal(size=(trials, n_groups)) if kind == "normal" else rng.beta(2, 2, size=(trials, n_groups))
-        level = np.repeat(level, 6, axis=1)
-        values = level + rng.normal(size=level.shape) if kind == "normal" else rng.random(level.shape) < level
-        truth, bounds = (0, (-9, 9)) if kind == "normal" else (0.5, (0, 1))
-        held = np.mean([i.low <= truth <= i.high for i in group_intervals(values, groups, bounds)])
-        weights = group_weights(groups)
-        low, high = np.quantile((weights @ values.T) / weights.sum(1)[:, None], [0.025, 0.975], axis=0)
-        plain = np.mean((low <= truth) & (truth <= high))
-        assert (0.89 if n_groups == 5 else 0.93) < held < 0.98 and plain < min(most, held), (n_groups, held, plain)
-
-
-def test_coverage_with_few_runs():
-    """Three runs: enough where runs hardly differ, and what is said in the module's text where they differ much."""
-    rng, trials, runs, size = np.random.default_rng(0), 400, 3, 30
-    groups, run = np.arange(runs * size), np.repeat(np.arange(runs), size)
-    held, width = {}, {}
-    for apart in (0, 2, 20):  # standard deviation of runs, in standard errors of one
-        shift = apart / size**0.5 * rng.normal(size=(trials, runs))
-        values = rng.normal(size=(trials, runs * size)) + shift[:, run]
-        found = group_intervals(values, groups, n_boot=1000, runs=run)
-        held[apart] = np.mean([i.low <= 0 <= i.high for i in found])
-        width[apart] = np.mean([i.high - i.low for i in found]) / np.std([i.value for i in found])
-    assert held[0] > 0.95 and 0.84 < held[2] < 0.95 and 0.75 < held[20] < 0.88
-    assert width[0] < 1.5 * 2 * 1.96
-
-
 def test_the_effective_number_of_groups_runs_from_runs_to_groups():
     """Its limits are those of the plain percentile at that number: the groups' without runs, the runs' where they decide."""
     rng = np.random.default_rng(4)
@@ -164,11 +129,9 @@ def test_a_statistic_that_is_seldom_or_often_missing():
 def test_interval_in_texts():
     i = Interval(0.933, 0.7512, 1.1749, 9)
     assert f"{i:.0%}" == "93 % [75, 117]" and f"{i:+.1%}" == "+93.3 % [+75.1, +117.5]"
-    assert f"{Interval(2.94, 2.0, 3.8, 9):.1f}" == "2.9 [2.0, 3.8]" and f"{Interval(2.94, -2, 3.8, 9):+.1f}" == "+2.9 [-2.0, +3.8]"
+    assert [f"{Interval(2.94, 2, 3.8, 9):{s}.1f}" for s in ("", "+")] == ["2.9 [2.0, 3.8]", "+2.9 [+2.0, +3.8]"]
     assert f"{i}" == str(i) == "0.933 [0.751, 1.17]" and f"{Interval(0, 0, 0, 1)}" == "0 [0, 0]"
     assert f"{Interval(-0.001, -0.04, 0.2, 3):z.1f}" == "0.0 [0.0, 0.2]"
-    with pytest.raises(ValueError):
-        f"{i:d}"
 
 
 def test_interval_is_a_tuple_that_json_and_pickle_keep():
@@ -191,7 +154,7 @@ def test_interval_refuses_what_is_none(numbers):
     (lambda: paired_difference([np.inf, 1], [0, 0], list("ab")), "NaN or infinite"),
     (lambda: median_intervals([[1, np.nan]], list("ab"), (0, 1)), "NaN or infinite"),
     (lambda: statistic_interval(len, [[1, np.nan]], list("ab"), (0, 1)), "NaN or infinite"),
-    (lambda: group_intervals([1, 2], list("ab")), "one for each of 2"), (lambda: group_intervals([[1, 2]], list("abc")), "each of 3"),
+    (lambda: group_intervals([1, 2], list("ab")), "each of 2"), (lambda: group_intervals([[1, 2]], list("abc")), "each of 3"),
     (lambda: group_intervals(np.zeros((1, 0)), []), "at least one"),
     (lambda: group_intervals([[1, 0]], list("ab"), level=95), "between 0 and 1"),
     (lambda: median_intervals([[1, 0]], list("ab"), (0, 1), level=1), "between 0 and 1"),

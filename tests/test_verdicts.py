@@ -94,8 +94,10 @@ UP, DOWN, FLAT, EDGE = between(0.1, 0.3), between(-0.3, -0.1), between(-0.1, 0.1
 
 @pytest.mark.parametrize("captions, pictures, expected", [
     ((UP, FLAT), (FLAT, UP), SUPPORTED), ((UP, UP), (UP, EDGE), SUPPORTED),
-    ((UP, FLAT), (FLAT, EDGE), NOT_TESTABLE), ((UP, DOWN), (UP, UP), NOT_TESTABLE), ((FLAT, FLAT), (FLAT, FLAT), NOT_TESTABLE),
-    ((UP, FLAT), (DOWN, FLAT), NOT_TESTABLE), ((DOWN, FLAT), (EDGE, FLAT), NOT_SUPPORTED), ((DOWN, DOWN), (DOWN, DOWN), NOT_SUPPORTED)])
+    ((UP, FLAT), (FLAT, EDGE), NOT_TESTABLE), ((UP, DOWN), (UP, UP), NOT_TESTABLE),
+    ((FLAT, FLAT), (FLAT, FLAT), NOT_TESTABLE),
+    ((UP, FLAT), (DOWN, FLAT), NOT_TESTABLE), ((DOWN, FLAT), (EDGE, FLAT), NOT_SUPPORTED),
+    ((DOWN, DOWN), (DOWN, DOWN), NOT_SUPPORTED)])
 def test_verdict_by_growth(captions, pictures, expected):
     assert by_growth([captions, pictures]) == by_growth([pictures, captions]) == expected
 
@@ -108,7 +110,9 @@ def test_verdict_by_gain(gained, above_null, expected):
 
 
 @pytest.mark.parametrize("depth, margins, expected", [
-    ((0.25, 0.5), (UP, UP, UP), SUPPORTED), ((0.24, 0.5), (UP, UP, UP), NOT_TESTABLE), ((0.5, 0.6), (UP, EDGE, UP), NOT_TESTABLE),
-    ((0.1, 0.24), (UP, UP, UP), NOT_SUPPORTED), ((0.5, 0.6), (UP, UP, DOWN), NOT_SUPPORTED), ((0.1, 0.25), (UP, FLAT, UP), NOT_TESTABLE)])
+    ((0.25, 0.5), (UP, UP, UP), SUPPORTED), ((0.24, 0.5), (UP, UP, UP), NOT_TESTABLE),
+    ((0.5, 0.6), (UP, EDGE, UP), NOT_TESTABLE),
+    ((0.1, 0.24), (UP, UP, UP), NOT_SUPPORTED), ((0.5, 0.6), (UP, UP, DOWN), NOT_SUPPORTED),
+    ((0.1, 0.25), (UP, FLAT, UP), NOT_TESTABLE)])
 def test_verdict_by_entry_depth(depth, margins, expected):
     assert by_entry_depth(between(*depth), margins, 0.25) == expected
