@@ -1,6 +1,6 @@
 """What the reference run's arms answered and lost, compared over the questions and batches that both have, over seeds.
 
-Intervals draw training runs first, then pictures (or neighbouring updates) within each, as `paperlib.effects` says. All
+Intervals draw training runs first, then pictures (or neighbouring updates) within each, as `paperlib.resampling` says. All
 differences are paired: the arms were asked the same questions, and saw the same batches at the same update.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .effects import change, gap_share
+from .effects import gap_share, paired_difference
 from .intervals import Interval
 from .learning import smoothed, updates_to
 from .reference import BEFORE, Answer
@@ -66,9 +66,9 @@ class BandResults:
         return scores, [found[0][i].group for i in common], common
 
     def minus(self, arm: str, other: str, of: Callable[[Answer], bool] = pictured, **how) -> Interval:
-        """Accuracy of an arm minus that of another. how: as `effects.change` takes it."""
+        """Accuracy of an arm minus that of another. how: as `effects.paired_difference` takes it."""
         (mine, theirs), groups, _ = self.paired(arm, other, of=of)
-        return change(mine, theirs, groups, **self._over(groups) | how)
+        return paired_difference(mine, theirs, groups, **self._over(groups) | {"limits": (-1, 1)} | how)
 
     def keeps(self, arm: str, of: Callable[[Answer], bool] = pictured, **how) -> Interval | None:
         """Accuracy of an arm over that of full tuning, as the paper has it."""
@@ -101,7 +101,8 @@ class BandResults:
             raise ValueError(f"The arm {arm!r} was not asked about other pictures.")
         mine, theirs = (np.array([float(f[i].correct) for i in common]) for f in (own, other))
         groups = [own[i].group for i in common]
-        return float(theirs.mean()), float(mine.mean()), change(mine, theirs, groups, **self._over(groups))
+        difference = paired_difference(mine, theirs, groups, (-1, 1), **self._over(groups))
+        return float(theirs.mean()), float(mine.mean()), difference
 
     def losses(self, arm: str) -> dict[int, np.ndarray]:
         """{seed: loss of each update, nats per token, [updates]}."""
@@ -121,7 +122,7 @@ class BandResults:
             raise ValueError(f"There is no seed on which both {arm!r} and {other!r} were trained.")
         groups = [f"{s} {i // block}" for s, gap in gaps.items() for i in range(len(gap))]
         together = np.concatenate(list(gaps.values()))
-        return change(together, np.zeros_like(together), groups, **self._over(groups)), [
+        return paired_difference(together, np.zeros_like(together), groups, **self._over(groups)), [
             float(gap.mean()) for gap in gaps.values()]
 
     def time_to_equal_loss(self, arm: str, seed: int, step_time: float, width: int) -> float | None:

@@ -1,11 +1,7 @@
 """What an intervention did: paired differences, shares of a gap, and whether methods agree on which layers matter.
 
-Scores are paired by example and resampled by picture, as in `paperlib.intervals`: the same questions were asked before
-and after, so what the questions differ in cancels. Where several training runs were asked, each about pictures of its
-own, ``runs`` names the run of each example: runs are then drawn with replacement first, and pictures within each run
-(a two-stage bootstrap; Davison & Hinkley 1997, section 3.8), so that the interval holds what another training seed would
-change. Few runs say little of that. From three, the interval is up to 29 % too wide where runs differ by no more than
-their questions make them, and a fifth too narrow where little else than the run matters.
+Scores are paired by example and resampled by picture, within resampled runs where several were asked, as
+`paperlib.resampling` says: the same questions were asked before and after, so what the questions differ in cancels.
 """
 
 from collections.abc import Sequence
@@ -13,19 +9,20 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import spearmanr
 
-from .intervals import Interval
+from .resampling import Interval, group_intervals, ratio_intervals
 
 
-def change(after: Sequence[float], before: Sequence[float], groups: Sequence[str], level: float = 0.95,
-           n_boot: int = 2000, seed: int = 0, runs: Sequence[str] | None = None) -> Interval:
-    """Mean of after - before over the same N examples, with the percentile interval of a bootstrap over groups.
+def paired_difference(after: Sequence[float], before: Sequence[float], groups: Sequence[str],
+                      limits: tuple[float, float] | None = None, level: float = 0.95, n_boot: int = 2000, seed: int = 0,
+                      runs: Sequence[str] | None = None) -> Interval:
+    """Mean of after - before over the same N examples, with its interval over groups.
 
-    Raises ValueError for lengths that differ, no examples, or a group in two runs.
+    limits: the least and the greatest that a difference can be, (-1, 1) for right and wrong answers; without them it may
+    be as large as the largest seen, in either direction.
+    Raises ValueError for lengths that differ, no examples, values that are not finite, or a group in two runs.
     """
     after, before = _paired(groups, after, before)
-    drawn = _drawn(groups, n_boot, seed, runs)
-    totals = drawn @ (after - before)
-    return _interval(float((after - before).mean()), totals / drawn.sum(1), level, len(after))
+    return group_intervals([after - before], groups, limits, level, n_boot, seed, runs)[0]
 
 
 def gap_share(edited: Sequence[float], low: Sequence[float], high: Sequence[float], groups: Sequence[str],
@@ -34,16 +31,20 @@ def gap_share(edited: Sequence[float], low: Sequence[float], high: Sequence[floa
     """(s_edited - s_low) / (s_high - s_low) of mean scores: 0 if the edit leaves it at the low end, 1 at the high end.
 
     All three are scores of the same N examples, resampled together. None if the gap's own interval reaches down to 0, for
-    then there is no gap to share. Raises ValueError as `change` does.
+    then there is no gap to share. An edit that leaves every score at the same end is at that end, without an interval.
+    Raises ValueError as `paired_difference` does.
     """
     edited, low, high = _paired(groups, edited, low, high)
-    drawn = _drawn(groups, n_boot, seed, runs)
-    gap = drawn @ (high - low)
-    if np.quantile(gap, (1 - level) / 2) <= 0:
+    how = {"level": level, "n_boot": n_boot, "seed": seed, "runs": runs}
+    if paired_difference(high, low, groups, **how).low <= 0:
         return None
-    value = float((edited - low).sum() / (high - low).sum())
-    some = gap > 0  # in the fewer than 2.5 % of draws without a gap there is nothing to share
-    return _interval(value, (drawn @ (edited - low))[some] / gap[some], level, len(edited))
+    part, whole = edited - low, high - low
+    if (part == 0).all() or (edited == high).all():
+        limits = (part.any(),) * 2
+    else:
+        value = part.sum() / whole.sum()
+        limits = (min(0, value), max(1, value))
+    return ratio_intervals([part], [whole], groups, limits, **how)[0]
 
 
 def line(label: str, depth: Sequence[float], estimates: Sequence[Interval | None], scale: float = 100.0,
@@ -77,28 +78,3 @@ def _paired(groups: Sequence[str], *scores: Sequence[float]) -> list[np.ndarray]
     if not len(groups) or any(len(s) != len(groups) for s in scores):
         raise ValueError("Paired scores need a value for the same examples on each side, and at least one example.")
     return [np.asarray(s, float) for s in scores]
-
-
-def _drawn(groups: Sequence[str], n_boot: int, seed: int, runs: Sequence[str] | None = None) -> np.ndarray:
-    """How often each example counts in each resampling of the groups, within resampled runs if there are any,
-    [n_boot, N]."""
-    names, member = np.unique(np.asarray(groups, str), return_inverse=True)
-    rng = np.random.default_rng(seed)
-    if runs is None:
-        return rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=n_boot)[:, member].astype(float)
-    pairs = set(zip(member.tolist(), runs, strict=True))
-    if len(pairs) != len(names):
-        raise ValueError("Each group must belong to one run: begin its name with the run's.")
-    run_of = np.array([str(run) for _, run in sorted(pairs)])  # of each group
-    labels = np.unique(run_of)
-    often = rng.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), size=n_boot)  # [n_boot, runs]
-    counts = np.zeros((n_boot, len(names)))
-    for times, label in zip(often.T, labels):
-        inside = np.flatnonzero(run_of == label)
-        counts[:, inside] = rng.multinomial(times * len(inside), np.full(len(inside), 1 / len(inside)))
-    return counts[:, member]
-
-
-def _interval(value: float, resampled: np.ndarray, level: float, n: int) -> Interval:
-    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high), n)

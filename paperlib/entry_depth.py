@@ -11,8 +11,7 @@ match with all layers in proportion, wherever they are. So the rule compares wit
 - **relative**: the same difference, each advantage as a share of its best match above chance, so that 0 means a
   connector that is better at all depths alike; above 0.
 
-Supported if all four hold with their intervals; not supported if one interval lies on the other side; otherwise this
-scale does not tell.
+`verdicts.by_entry_depth` makes the verdict of them.
 """
 
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ import numpy as np
 from .distances import GeometryError
 from .intervals import Interval
 from .subsampling import jackknife
-from .verdicts import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
+from .verdicts import by_entry_depth
 
 FIRST = 1 / 6  # of the depth: the early captions
 FLOOR = 1e-3  # a best match of less than that above chance is none, and would make shares of it explode
@@ -60,12 +59,7 @@ def entry_depth(depth: Sequence[float], overlaps, control, total: int, share: fl
     (points, shares), (other_points, other_shares) = (_advantage(values, first, late) for values in both)
     where, *margins = (jackknife(values, total, share) for values in (
         x[both[0].argmax(1)], points, points - other_points, shares - other_shares))
-    if where.low >= least and all(margin.low > 0 for margin in margins):
-        verdict = SUPPORTED
-    else:
-        against = where.high < least or any(margin.high < 0 for margin in margins)
-        verdict = NOT_SUPPORTED if against else NOT_TESTABLE
-    return EntryDepth(where, *margins, verdict)
+    return EntryDepth(where, *margins, by_entry_depth(where, margins, least))
 
 
 def _advantage(overlaps: np.ndarray, first: np.ndarray, late: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

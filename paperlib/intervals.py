@@ -1,9 +1,7 @@
 """From records to numbers with intervals: accuracy, differences, and the reports of single benchmarks.
 
 Questions about the same scene are not independent, so every interval is a bootstrap over groups (scenes), not
-over questions: groups are drawn with replacement, and the statistic is the ratio of what they sum to (a
-cluster bootstrap; Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 3.8; percentile
-limits, section 5.3).
+over questions: the one that `paperlib.resampling` describes.
 """
 
 from __future__ import annotations
@@ -11,51 +9,38 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import NamedTuple
 
-import numpy as np
-
-
-class Interval(NamedTuple):
-    """An estimate with its confidence limits, over `n` records. In JSON: a list of four numbers."""
-
-    value: float
-    low: float
-    high: float
-    n: int
+from .effects import paired_difference
+from .resampling import Interval, group_intervals
 
 
 def accuracy(records: Sequence, level: float = 0.95, n_boot: int = 2000, seed: int = 0) -> Interval:
-    """Share of records answered correctly, with the cluster bootstrap's percentile interval.
-
-    When all records agree (all right or all wrong) resampling can't vary, and when they form one group there
-    is nothing to resample. The first case gets the exact binomial limits (Clopper & Pearson 1934) for as many
-    trials as there are groups, the second [0, 1].
+    """Share of records answered correctly, with its interval over groups.
 
     Raises:
         ValueError: no records, repeated ids, a level outside (0, 1), n_boot below 1.
     """
     _check_records(records)
     groups = [r.group for r in records]
-    return _cluster_bootstrap([r.correct for r in records], groups, level, n_boot, seed, (0, 1))
+    return group_intervals([[r.correct for r in records]], groups, (0, 1), level, n_boot, seed)[0]
 
 
-def paired_difference(
+def accuracy_difference(
     records_a: Sequence, records_b: Sequence, level: float = 0.95, n_boot: int = 2000, seed: int = 0
 ) -> Interval:
-    """Accuracy of a minus accuracy of b over the same examples, in any order; interval as in `accuracy`.
+    """Accuracy of a minus accuracy of b over the same examples, in any order: `effects.paired_difference` of records.
 
     Raises:
         ValueError: as `accuracy`, or the two hold different examples.
     """
     _check_records(records_a)
     _check_records(records_b)
-    b = {r.id: r for r in records_b}
+    b = {r.id: r.correct for r in records_b}
     if {r.id for r in records_a} != b.keys():
         alone = min({r.id for r in records_a} ^ b.keys())
         raise ValueError(f"A paired difference needs the same examples twice, but one side lacks {alone!r}.")
-    differences = [float(r.correct) - float(b[r.id].correct) for r in records_a]
-    return _cluster_bootstrap(differences, [r.group for r in records_a], level, n_boot, seed, (-1, 1))
+    mine, theirs = [r.correct for r in records_a], [b[r.id] for r in records_a]
+    return paired_difference(mine, theirs, [r.group for r in records_a], (-1, 1), level, n_boot, seed)
 
 
 def intervals_apart(a: Interval, b: Interval) -> bool:
@@ -150,30 +135,6 @@ def relaxed_match(prediction: str, answer: str, tolerance: float = 0.05) -> bool
     if p is None or a is None:
         return prediction.strip().lower() == answer.strip().lower()
     return abs(p - a) <= tolerance * abs(a) * (1 + 1e-9)  # 39.9 is within 5 % of 42, whatever floats say
-
-
-def _cluster_bootstrap(values, groups, level, n_boot, seed, limits: tuple[float, float]) -> Interval:
-    """Mean of `values` [N], interval over resampled groups [N]; `limits` are those that a value can have."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}.")
-    if n_boot < 1:
-        raise ValueError(f"n_boot must be at least 1, got {n_boot}.")
-    values = np.asarray(values, dtype=float)
-    names, member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    total = np.bincount(member, weights=values)  # [G]
-    count = np.bincount(member)  # [G]
-    value, tail = float(values.mean()), (1 - level) / 2
-    if (values == values[0]).all():
-        # Were a share q of all groups different, none of G would show it with probability (1 - q)^G = tail.
-        q = 1 - tail ** (1 / len(names))
-        low, high = value - q * (value - limits[0]), value + q * (limits[1] - value)
-    elif len(names) == 1:
-        low, high = limits
-    else:
-        rng = np.random.default_rng(seed)
-        drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=n_boot)  # [n_boot, G]
-        low, high = np.quantile((drawn @ total) / (drawn @ count), [tail, 1 - tail])
-    return Interval(value, float(low), float(high), len(values))
 
 
 def _check_records(records: Sequence) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .intervals import Interval
-from .resampling import group_intervals, group_weights
+from .resampling import group_intervals, median_intervals
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ def logit_lens(vlm, states, words: Sequence[str], groups: Sequence, seed: int = 
     ranks, logprobs = word_ranks(vlm, states, [(w, words[j]) for w, j in zip(words, others)], megabytes)
     if states.ndim == 4:
         ranks, logprobs = ranks.min(axis=2), logprobs.max(axis=2)
-    rank, control_rank = (median_intervals(ranks[:, :, i].T, groups, seed) for i in (0, 1))
+    worst = vlm.model.get_output_embeddings().weight.shape[0]
+    rank, control_rank = (median_intervals(ranks[:, :, i].T, groups, (1, worst), seed=seed) for i in (0, 1))
     reciprocal, control = (group_intervals(1 / ranks[:, :, i].T, groups, (0, 1), seed=seed) for i in (0, 1))
     # The same word at two states: how common it is cancels out.
     gain = (logprobs[others, :, 0] - logprobs[:, :, 1]).T  # [L+1, N]
@@ -146,20 +147,3 @@ def other_examples(keys: Sequence, seed: int = 0) -> list[int]:
         else:
             other[i] = rng.choice(np.flatnonzero(keys != keys[i]))
     return other.tolist()
-
-
-def median_intervals(values, groups, seed: int = 0, level: float = 0.95, n_boot: int = 2000) -> list[Interval]:
-    """Medians of K rows of values [K, n], with percentile intervals over groups [n] resampled with replacement.
-
-    Where most values are the same, so may be all medians: the interval is then a point.
-    """
-    values, weights = np.asarray(values, float), group_weights(groups, n_boot, seed)
-    intervals = []
-    for row in values:
-        order = np.argsort(row, kind="stable")
-        below = np.cumsum(weights[:, order], axis=1)  # [n_boot, n]
-        lower = row[order[(below < below[:, -1:] / 2).sum(axis=1)]]
-        upper = row[order[(below <= below[:, -1:] / 2).sum(axis=1)]]
-        low, high = np.quantile((lower + upper) / 2, [(1 - level) / 2, (1 + level) / 2])
-        intervals.append(Interval(float(np.median(row)), float(low), float(high), len(row)))
-    return intervals

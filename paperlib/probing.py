@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from sklearn.model_selection import StratifiedGroupKFold
 
+from .effects import paired_difference
 from .intervals import Interval
 from .logistic import fit, moments, standardise
 from .resampling import control_labels, group_intervals
@@ -131,7 +132,7 @@ def difference(a: ProbeResult, b: ProbeResult, seed: int = 0) -> Interval:
     """
     if not np.array_equal(a.groups, b.groups):
         raise ValueError("A difference needs two probes tested on the same examples in the same order.")
-    return group_intervals(a.correct[None] * 1.0 - b.correct[None], a.groups, (-1, 1), seed=seed)[0]
+    return paired_difference(a.correct, b.correct, a.groups, (-1, 1), seed=seed)
 
 
 def assign_folds(labels, groups, folds: int = 5, seed: int = 0) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""Rules that turn effects into verdicts, written down before the numbers. A claim ends in one of three words.
+"""Rules that turn effects into verdicts, all of them. A claim ends in one of three words; a comparison of bands and a
+method's vote have words of their own.
 
 A method that gives each window of blocks an importance *votes* on whether the middle third matters most:
 
@@ -13,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .effects import change
-from .intervals import Interval
+from .effects import paired_difference
+from .resampling import Interval
 
 SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not testable at this scale"
 
@@ -40,7 +41,7 @@ def vote(effects: np.ndarray, centres: Sequence[float], groups: Sequence[str], s
     if set(third.tolist()) != {0, 1, 2}:
         raise ValueError("A vote needs windows centred in every third of the depth: sweep with a smaller width or stride.")
     early, middle, late = (effects[third == i].mean(0) for i in range(3))
-    over = [change(middle, other, groups, seed=seed) for other in (early, late)]
+    over = [paired_difference(middle, other, groups, seed=seed) for other in (early, late)]
     if all(interval.low > 0 for interval in over):
         return Vote(*over, "for")
     return Vote(*over, "against" if any(interval.high < 0 for interval in over) else "open")
@@ -66,6 +67,42 @@ def by_threshold(estimate: Interval | None, least: float, control: Interval | No
     return SUPPORTED if estimate.low >= least and apart else NOT_TESTABLE
 
 
+def by_place(where: Interval | None) -> str:
+    """C2: supported if the interval, in relative depth, lies in the middle third; not supported if it lies in the early or
+    in the late one; otherwise, or if there is no such place, this scale does not tell."""
+    inside = {-1} if where is None else set(thirds([where.low, where.high]).tolist())
+    if inside == {1}:
+        return SUPPORTED
+    return NOT_SUPPORTED if inside in ({0}, {2}) else NOT_TESTABLE
+
+
+def by_growth(changes: Sequence[Sequence[Interval]]) -> str:
+    """C4: supported if in each modality something grows, its interval above 0, and nothing shrinks, its interval below 0;
+    not supported if anything shrinks and nothing grows; otherwise this scale does not tell. changes: of each modality."""
+    grows = [any(change.low > 0 for change in modality) for modality in changes]
+    shrinks = any(change.high < 0 for modality in changes for change in modality)
+    if all(grows) and not shrinks:
+        return SUPPORTED
+    return NOT_SUPPORTED if shrinks and not any(grows) else NOT_TESTABLE
+
+
+def by_gain(gained: Interval, above_null: bool) -> str:
+    """C5: supported if the interval lies above 0 and the value reached lies above its null; not supported if the interval
+    lies below 0; otherwise this scale does not tell."""
+    if gained.low > 0 and above_null:
+        return SUPPORTED
+    return NOT_SUPPORTED if gained.high < 0 else NOT_TESTABLE
+
+
+def by_entry_depth(depth: Interval, margins: Sequence[Interval], least: float) -> str:
+    """C1 by geometry: supported if the depth lies at or above ``least`` and every margin above 0, each with its interval;
+    not supported if one interval lies on the other side; otherwise this scale does not tell."""
+    if depth.low >= least and all(margin.low > 0 for margin in margins):
+        return SUPPORTED
+    against = depth.high < least or any(margin.high < 0 for margin in margins)
+    return NOT_SUPPORTED if against else NOT_TESTABLE
+
+
 def band_verdict(kept: Interval | None, gained: Interval | None, step: Interval, keeps: float, gains: float) -> str:
     """C6 for a band: supported if it keeps and gains at least so much of full tuning, both by the lower ends, in less time
     a step by the upper end (``step``: as a share of full tuning's); not supported if an interval lies wholly on the other
@@ -77,7 +114,7 @@ def band_verdict(kept: Interval | None, gained: Interval | None, step: Interval,
     return SUPPORTED if kept.low >= keeps and gained.low >= gains and step.high < 1 else NOT_TESTABLE
 
 
-def is_it_the_band(over: dict[str, Interval], seeds: dict[str, int], rivals: Sequence[str], least: int = 3) -> str:
+def beats_every_rival(over: dict[str, Interval], seeds: dict[str, int], rivals: Sequence[str], least: int = 3) -> str:
     """"yes" if a band beats every rival, each difference above 0 by its lower end; "no" if one beats it so; else "open".
 
     over: band minus rival; seeds: on how many each difference rests. Those on fewer than ``least`` decide nothing.

@@ -5,7 +5,7 @@ import pytest
 from small_models import one_sentence
 
 from paperlib.band_results import BandResults, everything, pictured
-from paperlib.effects import change, gap_share
+from paperlib.effects import gap_share, paired_difference
 from paperlib.reference import Answer
 
 
@@ -55,9 +55,9 @@ def test_differences_and_shares_are_those_of_the_paired_scores(results):
     (none, full, mid), groups, _ = results.paired("none", "full", "mid")
     runs = [g[0] for g in groups]
     assert len(set(runs)) == 2 and len(none) == 16
-    assert results.minus("mid", "full") == change(mid, full, groups, runs=runs)
+    assert results.minus("mid", "full") == paired_difference(mid, full, groups, runs=runs)
     assert results.minus("mid", "full").value == pytest.approx(-2 / 16)
-    assert results.minus("mid", "full", runs=None) == change(mid, full, groups)
+    assert results.minus("mid", "full", runs=None) == paired_difference(mid, full, groups)
     assert results.keeps("mid") == gap_share(mid, 0 * mid, full, groups, runs=runs)
     assert results.keeps("mid").value == pytest.approx(12 / 14)
     assert results.gains("mid") == gap_share(mid, none, full, groups, runs=runs)
@@ -65,9 +65,9 @@ def test_differences_and_shares_are_those_of_the_paired_scores(results):
     narrow = {"level": 0.5, "n_boot": 300}
     assert results.keeps("mid", **narrow) == gap_share(mid, 0 * mid, full, groups, runs=runs, **narrow)
     assert results.gains("mid", **narrow) == gap_share(mid, none, full, groups, runs=runs, **narrow)
-    assert results.minus("mid", "full", **narrow) == change(mid, full, groups, runs=runs, **narrow)
+    assert results.minus("mid", "full", **narrow) == paired_difference(mid, full, groups, runs=runs, **narrow)
     assert results.gains("none").value == 0 and results.gains("full").value == 1
-    assert BandResults(RUNS, seed=3).minus("mid", "full") == change(mid, full, groups, runs=runs, seed=3)
+    assert BandResults(RUNS, seed=3).minus("mid", "full") == paired_difference(mid, full, groups, runs=runs, seed=3)
 
 
 def test_a_choice_of_questions(results):
@@ -101,11 +101,13 @@ def test_exchanged_arms_swap_all_answers_about_a_picture_or_none(results):
 def test_what_is_owed_to_the_own_picture(results):
     other, own, difference = results.owed("mid")
     assert (other, own, difference.value, difference.n) == (0.5, 0.75, 0.25, 4)
-    two = BandResults([run("mid", 0, "1101", "1010"), run("mid", 1, "1111", "0000"),
+    own, other = ("110110111011", "111111111111"), ("101110110111", "000000010000")
+    two = BandResults([run("mid", 0, own[0], other[0]), run("mid", 1, own[1], other[1]),
                        run("mid", 2, "1111", "0000", suite="text")]).owed("mid")[2]
-    runs, groups = list("00001111"), [f"{s} p{i // 2}" for s in "01" for i in range(4)]
-    assert two == change([1, 1, 0, 1, 1, 1, 1, 1], [1, 0, 1, 0, 0, 0, 0, 0], groups, runs=runs)
-    assert two != change([1, 1, 0, 1, 1, 1, 1, 1], [1, 0, 1, 0, 0, 0, 0, 0], groups)
+    runs, groups = list("0" * 12 + "1" * 12), [f"{s} p{i // 2}" for s in "01" for i in range(12)]
+    mine, theirs = (np.array(list("".join(digits)), float) for digits in (own, other))
+    assert two == paired_difference(mine, theirs, groups, runs=runs)
+    assert two != paired_difference(mine, theirs, groups)
     with pytest.raises(ValueError) as error:
         results.owed("late")
     assert "other pictures" in one_sentence(error.value)
@@ -114,9 +116,10 @@ def test_what_is_owed_to_the_own_picture(results):
 def test_losses_are_compared_update_by_update(results):
     gap, each = results.behind("mid", slice(2, 5), block=1, other="full")
     assert each == [pytest.approx(1.0), pytest.approx(4 / 3)] and gap.value == pytest.approx(np.mean([1, 1, 1, 1, 2, 1]))
-    assert gap == change([1, 1, 1, 1, 2, 1], [0] * 6, [f"{s} {i}" for s in "01" for i in range(3)], runs=list("000111"))
+    blocks = [f"{s} {i}" for s in "01" for i in range(3)]
+    assert gap == paired_difference([1, 1, 1, 1, 2, 1], [0] * 6, blocks, runs=list("000111"))
     gap, each = results.behind("late", slice(0, 3), block=3)
-    assert each == [pytest.approx(-2 / 3)] and gap.low == gap.high == pytest.approx(-2 / 3), "one block has no spread"
+    assert each == [pytest.approx(-2 / 3)] and gap[:3] == pytest.approx((-2 / 3, -1, 1)), "one block says nothing of others"
     with pytest.raises(ValueError) as error:
         results.behind("late", slice(0, 3), 1, other="early")
     assert "no seed" in one_sentence(error.value)

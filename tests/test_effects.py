@@ -2,43 +2,55 @@
 
 import numpy as np
 import pytest
-from scipy.stats import rankdata
+from plain_bootstrap import looped
+from scipy import stats
 from small_models import one_sentence
 
-from paperlib import effects
-from paperlib.effects import centre_of_mass, change, gap_share, line, rank_agreement
+from paperlib.effects import centre_of_mass, gap_share, line, paired_difference, rank_agreement
 from paperlib.intervals import Interval
+from paperlib.resampling import group_weights
 
 
-def test_change_is_the_mean_difference_and_pairs_cancel():
-    before = [0.1, 0.9, 0.5, 0.3]
-    after = [value + 0.2 for value in before]
-    effect = change(after, before, list("abcd"))
-    assert effect.value == pytest.approx(0.2) and effect.n == 4
-    assert effect.low == pytest.approx(0.2) and effect.high == pytest.approx(0.2)  # unpaired it would be wide
+def test_a_paired_difference_is_the_mean_of_differences_and_pairs_cancel():
+    before = np.random.default_rng(0).normal(size=40)
+    after = before + np.resize([0.1, 0.3], 40)
+    effect = paired_difference(after, before, range(40))
+    assert effect.value == pytest.approx(0.2) and effect.n == 40
+    assert 0.15 < effect.low < 0.2 < effect.high < 0.25  # unpaired it would be wide
 
 
-def test_change_resamples_groups_and_not_examples():
+def test_differences_that_are_all_the_same_may_be_others_elsewhere():
+    before, groups = [0.1, 0.9, 0.5, 0.3], list("abcd")
+    after = [value + 0.2 for value in before]  # the same but for rounding
+    q = 1 - 0.025 ** (1 / 4)
+    assert paired_difference(after, before, groups)[:3] == pytest.approx((0.2, 0.2 - q * 0.4, 0.2))
+    assert paired_difference(after, before, groups, (-1, 1))[:3] == pytest.approx((0.2, 0.2 - q * 1.2, 0.2 + q * 0.8))
+    assert paired_difference(before, before, groups)[:3] == (0, 0, 0), "that nothing changed is no estimate"
+    assert paired_difference(before, before, groups, (-1, 1))[:3] == pytest.approx((0, -q, q))
+    assert paired_difference([0.4, 0.8], [0, 0], ["a", "a"])[:3] == pytest.approx((0.6, -0.8, 0.8)), "one group"
+
+
+def test_a_paired_difference_resamples_groups_and_not_examples():
     rng = np.random.default_rng(0)
     by_group = rng.normal(size=30)
     before, after = np.zeros(300), np.repeat(by_group, 10)
-    wide = change(after, before, np.repeat(np.arange(30), 10))
-    narrow = change(after, before, np.arange(300))
+    wide = paired_difference(after, before, np.repeat(np.arange(30), 10))
+    narrow = paired_difference(after, before, np.arange(300))
     assert wide.high - wide.low > 2.5 * (narrow.high - narrow.low)
-    se = by_group.std() / 30 ** 0.5  # the group means' standard error
-    assert wide.high - wide.low == pytest.approx(2 * 1.96 * se, rel=0.1)
+    se = by_group.std(ddof=1) / 30 ** 0.5  # the group means' standard error
+    assert wide.high - wide.low == pytest.approx(2 * stats.t(29).ppf(0.975) * se, rel=0.1)
 
 
 def test_gap_share_by_hand_and_its_interval_by_a_loop():
     low, high = np.array([0.2, 0.1, 0.3, 0.2, 0.1]), np.array([0.9, 0.8, 1.0, 0.7, 0.9])
     edited, groups = np.array([0.5, 0.2, 0.9, 0.2, 0.6]), ["a", "a", "b", "c", "d"]
-    share = gap_share(edited, low, high, groups, n_boot=4000)
-    assert share.value == pytest.approx((2.4 - 0.9) / (4.3 - 0.9))
-    rng, names, values = np.random.default_rng(5), sorted(set(groups)), []
-    for _ in range(4000):
-        rows = [i for name in rng.choice(names, 4) for i in range(5) if groups[i] == name]
-        values.append((edited[rows] - low[rows]).sum() / (high[rows] - low[rows]).sum())
-    assert [share.low, share.high] == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.03)
+    def share_of(rows):
+        return (edited[rows] - low[rows]).sum() / (high[rows] - low[rows]).sum()
+
+    for level in (0.5, 0.8, 0.95):
+        share = gap_share(edited, low, high, groups, level, n_boot=4000)
+        assert share.value == pytest.approx((2.4 - 0.9) / (4.3 - 0.9))
+        assert share[1:3] == pytest.approx(looped(share_of, groups, level), abs=0.03)
 
 
 def test_the_ends_of_a_gap():
@@ -55,7 +67,7 @@ def test_where_there_is_no_gap_there_is_no_share_and_the_line_has_a_hole():
     assert drawn == {"label": "a", "x": [0, 0.5], "y": [50, None], "low": [25, None], "high": [75, None], "dash": 1}
 
 
-@pytest.mark.parametrize("call", [lambda: change([1], [1, 2], ["a", "b"]), lambda: change([], [], []),
+@pytest.mark.parametrize("call", [lambda: paired_difference([1], [1, 2], ["a", "b"]), lambda: paired_difference([], [], []),
                                   lambda: gap_share([1], [1], [1, 2], ["a"]),
                                   lambda: rank_agreement({"a": [1, 2, 3], "b": [1, 2]}),
                                   lambda: rank_agreement({"a": [1, 2]})])
@@ -68,7 +80,7 @@ def test_bad_input(call):
 def test_rank_agreement_is_the_correlation_of_ranks():
     x, y = [0.1, 0.5, 0.4, 0.4, 0.0], [5, 1, 2, 4, 3]
     found = rank_agreement({"x": x, "y": y})
-    assert found["x"]["y"] == pytest.approx(np.corrcoef(rankdata(x), rankdata(y))[0, 1]) == found["y"]["x"]
+    assert found["x"]["y"] == pytest.approx(np.corrcoef(stats.rankdata(x), stats.rankdata(y))[0, 1]) == found["y"]["x"]
     assert found["x"]["x"] == pytest.approx(1)
     assert rank_agreement({"a": [1, 2, 3], "b": [9, 5, 1]})["a"]["b"] == pytest.approx(-1)
 
@@ -82,9 +94,9 @@ def test_centre_of_mass():
 def test_runs_are_resampled_before_pictures():
     runs = ["0"] * 40 + ["1"] * 40
     groups, after = [f"{r} {i}" for i, r in enumerate(runs)], [0.0] * 40 + [1.0] * 40
-    fixed = change(after, [0.0] * 80, groups)
+    fixed = paired_difference(after, [0.0] * 80, groups)
     assert 0.35 < fixed.low < fixed.high < 0.65
-    drawn = change(after, [0.0] * 80, groups, runs=runs)
+    drawn = paired_difference(after, [0.0] * 80, groups, runs=runs)
     assert (drawn.value, drawn.low, drawn.high) == (0.5, 0, 1)  # a quarter of all draws takes one run twice
     assert gap_share(after, [0.0] * 80, [2.0] * 80, groups, runs=runs)[:3] == (0.25, 0, 0.5)
 
@@ -92,25 +104,34 @@ def test_runs_are_resampled_before_pictures():
 def test_one_run_is_resampled_as_if_there_were_none():
     rng = np.random.default_rng(0)
     after, groups = rng.normal(size=60), [str(i // 2) for i in range(60)]
-    alone, one = change(after, np.zeros(60), groups), change(after, np.zeros(60), groups, runs=["7"] * 60)
-    assert one.value == alone.value and np.allclose(one[1:3], alone[1:3], atol=0.03)
+    alone = paired_difference(after, np.zeros(60), groups)
+    assert paired_difference(after, np.zeros(60), groups, runs=["7"] * 60) == alone
 
 
 def test_runs_of_unequal_size_keep_their_weight():
     """A run of three groups and one of nine: a draw of twice the first has six groups."""
     runs = ["a"] * 3 + ["b"] * 9
-    drawn = effects._drawn([f"{r}{i}" for i, r in enumerate(runs)], 4000, 0, runs)
+    drawn = group_weights([f"{r}{i}" for i, r in enumerate(runs)], 4000, 0, runs)
     assert set(drawn.sum(1).tolist()) == {6.0, 12.0, 18.0}
     assert np.allclose(drawn.mean(0), 1, atol=0.06)
 
 
 def test_a_group_in_two_runs_is_refused():
     with pytest.raises(ValueError, match="belong to one run"):
-        change([1.0, 2.0], [0.0, 0.0], ["p", "p"], runs=["0", "1"])
+        paired_difference([1.0, 2.0], [0.0, 0.0], ["p", "p"], runs=["0", "1"])
 
 
 def test_a_draw_without_a_gap_is_left_out():
     """Of eight examples four have a gap: one draw in 256 takes none of them."""
-    edited, high, groups = [0.0] * 4 + [0.5] * 4, [0.0] * 4 + [1.0] * 4, list("abcdefgh")
+    low, high, groups = [0.0] * 8, [0.0] * 4 + [1.0] * 4, list("abcdefgh")
     with np.errstate(all="raise"):
-        assert gap_share(edited, [0.0] * 8, high, groups)[:3] == (0.5, 0.5, 0.5)
+        varied = gap_share([0.0] * 4 + [0.2, 0.4, 0.6, 0.8], low, high, groups)
+        assert varied[:3] == pytest.approx((0.5, 0.2, 0.8))
+        share, q = gap_share([0.0] * 4 + [0.5] * 4, low, high, groups), 1 - 0.025 ** (1 / 4)
+    assert share[:3] == pytest.approx((0.5, 0.5 - q * 0.5, 0.5 + q * 0.5)), "four pictures tell, and all alike"
+
+
+def test_a_gap_of_few_pictures_is_none():
+    """Five pictures of one sign do not exclude 0 at 95 %, six do: the sign test."""
+    for n, known in ((1, False), (5, False), (6, True)):
+        assert (gap_share([0.5] * n, [0.0] * n, [1.0] * n, range(n)) is not None) == known

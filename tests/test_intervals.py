@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_bootstrap import expanded
 from scipy import stats
 
 from paperlib import intervals
@@ -32,25 +33,27 @@ def test_accuracy_by_hand_two_groups():
     """Groups of 3 right out of 3 and 0 of 1: two draws give 1, 3/4 or 0 with probabilities 1/4, 1/2, 1/4."""
     records = [record(i, True, "a") for i in range(3)] + [record(3, False, "b")]
     assert intervals.accuracy(records) == Interval(0.75, 0.0, 1.0, 4)
-    assert intervals.accuracy(records, level=0.4, n_boot=4000) == Interval(0.75, 0.75, 0.75, 4)
+    assert intervals.accuracy(records, level=0.2, n_boot=4000) == Interval(0.75, 0.75, 0.75, 4)
 
 
 def test_accuracy_against_scipy_when_groups_are_single():
     records = coin(150, 0.7, seed=3)
     ours = intervals.accuracy(records, n_boot=20000)
     correct = np.array([r.correct for r in records], float)
-    theirs = stats.bootstrap((correct,), np.mean, method="percentile", n_resamples=20000, rng=1)
+    level = expanded(0.95, 150)
+    theirs = stats.bootstrap((correct,), np.mean, confidence_level=level, method="percentile", n_resamples=20000, rng=1)
     theirs = theirs.confidence_interval
     assert ours.value == correct.mean() and ours.n == 150
     assert ours.low == pytest.approx(theirs.low, abs=0.008)
     assert ours.high == pytest.approx(theirs.high, abs=0.008)
 
 
-def test_paired_difference_against_scipy():
+def test_accuracy_difference_against_scipy():
     a, b = coin(120, 0.8, seed=1), coin(120, 0.5, seed=2)
-    ours = intervals.paired_difference(a, b[::-1], n_boot=20000)
+    ours = intervals.accuracy_difference(a, b[::-1], n_boot=20000)
     difference = np.array([x.correct - float(y.correct) for x, y in zip(a, b)])
-    theirs = stats.bootstrap((difference,), np.mean, method="percentile", n_resamples=20000, rng=1)
+    level = expanded(0.95, 120)
+    theirs = stats.bootstrap((difference,), np.mean, confidence_level=level, method="percentile", n_resamples=20000, rng=1)
     assert ours.value == pytest.approx(difference.mean())
     assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.012)
     assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.012)
@@ -92,10 +95,10 @@ def test_one_group_says_nothing_about_others():
 
 def test_no_difference_has_an_interval_around_zero():
     a = coin(40, 0.5, seed=0)
-    d = intervals.paired_difference(a, a)
+    d = intervals.accuracy_difference(a, a)
     assert d.value == 0 and d.low == pytest.approx(-d.high) and 0 < d.high < 0.1
     right, wrong = ([record(i, correct) for i in range(40)] for correct in (True, False))
-    all_better = intervals.paired_difference(right, wrong)
+    all_better = intervals.accuracy_difference(right, wrong)
     assert all_better.value == all_better.high == 1 and 0.8 < all_better.low < 1
 
 
@@ -224,7 +227,7 @@ def test_bad_input_is_refused_in_one_sentence():
         (lambda: intervals.accuracy(records + records), "repeat an id"),
         (lambda: intervals.accuracy(records, level=95), "between 0 and 1"),
         (lambda: intervals.accuracy(records, n_boot=0), "at least 1"),
-        (lambda: intervals.paired_difference(records, records[1:]), "one side lacks '0'"),
+        (lambda: intervals.accuracy_difference(records, records[1:]), "one side lacks '0'"),
         (lambda: intervals.yes_no_report([record(0, True, answer="red")]), "yes/no questions, but '0'"),
     ]
     for call, words in cases:
@@ -241,5 +244,6 @@ def test_interval_over_groups_is_the_enumerated_distribution():
     values = sorted((np.array(c) @ sums) / (np.array(c) @ counts) for c in resamples)
     assert len(values) == 27 and math.isclose(np.mean([r.correct for r in records]), 5 / 8)
     ours = intervals.accuracy(records, level=0.6, n_boot=50_000)
-    expected = (5 / 8, *np.quantile(values, [0.2, 0.8], method="inverted_cdf"))
+    side = (1 - expanded(0.6, 3)) / 2
+    expected = (5 / 8, *np.quantile(values, [side, 1 - side], method="inverted_cdf"))
     assert ours[:3] == pytest.approx(expected, abs=1e-9)

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from paperlib.adapters import add_lora
-from paperlib.logit_lens import first_tokens, logit_lens, median_intervals, other_examples, word_ranks
+from paperlib.logit_lens import first_tokens, logit_lens, other_examples, word_ranks
 from paperlib.resampling import group_intervals
 
 WORDS = [["dog", "pear"], ["cat", "dog"], ["tree", "cat"]]
@@ -175,16 +175,6 @@ def test_other_examples_use_each_word_as_often_as_it_occurs(counts):
 def test_other_examples_when_one_word_fills_most():
     keys = np.array([0] * 8 + [1, 2])
     assert all((keys[other_examples(keys, seed)] != keys).all() for seed in range(20))
-
-
-def test_median_intervals_by_enumeration():
-    """Three groups have 27 equally likely resamples: medians of them all, an even number of values included."""
-    values, groups = np.array([[5, 1, 9, 2, 2, 7], [1, 1, 1, 1, 1, 1]]), np.array([0, 0, 0, 1, 1, 2])
-    ours = median_intervals(values, groups, level=0.6, n_boot=50_000)
-    medians = [np.median(np.concatenate([values[0][groups == g] for g in draw])) for draw in np.ndindex(3, 3, 3)]
-    expected = np.quantile(medians, [0.2, 0.8], method="inverted_cdf")
-    assert ours == [(3.5, *expected, 6), (1, 1, 1, 6)]
-    assert median_intervals([[1, 4]], ["a", "b"], level=0.4) == [(2.5, 2.5, 2.5, 2)]  # half of the draws hold both
 
 
 def test_bad_input(vlm):

@@ -244,7 +244,7 @@ def test_modalities_of_different_length():
 def test_difference_is_paired():
     states, labels = planted()
     a, b = probe(states, labels, np.arange(N) // 2, controls=0)[1:]
-    assert difference(b, a) == pytest.approx(intervals.paired_difference(records(b), records(a)))
+    assert difference(b, a) == pytest.approx(intervals.accuracy_difference(records(b), records(a)))
     assert difference(b, a).low > 0
     with pytest.raises(ValueError) as error:
         difference(a, probe(states[:90], labels[:90], np.arange(90), controls=0)[0])

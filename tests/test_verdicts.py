@@ -5,8 +5,8 @@ import pytest
 from small_models import one_sentence
 
 from paperlib.intervals import Interval
-from paperlib.verdicts import (NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, band_verdict, by_threshold, by_votes,
-                               is_it_the_band, thirds, vote)
+from paperlib.verdicts import (NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, band_verdict, beats_every_rival, by_entry_depth,
+                               by_gain, by_growth, by_place, by_threshold, by_votes, thirds, vote)
 
 CENTRES = [0.1, 0.3, 0.5, 0.7, 0.9]
 GROUPS = [str(i) for i in range(40)]
@@ -75,7 +75,44 @@ def test_the_verdict_on_a_band(kept, gained, step, expected):
     ((0.01, 0.1), (0.01, 0.1), (3, 3), "yes"), ((0, 0.1), (0.01, 0.1), (3, 3), "open"),
     ((0.01, 0.1), (0.01, 0.1), (3, 2), "open"), ((0.01, 0.1), (-0.2, -0.1), (3, 3), "no"),
     ((0.01, 0.1), (-0.2, -0.1), (3, 2), "open"), ((0.01, 0.1), (-0.2, 0), (3, 3), "open")])
-def test_whether_it_is_the_band(sparse, late, seeds, expected):
+def test_whether_a_band_beats_every_rival(sparse, late, seeds, expected):
     over, counts = {"sparse": between(*sparse), "late": between(*late)}, dict(zip(("sparse", "late"), seeds))
-    assert is_it_the_band(over, counts, ("sparse", "late")) == expected
-    assert is_it_the_band(over, counts, ("sparse", "late", "early")) == ("no" if expected == "no" else "open")
+    assert beats_every_rival(over, counts, ("sparse", "late")) == expected
+    assert beats_every_rival(over, counts, ("sparse", "late", "early")) == ("no" if expected == "no" else "open")
+
+
+@pytest.mark.parametrize("low, high, expected", [
+    (0.34, 0.66, SUPPORTED), (0.5, 0.5, SUPPORTED), (0.67, 1, NOT_SUPPORTED), (0, 0.33, NOT_SUPPORTED),
+    (0.3, 0.5, NOT_TESTABLE), (0.5, 0.7, NOT_TESTABLE), (0.1, 0.9, NOT_TESTABLE)])
+def test_verdict_by_place(low, high, expected):
+    assert by_place(between(low, high)) == expected
+    assert by_place(None) == NOT_TESTABLE
+
+
+UP, DOWN, FLAT, EDGE = between(0.1, 0.3), between(-0.3, -0.1), between(-0.1, 0.1), between(0, 0.2)
+
+
+@pytest.mark.parametrize("captions, pictures, expected", [
+    ((UP, FLAT), (FLAT, UP), SUPPORTED), ((UP, UP), (UP, EDGE), SUPPORTED),
+    ((UP, FLAT), (FLAT, EDGE), NOT_TESTABLE), ((UP, DOWN), (UP, UP), NOT_TESTABLE),
+    ((FLAT, FLAT), (FLAT, FLAT), NOT_TESTABLE),
+    ((UP, FLAT), (DOWN, FLAT), NOT_TESTABLE), ((DOWN, FLAT), (EDGE, FLAT), NOT_SUPPORTED),
+    ((DOWN, DOWN), (DOWN, DOWN), NOT_SUPPORTED)])
+def test_verdict_by_growth(captions, pictures, expected):
+    assert by_growth([captions, pictures]) == by_growth([pictures, captions]) == expected
+
+
+@pytest.mark.parametrize("gained, above_null, expected", [
+    (UP, True, SUPPORTED), (UP, False, NOT_TESTABLE), (EDGE, True, NOT_TESTABLE), (FLAT, True, NOT_TESTABLE),
+    (DOWN, True, NOT_SUPPORTED), (DOWN, False, NOT_SUPPORTED), (between(-0.2, 0), True, NOT_TESTABLE)])
+def test_verdict_by_gain(gained, above_null, expected):
+    assert by_gain(gained, above_null) == expected
+
+
+@pytest.mark.parametrize("depth, margins, expected", [
+    ((0.25, 0.5), (UP, UP, UP), SUPPORTED), ((0.24, 0.5), (UP, UP, UP), NOT_TESTABLE),
+    ((0.5, 0.6), (UP, EDGE, UP), NOT_TESTABLE),
+    ((0.1, 0.24), (UP, UP, UP), NOT_SUPPORTED), ((0.5, 0.6), (UP, UP, DOWN), NOT_SUPPORTED),
+    ((0.1, 0.25), (UP, FLAT, UP), NOT_TESTABLE)])
+def test_verdict_by_entry_depth(depth, margins, expected):
+    assert by_entry_depth(between(*depth), margins, 0.25) == expected
