@@ -16,7 +16,7 @@ from .finetune import train
 from .recipe import load_stage
 from .results import plain, provenance, read_json
 from .study import Study
-from .train_config import TrainConfig, compiler_found
+from .train_config import TrainConfig
 from .vlm import VLM, load_vlm
 
 
@@ -57,7 +57,7 @@ def arm_config(study: Study, name: str) -> TrainConfig:
         blocks = range(first, max(first + 1, end))
     return TrainConfig(2, study.band_steps, 0, study.band_batch, length, study.seed, rank=study.band_rank,
                        layers=band(blocks, depth), connector=arm.connector, mixed=real,
-                       compile=real and compiler_found(), enter=round(arm.enter * depth))
+                       compile=real, enter=round(arm.enter * depth))
 
 
 def arm_folder(study: Study, name: str) -> Path:
