@@ -99,7 +99,7 @@ def finished(folder: Path, config: TrainConfig, start: str | None, steps: int | 
     record = found.record
     began = record.get("start", (found.made_for or {}).get("connector"))  # bands say so in either place
     same = record.get("recipe") == plain(asdict(config)) and began == start
-    return record if same and len(record["loss"]) == (config.steps if steps is None else steps) else None
+    return record if same and len(record.get("loss", ())) == (config.steps if steps is None else steps) else None
 
 
 def _base(study: Study) -> VLM:
