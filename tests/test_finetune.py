@@ -18,6 +18,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from paperlib import finetune, precision
 from paperlib.adapters import PROJECTIONS, connector
+from paperlib.checkpoints import make_way, save
 from paperlib.conversations import Conversation
 from paperlib.finetune import train, trainable
 from paperlib.train_config import TrainConfig, TrainingError, compiler_found
@@ -217,15 +218,15 @@ def test_blocks_are_compiled_where_a_compiler_works(works, monkeypatch):
     assert not run(tiny_vlm(), config(2, 1))["compiled"]
 
 
-BROKEN = {"fails": "exit 1", "does nothing": "exit 0", "is there in name": '[ "$1" = --version ] && exec c++ --version; exit 1',
-          "has no headers": 'exec c++ -nostdinc -nostdinc++ "$@"', "is missing": None}
+BROKEN = {"fails": "exit 1", "does nothing": "exit 0", "has no headers": 'exec c++ -nostdinc -nostdinc++ "$@"', "is missing": None,
+          "is there in name": '[ "$1" = --version ] && exec c++ --version; exit 1'}
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="the compilers are shell scripts")
 @pytest.mark.parametrize("how", BROKEN)
 def test_a_broken_compiler_is_told_in_one_line(how, tmp_path):
-    """In a process of its own, in which torch looks for its compiler anew; the second question is answered from memory."""
+    """In a process of its own, in which torch looks for its compiler anew; asked twice, it tells once."""
     script = tmp_path / "g++"
     if BROKEN[how]:
         script.write_text(f"#!/bin/sh\n{BROKEN[how]}\n")
@@ -461,11 +462,45 @@ def test_a_checkpoint_that_cannot_be_written_spares_the_last(tmp_path, monkeypat
         save(state, target)
 
     monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(TrainingError, match="No space") as error:
         run(tiny_vlm(), settings, path, every=2)
+    assert "run.checkpoint" in one_sentence(error.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["run.checkpoint"]
     monkeypatch.setattr(torch, "save", save)
     assert run(tiny_vlm(), settings, path)["loss"] == run(tiny_vlm(), settings)["loss"]
     assert [p.name for p in tmp_path.iterdir()] == ["run.checkpoint"]
+
+
+@pytest.mark.parametrize("room", [0, 1000, 15_000])
+def test_a_disk_that_is_full(room, tmp_path, limited):
+    """The system itself refuses to write more: at once, within the header, within the tensors."""
+    path = tmp_path / "run.checkpoint"
+    run(tiny_vlm(), config(2, 2), path)
+    before = path.read_bytes()
+    with pytest.raises(TrainingError) as error, limited(room):
+        parameters = trainable(tiny_vlm(), config(2, 2))
+        optimizer = torch.optim.AdamW(parameters.values())
+        save(path, config(2, 2), parameters, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0),
+             [1.0], 1, 1.0)
+    assert "make room" in one_sentence(error.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["run.checkpoint"] and path.read_bytes() == before
+
+
+@pytest.mark.parametrize("stage, other, start", [(2, dict(seed=1), "a"), (2, dict(rank=3), "a"), (2, {}, "b"), (2, {}, None),
+                                                 (1, {}, "a")])
+def test_way_is_made_for_other_settings_or_another_start(stage, other, start, tmp_path, caplog):
+    """One line in the log; nothing is resumed. What fits stays, and goes on."""
+    path = tmp_path / "run.checkpoint"
+    train(tiny_vlm(), config(2, 2), path, progress=False, start="a")
+    make_way(path, config(2, 2), "a")
+    assert path.is_file() and not caplog.records
+    settings = replace(config(stage, 2), **other)
+    with pytest.raises(TrainingError, match="other settings"):
+        train(tiny_vlm(), settings, path, progress=False, start=start)
+    make_way(path, settings, start)
+    assert not path.exists() and [r.message.count("run.checkpoint") for r in caplog.records] == [1]
+    expected = train(tiny_vlm(), settings, progress=False)["loss"]
+    assert train(tiny_vlm(), settings, path, progress=False, start=start)["loss"] == expected
 
 
 @pytest.mark.parametrize("other", [dict(steps=9), dict(seed=1), dict(lr_llm=1e-4), dict(layers=(0, 1)),

@@ -94,6 +94,7 @@ def test_nothing_goes_to_bfloat16_without_asking():
     doesn't ask would make a CPU without units many times slower."""
     files = [*(CODE_ROOT / "paperlib").glob("*.py"), *(CODE_ROOT / "tests" / "benchmarks").glob("*.py"),
              *(CODE_ROOT / "notebooks").glob("*.ipynb")]
+    forced = re.compile(r"autocast\((?!.*enabled=False)|\.bfloat16\(|(to|dtype)\(torch\.bfloat16")
     found = sorted(path.name for path in files for line in path.read_text(encoding="utf-8").splitlines()
-                   if re.search(r"autocast\((?!.*enabled=False)|\.bfloat16\(|to\(torch\.bfloat16|dtype\(torch\.bfloat16", line))
+                   if forced.search(line))
     assert found == ["finetune.py", "precision.py"], "finetune rounds the frozen LLM where product_dtype says so"

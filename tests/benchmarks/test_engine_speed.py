@@ -1,7 +1,8 @@
 """Capture and resumed sweeps against the plain way, as ratios in one run: `make bench` prints them.
 
 Two models: the mini VLM as it is, and a slice of a 7B LLaVA (arbitrary weights, all widths those of LLaVA-1.5-7B, few
-blocks; in bfloat16 where the CPU has units for it, else in float32). What is captured are pictures with captions of all lengths, in the order in which they come.
+blocks; in bfloat16 where the CPU has units for it, else in float32). What is captured are pictures with captions of all
+lengths, in the order in which they come.
 The mini model is in float32, and so is the plain loop over it; capture is timed twice, in float32 as well ("exact") and
 with products in bfloat16 ("fast", as the notebooks capture). Over the slice both are in the slice's own.
 
