@@ -12,11 +12,12 @@ from pathlib import Path
 
 from .adapters import apply_adapter, made_for, save_adapter
 from .bands import band
+from .checkpoints import make_way
 from .finetune import train
-from .recipe import load_stage
-from .results import plain, provenance, read_json
+from .recipe import finished, load_stage, start_of
+from .results import provenance
 from .study import Study
-from .train_config import TrainConfig, compiler_found
+from .train_config import TrainConfig
 from .vlm import VLM, load_vlm
 
 
@@ -57,7 +58,7 @@ def arm_config(study: Study, name: str) -> TrainConfig:
         blocks = range(first, max(first + 1, end))
     return TrainConfig(2, study.band_steps, 0, study.band_batch, length, study.seed, rank=study.band_rank,
                        layers=band(blocks, depth), connector=arm.connector, mixed=real,
-                       compile=real and compiler_found(), enter=round(arm.enter * depth))
+                       compile=real, enter=round(arm.enter * depth))
 
 
 def arm_folder(study: Study, name: str) -> Path:
@@ -67,19 +68,22 @@ def arm_folder(study: Study, name: str) -> Path:
 
 
 def train_arm(study: Study, name: str, progress: bool = True) -> dict:
-    """Train an arm unless that was done with the same recipe, resuming after a kill, and return its record."""
-    config, folder = arm_config(study, name), arm_folder(study, name)
-    finished, steps = folder / "provenance.json", max(1, round(_arm(name).share * config.steps))
-    if finished.is_file():
-        record = read_json(finished)
-        if record.get("recipe") == plain(asdict(config)) and len(record["loss"]) == steps:
-            return record
+    """Train an arm unless that was done with the same recipe from the same stage 1, resuming after a kill, and return its
+    record."""
+    config, folder, start = arm_config(study, name), arm_folder(study, name), start_of(study)
+    steps, checkpoint = max(1, round(_arm(name).share * config.steps)), _made(study) / f"{_slug(name)}.checkpoint"
+    record = finished(folder, config, start, steps)
+    if record is not None:
+        return record
     vlm = load_stage(study, "stage 1")
     base = None if config.connector else made_for(vlm.model)
-    run = train(vlm, config, _made(study) / f"{_slug(name)}.checkpoint", progress=progress, until=steps)
-    record = provenance(study, run["seconds"], steps * config.batch_size, arm=name, recipe=asdict(config),
-                        supervised_tokens=run["tokens"], trained=run["trained"], loss=run["loss"])
+    make_way(checkpoint, config, start)
+    run = train(vlm, config, checkpoint, progress=progress, until=steps, start=start)
+    record = provenance(study, run["seconds"], steps * config.batch_size, arm=name, recipe=asdict(config), start=start,
+                        precision=run["precision"], compiled=run["compiled"], supervised_tokens=run["tokens"],
+                        trained=run["trained"], loss=run["loss"])
     save_adapter(folder, vlm.model, record, base)
+    checkpoint.unlink(missing_ok=True)
     return record
 
 

@@ -11,6 +11,7 @@ from .arms import ARMS, arm_config
 from .costs import Step
 from .finetune import batch, entering, lowest, prepared
 from .packed_loss import embedded, packed_loss
+from .precision import dtype_name, fast_products, product_dtype
 from .recipe import load_stage
 from .study import Study
 from .train_config import TrainConfig
@@ -31,10 +32,11 @@ def steps_of(study: Study, configs: Mapping[str, TrainConfig], batch_size: int) 
     the weights that LoRA leaves frozen, so that a dozen ways fit into little memory.
 
     The forward pass includes the connector and the decoder, not the vision tower, which is the same for all and could
-    be kept. Blocks are not compiled, so that everything can be counted.
+    be kept. Blocks are not compiled, so that everything can be counted. Products run as in training here: in bfloat16
+    where the recipe allows it and the hardware has units for it, and each step says so.
     """
     origin, steps = load_stage(study, "stage 1"), {}
-    frozen = copy.deepcopy(origin.model)  # `finetune.trainable` rounds it in place, with the first mixed way for all
+    frozen = copy.deepcopy(origin.model)  # `finetune.trainable` may round it in place, with the first way for all
     shared = [weight for part in (frozen.get_decoder(), frozen.model.vision_tower, frozen.get_output_embeddings())
               for weight in (*part.parameters(), *part.buffers())]
     for name, config in configs.items():
@@ -45,7 +47,7 @@ def steps_of(study: Study, configs: Mapping[str, TrainConfig], batch_size: int) 
         prepared(vlm, config)
         base = vlm.model.get_base_model() if hasattr(vlm.model, "get_base_model") else vlm.model
         base.model.language_model.set_attn_implementation("eager")
-        steps[name] = Step(_loss(vlm, base, config), vlm.model)
+        steps[name] = Step(_loss(vlm, base, config), vlm.model, dtype_name(product_dtype(vlm.device, config.mixed)))
     return steps
 
 
@@ -57,7 +59,7 @@ def _loss(vlm: VLM, base: nn.Module, config: TrainConfig) -> Callable[[], torch.
         packed, features = batch(vlm, base, config, 0)
 
     def loss() -> torch.Tensor:
-        with torch.autocast(vlm.device.type, torch.bfloat16, enabled=config.mixed):
+        with fast_products(vlm.device, config.mixed):
             return packed_loss(base, packed, kept if start else embedded(base, packed, features), start)
 
     return loss

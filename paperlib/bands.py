@@ -23,6 +23,8 @@ def band(which: str | Iterable[int], depth: int) -> tuple[int, ...]:
     which: one of `NAMES`, a range "a:b" with a < b <= depth, or block numbers. Raises BandError for anything else: a
     range that is empty, reversed or reaches beyond the model, numbers that are no blocks or come twice.
     """
+    if not _whole(depth) or depth < 1:
+        raise BandError(f"A decoder has one block or more, got {depth!r}: give their number.")
     size, start = max(1, round(depth / 3)), (depth - max(1, round(depth / 3))) // 2
     named = {"full": range(depth), "none": range(0), "mid": range(start, start + size), "early": range(size),
              "late": range(depth - size, depth),
@@ -31,21 +33,29 @@ def band(which: str | Iterable[int], depth: int) -> tuple[int, ...]:
     if isinstance(which, str):
         if which in named:
             return tuple(named[which])
-        ends = re.fullmatch(r"(\d+):(\d+)", which)
+        ends = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", which)
         if ends is None:
-            raise BandError(f"There is no band {which!r}: give one of {', '.join(NAMES)}, a range such as '6:17', or a "
-                            f"list of blocks.")
+            raise BandError(f"There is no band {which[:40]!r}: give one of {', '.join(NAMES)}, a range such as '6:17', "
+                            f"or a list of blocks.")
         first, end = int(ends[1]), int(ends[2])
         if not first < end <= depth:
             raise BandError(f"The band {which!r} is not in this model, whose blocks are 0 to {depth - 1}: give a range "
                             f"'a:b' with a < b <= {depth}.")
         return tuple(range(first, end))
-    blocks = list(which)
-    if not blocks or sorted(set(blocks)) != sorted(blocks) or any(
-            isinstance(i, bool) or not isinstance(i, (int, np.integer)) or not 0 <= i < depth for i in blocks):
+    try:
+        blocks = list(which)
+    except TypeError:
+        raise BandError(f"A band is no {type(which).__name__}: give one of {', '.join(NAMES)}, a range such as '6:17', "
+                        f"or a list of blocks.") from None
+    if not blocks or not all(_whole(i) and 0 <= i < depth for i in blocks) or len(set(blocks)) < len(blocks):
+        told = str(blocks) if len(str(blocks)) < 80 else f"{str(blocks)[:80]}..."
         raise BandError(f"A band's blocks must be different numbers from 0 to {depth - 1}, at least one of them, got "
-                        f"{blocks}: for no block at all give 'none'.")
+                        f"{told}: for no block at all give 'none'.")
     return tuple(sorted(int(i) for i in blocks))
+
+
+def _whole(value) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def choose_band(profiles: Sequence[Sequence[float]], size: int) -> tuple[int, ...]:
@@ -60,14 +70,20 @@ def band_scores(profiles: Sequence[Sequence[float]], size: int) -> np.ndarray:
     to [0, 1] over the depth: [depth - size + 1].
 
     profiles: measured before tuning, one value for what each block returns, [depth] each; larger speaks for tuning the
-    block. Raises BandError for profiles of different or too small length, and for values that are not finite or all the
-    same.
+    block. Raises BandError for profiles that are none, of different or too small length, and for values that are not
+    finite or all the same.
     """
-    lengths = {len(p) for p in profiles}
-    if len(lengths) != 1 or not 1 <= size <= min(lengths):
-        raise BandError(f"A band of {size} blocks needs profiles of one and the same length, at least that, got "
+    try:
+        curves = [np.asarray(p, float) for p in profiles]
+    except (TypeError, ValueError):
+        curves = []
+    if not curves or any(c.ndim != 1 for c in curves):
+        raise BandError("A band is chosen by profiles, each a list with one number for each block: give at least one.")
+    lengths = {len(c) for c in curves}
+    if len(lengths) != 1 or not _whole(size) or not 1 <= size <= min(lengths):
+        raise BandError(f"A band of {size!r} blocks needs profiles of one and the same length, at least that, got "
                         f"lengths {sorted(lengths)}.")
-    values = np.array([np.asarray(p, float) for p in profiles])
+    values = np.array(curves)
     low, high = values.min(axis=1, keepdims=True), values.max(axis=1, keepdims=True)
     if not np.isfinite(values).all() or (high == low).any():
         raise BandError("A band is chosen by profiles of finite values that differ over the depth: leave out the one "

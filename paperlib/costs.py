@@ -27,10 +27,11 @@ _CPU_ATTENTION = {
 
 class Step(NamedTuple):
     """A training step: ``loss()`` runs the forward pass and returns a scalar; ``model`` holds all weights that it uses.
-    What is tuned is what gets a gradient."""
+    What is tuned is what gets a gradient. precision: what ``loss`` runs its products of matrices in."""
 
     loss: Callable[[], torch.Tensor]
     model: nn.Module
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,13 @@ class StepCounts:
 @dataclass(frozen=True, eq=False)
 class StepTimes:
     """Seconds of each round, [rounds] each, and on a CUDA device the most bytes that a step took beyond what lay there
-    before it (weights, AdamW's moments); None elsewhere."""
+    before it (weights, AdamW's moments); None elsewhere. precision: of the step's products."""
 
     forward: np.ndarray
     backward: np.ndarray
     update: np.ndarray  # AdamW
     peak_bytes: int | None
+    precision: str = "float32"
 
     @property
     def total(self) -> np.ndarray:
@@ -111,7 +113,8 @@ def time_steps(steps: Mapping[str, Step], repeats: int = 5, warmup: int = 2) -> 
     times = {}
     for name, measured in rounds.items():
         *seconds, peaks = zip(*measured[warmup:])
-        times[name] = StepTimes(*map(np.array, seconds), None if None in peaks else max(peaks))
+        peak = None if None in peaks else max(peaks)
+        times[name] = StepTimes(*map(np.array, seconds), peak, steps[name].precision)
     return times
 
 

@@ -103,6 +103,12 @@ def install(model: nn.Module, block: int, scale: float = 1.0) -> Entry:
     Block 0 with scale 1 is the model as it was. Raises ValueError for a block that doesn't exist, a scale that isn't
     finite and above 0 (or, at block 0, not 1), a model that is not a LLaVA or has an entry already.
     """
+    check(model, block, scale)
+    return Entry(_base(model), block, scale)
+
+
+def check(model: nn.Module, block: int, scale: float = 1.0) -> None:
+    """Raises the ValueError that `install` would raise; nothing is changed."""
     base = _base(model)
     if not isinstance(getattr(base, "model", None), LlavaModel):
         raise ValueError(f"{type(base).__name__} is not built as LLaVA-1.5 is: use a LlavaForConditionalGeneration.")
@@ -117,7 +123,6 @@ def install(model: nn.Module, block: int, scale: float = 1.0) -> Entry:
     if block == 0 and scale != 1:
         raise ValueError(f"The scale of image tokens at block 0 must be 1, got {scale!r}: they are there what the "
                          f"connector makes of them.")
-    return Entry(base, block, scale)
 
 
 def entered(model: nn.Module) -> Entry | None:
@@ -193,9 +198,14 @@ def load(folder: Path, model: nn.Module) -> Entry | None:
 
 def restore(model: nn.Module) -> Entry | None:
     """Install the entry that a model's configuration tells of after `save_pretrained` and `from_pretrained`; None if it
-    tells of none. `paperlib.vlm.load_vlm` does this; without it image tokens enter at the bottom."""
+    tells of none. `paperlib.vlm.load_vlm` does this; without it image tokens enter at the bottom. Raises ValueError as
+    `load` does."""
     told = getattr(model.config, "image_entry", None)
-    return None if told is None else install(model, told["enter"], told["scale"])
+    if told is None:
+        return None
+    if not isinstance(told, dict) or told.keys() != {"enter", "scale"}:
+        raise ValueError("image_entry in the model's configuration must hold 'enter' and 'scale': take the folder again.")
+    return install(model, told["enter"], told["scale"])
 
 
 def _base(model) -> nn.Module:

@@ -22,7 +22,8 @@ from .checkpoints import resume, save
 from .conversations import DESCRIBE, Packed, conversation, pack
 from .entry import install, measure_scale
 from .packed_loss import below, embedded, packed_loss
-from .train_config import TrainConfig, TrainingError
+from .precision import dtype_name, fast_products, product_dtype
+from .train_config import TrainConfig, TrainingError, compiler_found
 from .vlm import VLM
 
 
@@ -49,7 +50,7 @@ def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
                             f"{config.stage}, {config.method!r}, {layers}.")
     vlm.model.requires_grad_(False)
     bridge = connector(vlm.model)
-    if config.mixed and config.method == "lora":
+    if config.method == "lora" and product_dtype(vlm.device, config.mixed) == torch.bfloat16:
         vlm.model.model.language_model.to(torch.bfloat16)  # what is frozen needs no float32 copy to cast from
     if config.stage == 2 and config.method == "full":
         for i in layers:
@@ -76,12 +77,16 @@ def prepared(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
 
 
 def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: int = 50, progress: bool = True,
-          until: int | None = None) -> dict:
-    """Tune ``vlm`` in place and return {"loss": [...], "tokens": supervised tokens, "seconds": ..., "trained": names}.
+          until: int | None = None, start: str | None = None) -> dict:
+    """Tune ``vlm`` in place and return {"loss": [...], "tokens": supervised tokens, "seconds": ..., "trained": names,
+    "precision": "bfloat16" or "float32", "compiled": whether blocks were}: mixed precision and compilation are what the
+    configuration allows and the machine can do, and a run may go on on another machine.
 
     checkpoint: file written every ``every`` steps and at the end; if it exists, training goes on from it. until: stop
-    after this many of the steps, to compare beginnings; the rates are those of the whole run.
-    Raises TrainingError if loss or gradient is not finite, or if the checkpoint was made with another configuration.
+    after this many of the steps, to compare beginnings; the rates are those of the whole run. start: digest of what the
+    model was tuned from (`recipe.start_of`), which a checkpoint must share.
+    Raises TrainingError if loss or gradient is not finite, if the checkpoint was made with another configuration or from
+    another start, or if it cannot be written.
     """
     parameters = prepared(vlm, config)
     base = vlm.model.get_base_model() if hasattr(vlm.model, "get_base_model") else vlm.model
@@ -90,25 +95,26 @@ def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: 
     groups = [{"params": bridge, "lr": config.lr_connector}, {"params": rest, "lr": config.lr_llm}]
     optimizer = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: config.rate(step))
-    losses, tokens, seconds = resume(checkpoint, config, parameters, optimizer, schedule)
+    losses, tokens, seconds = resume(checkpoint, config, parameters, optimizer, schedule, start)
     llm, attention = base.model.language_model, base.config.text_config._attn_implementation
     llm.set_attn_implementation("eager")  # faster than sdpa in training on a CPU, whose sdpa backward is slow
-    if config.compile:
+    compiled = config.compile and compiler_found(vlm.device.type)
+    if compiled:
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 4 * len(vlm.layers))
         for block in llm.layers:
             block.compile(dynamic=False)
     try:
         started = time.perf_counter() - seconds
-        end, start, kept = min(config.steps, until or config.steps), lowest(config), {}
+        end, first, kept = min(config.steps, until or config.steps), lowest(config), {}
         bar = tqdm(range(len(losses), end), initial=len(losses), total=end, disable=not progress,
                    desc=f"stage {config.stage}", mininterval=30)
         for step in bar:
             place = step % (config.steps // config.epochs)
-            packed, states = kept.get(place) or entering(vlm, base, config, step, start)
-            if start:
+            packed, states = kept.get(place) or entering(vlm, base, config, step, first)
+            if first:
                 kept[place] = packed, states
-            with torch.autocast(vlm.device.type, torch.bfloat16, enabled=config.mixed):
-                loss = packed_loss(base, packed, states, start)
+            with fast_products(vlm.device, config.mixed):
+                loss = packed_loss(base, packed, states, first)
             loss.backward()
             norm = nn.utils.clip_grad_norm_(parameters.values(), config.clip)
             if not (torch.isfinite(loss) and torch.isfinite(norm)):  # checked before any weight is touched
@@ -123,12 +129,13 @@ def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: 
             seconds = time.perf_counter() - started
             bar.set_postfix(loss=f"{sum(losses[-20:]) / len(losses[-20:]):.3f}", refresh=False)
             if checkpoint and ((step + 1) % every == 0 or step + 1 == end):
-                save(checkpoint, config, parameters, optimizer, schedule, losses, tokens, seconds)
+                save(checkpoint, config, parameters, optimizer, schedule, losses, tokens, seconds, start)
     finally:  # also after an error or an interrupt
         optimizer.zero_grad()
         llm.set_attn_implementation(attention)
     vlm.model.eval()
-    return {"loss": losses, "tokens": tokens, "seconds": round(seconds, 1), "trained": sorted(parameters)}
+    return {"loss": losses, "tokens": tokens, "seconds": round(seconds, 1), "trained": sorted(parameters),
+            "precision": dtype_name(product_dtype(vlm.device, config.mixed)), "compiled": compiled}
 
 
 def lowest(config: TrainConfig) -> int:
@@ -155,7 +162,7 @@ def batch(vlm: VLM, base: nn.Module, config: TrainConfig, step: int) -> tuple[Pa
 def entering(vlm: VLM, base: nn.Module, config: TrainConfig, step: int, start: int) -> tuple[Packed, torch.Tensor]:
     """The packed conversations of a step and what block ``start`` reads of them, [B, T, D]."""
     packed, features = batch(vlm, base, config, step)
-    with torch.autocast(vlm.device.type, torch.bfloat16, enabled=config.mixed):
+    with fast_products(vlm.device, config.mixed):
         states = embedded(base, packed, features)
         return packed, states if start == 0 else below(base, packed, states, start)
 

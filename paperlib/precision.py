@@ -1,16 +1,40 @@
-"""Faster products of matrices for evaluation: bfloat16 inputs, float32 sums, where the hardware has units for it."""
+"""Faster products of matrices: bfloat16 inputs, float32 sums, where the hardware has units for it.
+
+A CPU without them only emulates bfloat16, many times slower than float32, so what may run in bfloat16 asks here.
+"""
 
 import contextlib
+import os
 from contextlib import AbstractContextManager
 
 import torch
 
+# What ONEDNN_MAX_CPU_ISA can say that leaves a CPU without such units; oneDNN takes no notice of other words.
+_WITHOUT_UNITS = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
+
 
 def bfloat16_units(device: torch.device) -> bool:
-    """Whether a device multiplies in bfloat16 faster than in float32: a CPU with AMX or AVX-512 BF16, most GPUs."""
+    """Whether a device multiplies in bfloat16 faster than in float32: a CPU with AMX or AVX-512 BF16, most GPUs.
+
+    The variables ONEDNN_MAX_CPU_ISA and ATEN_CPU_CAPABILITY, by which a CPU plays a lesser one, are obeyed.
+    """
     if device.type == "cpu":
-        return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+        # torch asks the CPU itself, whatever the variables forbid.
+        there = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+        limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""
+        return (there and limit.upper() not in _WITHOUT_UNITS
+                and torch.backends.cpu.get_cpu_capability() not in ("DEFAULT", "NO AVX", "AVX2"))
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def product_dtype(device: torch.device, fast: bool = True) -> torch.dtype:
+    """What products of matrices run in here: bfloat16 if that is allowed (``fast``) and the device has units for it."""
+    return torch.bfloat16 if fast and bfloat16_units(device) else torch.float32
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """"bfloat16" or "float32", as records and figures name it."""
+    return str(dtype).removeprefix("torch.")
 
 
 def fast_products(device: torch.device, fast: bool = True) -> AbstractContextManager:
@@ -20,7 +44,7 @@ def fast_products(device: torch.device, fast: bool = True) -> AbstractContextMan
     there). Weights are rounded once per block, so one block should hold a whole evaluation. Nothing changes if not
     ``fast`` or where the hardware has no such units.
     """
-    if not fast or not bfloat16_units(device):
+    if product_dtype(device, fast) == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
 

@@ -4,10 +4,13 @@ Shipped adapters (seed 0) are in ``data/adapters/``. Retrained ones go to ``data
 that the shipped ones stay as they are; copying ``stage1`` and ``tuned`` over them is how they were made.
 """
 
+import logging
 from dataclasses import asdict
 from pathlib import Path
 
-from .adapters import apply_adapter, save_adapter
+from .adapter_files import RECORD, AdapterError, read_adapters
+from .adapters import apply_adapter, connector_digest, save_adapter
+from .checkpoints import make_way
 from .evaluation import evaluate
 from .finetune import train
 from .intervals import summarize
@@ -16,6 +19,7 @@ from .study import Study
 from .train_config import TrainConfig
 from .vlm import VLM, VLMError, load_vlm
 
+log = logging.getLogger(__name__)
 STAGES = ("untrained", "stage 1", "tuned")
 FOLDERS = {"stage 1": "stage1", "tuned": "tuned"}
 
@@ -47,30 +51,55 @@ def adapter_folder(study: Study, stage: str) -> Path:
 
 def training_record(study: Study, stage: str) -> dict:
     """Provenance of a stage's adapters: recipe, seed, versions, seconds, loss curve, accuracies on validation scenes."""
-    return read_json(adapter_folder(study, stage) / "provenance.json")
+    return read_json(adapter_folder(study, stage) / RECORD)
 
 
 def tune(study: Study, progress: bool = True) -> None:
     """Train both stages for a study with ``retrain`` and save their adapters with provenance.
 
-    Resumes after a kill; a stage that was trained before with the same recipe is kept. Without ``retrain`` nothing is
-    to be done: the shipped adapters serve.
+    Resumes after a kill; a stage that was trained before with the same recipe and from the same start is kept, and what
+    was made otherwise is made again. Without ``retrain`` nothing is to be done: the shipped adapters serve.
     """
     for number, stage in enumerate(FOLDERS if study.retrain else (), start=1):
         config, folder = TrainConfig.of(study, number), adapter_folder(study, stage)
-        finished = folder / "provenance.json"
-        if finished.is_file() and read_json(finished).get("recipe") == plain(asdict(config)):
+        start = start_of(study) if stage == "tuned" else None
+        if finished(folder, config, start):
             continue
-        vlm = _base(study)
+        vlm, checkpoint = _base(study), folder.with_suffix(".checkpoint")
         if stage == "tuned":
             apply_adapter(vlm.model, adapter_folder(study, "stage 1"))
-        run = train(vlm, config, folder.with_suffix(".checkpoint"), progress=progress)
+        make_way(checkpoint, config, start)
+        run = train(vlm, config, checkpoint, progress=progress, start=start)
         save_adapter(folder, vlm.model, {})  # evaluated as it will be loaded: in float16, on float32 weights
         accuracies = summarize(evaluate(load_stage(study, stage), study, "validation"))
         save_adapter(folder, vlm.model, provenance(
-            study, run["seconds"], config.steps * config.batch_size, stage=stage, recipe=asdict(config),
-            supervised_tokens=run["tokens"], trained=_summary(run["trained"]), loss=run["loss"],
+            study, run["seconds"], config.steps * config.batch_size, stage=stage, recipe=asdict(config), start=start,
+            precision=run["precision"], compiled=run["compiled"], supervised_tokens=run["tokens"],
+            trained=_summary(run["trained"]), loss=run["loss"],
             validation_accuracy={kind: list(interval) for kind, interval in accuracies.items()}))
+        checkpoint.unlink(missing_ok=True)
+
+
+def start_of(study: Study) -> str:
+    """Digest of what stage 2 and all bands start from: the connector of the study's stage 1. Where it differs from what a
+    run recorded, the run is stale."""
+    return connector_digest(adapter_folder(study, "stage 1"))
+
+
+def finished(folder: Path, config: TrainConfig, start: str | None, steps: int | None = None) -> dict | None:
+    """The record of a finished run that this configuration from this start, for so many steps, would only repeat; None if
+    there is none, or if its adapters are damaged, which is logged."""
+    if not (folder / RECORD).is_file():
+        return None
+    try:
+        found = read_adapters(folder)
+    except AdapterError as error:
+        log.warning("What is damaged is trained again: %s", error)
+        return None
+    record = found.record
+    began = record.get("start", (found.made_for or {}).get("connector"))  # bands say so in either place
+    same = record.get("recipe") == plain(asdict(config)) and began == start
+    return record if same and len(record.get("loss", ())) == (config.steps if steps is None else steps) else None
 
 
 def _base(study: Study) -> VLM:

@@ -11,11 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .reference_words import check_once, read_words
+from .study import Study, StudyError
+
+if __name__ == "__main__":  # before torch loads below
+    try:
+        read_words(sys.argv[1:])
+    except StudyError as error:
+        sys.exit(str(error))
+
+from .adapter_files import AdapterError
 from .arms import ARMS, SWEEPS, ArmError, arm_config, load_arm, train_arm
 from .evaluation import evaluate
 from .recipe import load_stage, tune
 from .results import ResultError, code_version, data_digest, provenance, read_json, read_result, write_json, write_result
-from .study import Study, StudyError
+from .train_config import TrainingError
 
 BENCHMARKS = ("pictures", "pope", "held-out concepts", "outside", "text")  # suites of `paperlib.evaluation`
 BEFORE = "none"  # stage 1 as it is
@@ -48,9 +58,11 @@ def ask(study: Study, name: str, share: float = 0.5, images: str = "own") -> lis
 def run(study: Study, seeds: Sequence[int], names: Sequence[str], progress: bool = True) -> Path:
     """Train and ask what is missing, and write the results beside those that are there. Returns the file's path.
 
-    Sweeps are compared by their losses and are not asked. Raises ArmError for an unknown arm, before anything is trained.
+    Sweeps are compared by their losses and are not asked. Before anything is trained, raises ArmError for an unknown arm,
+    and StudyError for seeds that are none and for a seed or arm that comes twice.
     """
     path, runs = reference_file(study), []
+    check_once(seeds, names)
     for name in names:
         arm_config(study, name)
     for seed in seeds:
@@ -60,7 +72,8 @@ def run(study: Study, seeds: Sequence[int], names: Sequence[str], progress: bool
             record = {"loss": [], "seconds": 0.0} if name == BEFORE else train_arm(here, name, progress)
             runs.append({"arm": name, "seed": seed, "loss": [round(v, 5) for v in record["loss"]],
                          "seconds": record["seconds"],
-                         "made": {key: record.get(key) for key in ("recipe", "packages", "code", "platform")},
+                         "made": {key: record.get(key) for key in (
+                             "recipe", "packages", "code", "platform", "precision")},
                          "answers": _pack([]) if name in SWEEPS else _kept(here, name, record["loss"]),
                          "other": _kept(here, name, record["loss"], "other") if name in CONTROLLED else _pack([])})
     merged = _merged(path, runs)
@@ -120,15 +133,14 @@ def _merged(path: Path, runs: list[dict]) -> list[dict]:
 
 def main(words: list[str]) -> None:
     """Preset, seeds and arms from the command line; the last two may be left out, semicolons divide arms."""
-    if not 1 <= len(words) <= 3:
-        sys.exit("Name a preset, and if need be seeds and arms: python -m paperlib.reference mini 0,1 'full;mid'")
-    preset, seeds, names = (*words, *("0,1,2", ";".join([*ARMS, *SWEEPS]))[len(words) - 1:])
-    if not all(s.isdigit() for s in seeds.split(",")):
-        sys.exit(f"Seeds are whole numbers with commas between, such as 0,1,2, got {seeds!r}.")
     try:
-        print(run(Study.make(preset), [int(s) for s in seeds.split(",")], names.split(";")).name)
-    except (ArmError, StudyError) as error:
+        study, seeds, names = read_words(words)
+        print(run(study, seeds, [*ARMS, *SWEEPS] if names is None else names).name)
+    except (ArmError, StudyError, AdapterError, TrainingError, ResultError) as error:
         sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"{Path(error.filename).name if error.filename else 'A file'} cannot be read or written ("
+                 f"{error.strerror or error}): make room on the disk and run the command again, which then goes on.")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """How a stage is tuned: what, how long, at which rates."""
 
+import functools
+import logging
 import math
-import os
-import shutil
 from dataclasses import dataclass
+
+log = logging.getLogger(__name__)
 
 
 class TrainingError(RuntimeError):
@@ -31,8 +33,8 @@ class TrainConfig:
     lr_llm: float = 1e-3
     warmup: int = 30
     clip: float = 1.0
-    mixed: bool = True  # bfloat16 autocast; the frozen LLM is held in bfloat16 altogether
-    compile: bool = False
+    mixed: bool = True  # allows bfloat16 autocast, with the frozen LLM in bfloat16 altogether, where hardware has units
+    compile: bool = False  # allows compiled blocks, where a compiler works
 
     @staticmethod
     def of(study, stage: int) -> "TrainConfig":
@@ -41,7 +43,7 @@ class TrainConfig:
         steps, matching = (study.stage1_steps, 0) if stage == 1 else (study.stage2_steps, study.matching_steps)
         length = (80 if stage == 1 else 160) * (4 if study.model == "tiny" else 1)
         return TrainConfig(stage, steps, matching, study.batch_size, length, study.seed, rank=study.lora_rank,
-                           mixed=study.preset != "smoke", compile=study.preset != "smoke" and compiler_found())
+                           mixed=study.preset != "smoke", compile=study.preset != "smoke")
 
     def course(self, step: int) -> tuple[str, int, int]:
         """The diet of a step, and the first step and the end of its course."""
@@ -59,6 +61,21 @@ class TrainConfig:
         return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def compiler_found() -> bool:
-    """Whether torch.compile can work on this CPU; it about doubles the speed of training."""
-    return shutil.which(os.environ.get("CXX", "g++")) is not None
+@functools.cache
+def compiler_found(device: str = "cpu") -> bool:
+    """Whether torch.compile works for a kind of device, which about doubles the speed of training on a CPU.
+
+    It is tried, once per process, since a compiler may be there and lack headers, libraries or sense. If it fails, one
+    line is logged.
+    """
+    import torch  # here, so that a recipe can be made without it
+    from torch._inductor.utils import fresh_cache
+
+    try:
+        with fresh_cache():  # what an earlier process compiled proves nothing
+            torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=device))
+    except Exception as error:  # whatever is wrong with it, training can do without
+        log.warning("Training goes on uncompiled, about half as fast: torch.compile does not work here (%s), for which "
+                    "it needs a C++ compiler such as g++ with its headers.", type(error).__name__)
+        return False
+    return True

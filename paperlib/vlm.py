@@ -17,6 +17,7 @@ from torch import nn
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from . import entry, vision_tower  # noqa: F401  the latter registers the mini model's tower with AutoModel
+from .adapter_files import is_adapter_folder
 from .adapters import apply_adapter
 from .assemble import build_mini, build_tiny, untrained
 from .image_memory import remembering
@@ -174,8 +175,7 @@ def _adapter_folder(name: str) -> Path | None:
     shipped = {"mini": "mini-tuned", "mini-stage1": "mini-stage1"}
     if name in shipped:
         return repo_root() / "data" / "adapters" / shipped[name]
-    ours = any((Path(name) / file).is_file() for file in ("connector.safetensors", "made_for.json"))
-    return Path(name) if ours else None
+    return Path(name) if is_adapter_folder(Path(name)) else None
 
 
 def _load_folder(name: str | Path):

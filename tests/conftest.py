@@ -1,5 +1,7 @@
 """Fixtures that several test files share."""
 
+import contextlib
+
 import pytest
 
 from paperlib.study import CODE_ROOT, Study
@@ -17,3 +19,20 @@ def study(tmp_path, monkeypatch):
     (tmp_path / "data" / "cache" / "assets").symlink_to(CODE_ROOT / "data" / "cache" / "assets")
     monkeypatch.setenv("PAPERLIB_ROOT", str(tmp_path))
     return Study.make("smoke", n_eval=2)
+
+
+@pytest.fixture
+def limited():
+    """-> a block in which no file may grow beyond so many bytes, as on a full disk: the system refuses to write more."""
+    resource = pytest.importorskip("resource", reason="this system cannot limit the size of files")
+
+    @contextlib.contextmanager
+    def block(size):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return block

@@ -1,6 +1,7 @@
 """Adapters as files: which modules LoRA reaches, that what is saved is loaded, and what is refused."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -10,8 +11,12 @@ from small_models import changed, logits, one_sentence, picture, tiny_vlm, tower
 from torch import nn
 from transformers import LlavaForConditionalGeneration
 
-from paperlib.adapters import PROJECTIONS, AdapterError, add_lora, apply_adapter, connector, save_adapter
+from paperlib import entry
+from paperlib.adapter_files import is_adapter_folder, read_adapters
+from paperlib.adapters import (PROJECTIONS, AdapterError, add_lora, apply_adapter, connector, made_for,
+                               save_adapter)
 from paperlib.study import CODE_ROOT
+from paperlib.vlm import load_vlm
 
 SHIPPED = sorted(path.parent for path in (CODE_ROOT / "data" / "adapters").glob("*/connector.safetensors"))
 
@@ -35,12 +40,12 @@ def tune(model, layers=(1, 3), rank=2, exact=True):
     return tuned
 
 
-def save_tuned(folder, **how):
+def save_tuned(folder, record=None, **how):
     """-> the folder, the PeftModel's logits, the untouched model's logits."""
     vlm = tiny_vlm()
     plain = logits(vlm.model, batch(vlm))
     tuned = tune(vlm.model, **how)
-    return save_adapter(folder, tuned, {"seed": 8}), logits(tuned, batch(vlm)), plain
+    return save_adapter(folder, tuned, record or {"seed": 8}), logits(tuned, batch(vlm)), plain
 
 
 # ---------------------------------------------------------------- which modules
@@ -233,6 +238,36 @@ def other_rank(folder):
     (folder / "adapter_config.json").write_text(json.dumps({**config, "r": 3}))
 
 
+def filled(name, value):
+    """One number in a file becomes another."""
+    def change(tensors):
+        next(iter(tensors.values())).flatten()[0] = value
+        return tensors
+    return edit(name, change)
+
+
+def written(name, text):
+    def damage(folder):
+        (folder / name).write_text(text)
+    return damage
+
+
+def told(name, **changes):
+    """JSON fields that say something else; None takes a field away."""
+    def damage(folder):
+        fields = {**json.loads((folder / name).read_text()), **changes}
+        (folder / name).write_text(json.dumps({key: value for key, value in fields.items() if value is not None}))
+    return damage
+
+
+def gone(*names):
+    def damage(folder):
+        for name in names:
+            (folder / name).unlink()
+    return damage
+
+
+RECIPE = {"stage": 2, "method": "lora", "rank": 2, "layers": [1, 3], "connector": True, "enter": 0}
 DAMAGES = {
     "no connector": lambda folder: (folder / "connector.safetensors").unlink(),
     "half a connector": halve("connector.safetensors"),
@@ -246,26 +281,140 @@ DAMAGES = {
     "another rank": other_rank,
     "no configuration": lambda folder: (folder / "adapter_config.json").unlink(),
     "half a configuration": halve("adapter_config.json"),
+    "no LoRA": gone("adapter_model.safetensors"),
+    "no LoRA and no configuration": gone("adapter_model.safetensors", "adapter_config.json"),
+    "no provenance": gone("provenance.json"),
+    "half a provenance": halve("provenance.json"),
+    "provenance is a list": written("provenance.json", "[]"),
+    "a recipe that is none": told("provenance.json", recipe=[2]),
+    "a recipe without a stage": told("provenance.json", recipe={"rank": 2}),
+    "provenance of stage 1": told("provenance.json", recipe={**RECIPE, "stage": 1}),
+    "provenance of another band": told("provenance.json", recipe={**RECIPE, "layers": [1, 2]}),
+    "provenance of another rank": told("provenance.json", recipe={**RECIPE, "rank": 3}),
+    "provenance with a frozen connector": told("provenance.json", recipe={**RECIPE, "connector": False}),
+    "provenance with an entry": told("provenance.json", recipe={**RECIPE, "enter": 2}),
+    "connector is not a number": filled("connector.safetensors", float("nan")),
+    "connector is infinite": filled("connector.safetensors", float("inf")),
+    "LoRA is not a number": filled("adapter_model.safetensors", float("nan")),
+    "an empty connector": written("connector.safetensors", ""),
+    "a connector without tensors": lambda folder: save_file({}, folder / "connector.safetensors"),
+    "whole numbers": edit("connector.safetensors", lambda tensors: {k: v.int() for k, v in tensors.items()}),
+    "configuration of another method": told("adapter_config.json", peft_type="IA3"),
+    "configuration without a rank": told("adapter_config.json", r=None),
+    "configuration without a scale": told("adapter_config.json", lora_alpha=None),
+    "another scale": told("adapter_config.json", lora_alpha=16),
+    "modules as a list": told("adapter_config.json", target_modules=["q_proj"]),
+    "modules that are no pattern": told("adapter_config.json", target_modules="(("),
+    "made for as well": written("made_for.json", json.dumps({"connector": "", "llm": ""})),
+    "an entry nobody told of": written("entry.json", json.dumps({"enter": 2, "scale": 1.5})),
+    "half an entry": written("entry.json", '{"enter": 2,'),
+}
+FROZEN = {
+    "half a made for": halve("made_for.json"),
+    "an empty made for": written("made_for.json", ""),
+    "made for a list": written("made_for.json", "[1]"),
+    "made for lacks the llm": told("made_for.json", llm=None),
+    "made for numbers": told("made_for.json", llm=5),
+    "no made for": gone("made_for.json"),
+    "half an entry": halve("entry.json"),
+    "entry is a number": written("entry.json", "2"),
+    "entry without a scale": told("entry.json", scale=None),
+    "another entry": told("entry.json", enter=1),
+    "an entry beyond the model": lambda folder: [told("entry.json", enter=9)(folder), told(
+        "provenance.json", recipe={**RECIPE, "connector": False, "enter": 9})(folder)],
+    "a scale that is not a number": told("entry.json", scale=float("nan")),
+    "no entry": gone("entry.json"),
+    "no LoRA": gone("adapter_model.safetensors"),
+    "no configuration": gone("adapter_config.json"),
+    "no provenance": gone("provenance.json"),
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_adapters_leave_the_model_as_it_was(damage, tmp_path):
-    folder, expected, _ = save_tuned(tmp_path / "my-adapters")
+def save_frozen(folder):
+    """Adapters with the connector frozen, for `tiny_vlm`, with image tokens that enter at block 2."""
+    vlm = tiny_vlm()
+    base = made_for(vlm.model)
+    tuned = tune(vlm.model)
+    connector(tuned.get_base_model()).load_state_dict(connector(tiny_vlm().model).state_dict())
+    entry.install(tuned, 2, 1.5)
+    save_adapter(folder, tuned, {"recipe": {**RECIPE, "connector": False, "enter": 2}}, base)
+    return logits(tuned, batch(vlm))
+
+
+@pytest.mark.parametrize("frozen, damage", [(False, name) for name in DAMAGES] + [(True, name) for name in FROZEN])
+def test_damaged_adapters_leave_the_model_as_it_was(frozen, damage, tmp_path):
+    folder = tmp_path / "my-adapters"
+    if frozen:
+        expected = save_frozen(folder)
+    else:
+        _, expected, _ = save_tuned(folder, record={"recipe": RECIPE})
     intact = {path.name: path.read_bytes() for path in folder.iterdir()}
-    DAMAGES[damage](folder)
+    (FROZEN if frozen else DAMAGES)[damage](folder)
     vlm = tiny_vlm()
     before, modules = weights(vlm.model), [type(module) for module in vlm.model.modules()]
     with pytest.raises(AdapterError) as error:
         apply_adapter(vlm.model, folder)
     message = one_sentence(error.value)
     assert "my-adapters" in message and str(tmp_path) not in message
-    assert not changed(before, weights(vlm.model))
+    assert not changed(before, weights(vlm.model)) and entry.entered(vlm.model) is None
     assert [type(module) for module in vlm.model.modules()] == modules
+    for path in folder.iterdir():
+        path.unlink()
     for name, content in intact.items():
         (folder / name).write_bytes(content)
     apply_adapter(vlm.model, folder)  # and it can still take adapters that are whole
     torch.testing.assert_close(logits(vlm.model, batch(vlm)), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("left", ["connector.safetensors", "made_for.json", "entry.json", "provenance.json"])
+def test_a_folder_that_lost_parts_is_still_one_of_adapters(left, tmp_path):
+    """So that `load_vlm` tells what it lacks, instead of taking it for a whole model."""
+    (tmp_path / left).write_text("")
+    assert is_adapter_folder(tmp_path)
+    with pytest.raises(AdapterError) as error:
+        load_vlm(str(tmp_path), "cpu")
+    one_sentence(error.value)
+    (tmp_path / "config.json").write_text("{}")
+    assert not is_adapter_folder(tmp_path)
+
+
+@pytest.mark.assets
+@pytest.mark.parametrize("part", ["adapter_model.safetensors", "adapter_config.json", "connector.safetensors",
+                                  "provenance.json", "both halves of LoRA"])
+def test_a_copy_of_the_shipped_adapters_without_a_part_is_refused(part, tmp_path):
+    folder = shutil.copytree(CODE_ROOT / "data" / "adapters" / "mini-tuned", tmp_path / "mini-tuned")
+    read_adapters(folder)
+    parts = ["adapter_model.safetensors", "adapter_config.json"] if part.startswith("both") else [part]
+    gone(*parts)(folder)
+    with pytest.raises(AdapterError) as error:
+        read_adapters(folder)
+    assert "mini-tuned" in one_sentence(error.value) and parts[0] in str(error.value)
+
+
+# ---------------------------------------------------------------- a full disk
+
+@pytest.mark.parametrize("room", [0, 2000, 8000])
+@pytest.mark.parametrize("earlier", [True, False])
+def test_a_disk_that_is_full(room, earlier, tmp_path, limited):
+    """At once, or while LoRA is written: what was there before is as it was, and nothing half-written is left."""
+    folder = tmp_path / "my-adapters"
+    if earlier:
+        save_tuned(folder)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    tuned = tune(tiny_vlm().model, layers=(0, 1, 2, 3))
+    with pytest.raises(AdapterError) as error, limited(room):
+        save_adapter(folder, tuned, {"seed": 9})
+    assert "my-adapters cannot be written" in one_sentence(error.value) and str(tmp_path) not in str(error.value)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert folder.exists() == earlier and [p.name for p in tmp_path.iterdir()] == ["my-adapters"] * earlier
+
+
+def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path):
+    left = tmp_path / ".my-adapters.tmp" / "entry.json"
+    left.parent.mkdir()
+    left.write_text("half")
+    folder, _, _ = save_tuned(tmp_path / "my-adapters")
+    assert [p.name for p in tmp_path.iterdir()] == ["my-adapters"] and not (folder / "entry.json").exists()
 
 
 def test_adapters_of_another_model_are_refused(tmp_path):

@@ -55,6 +55,35 @@ def test_a_finished_arm_is_kept_and_a_sweep_stops_early(first_stage):
     assert loss[0] == train_arm(longer, "mid", progress=False)["loss"][0]
 
 
+@pytest.mark.parametrize("name", ["mid", "mid, entered", "mid, connector too"])
+def test_an_arm_from_another_stage_1_is_trained_again(first_stage, name):
+    """Stage 1 is trained again with another setting: the arm follows, and loads."""
+    start = train_arm(first_stage, name, progress=False)["start"]
+    assert not list(first_stage.cache.rglob("*.checkpoint"))
+    longer = Study.make("smoke", n_eval=2, stage1_steps=3)
+    recipe.tune(longer, progress=False)
+    record = train_arm(longer, name, progress=False)
+    assert record["start"] == recipe.start_of(longer) != start
+    load_arm(longer, name)
+    assert train_arm(longer, name, progress=False) == record
+
+
+@pytest.mark.parametrize("part", ["adapter_model.safetensors", "adapter_config.json", "made_for.json", "entry.json"])
+def test_a_damaged_arm_is_trained_again(first_stage, part):
+    record = train_arm(first_stage, "mid, entered", progress=False)
+    (arm_folder(first_stage, "mid, entered") / part).unlink()
+    assert train_arm(first_stage, "mid, entered", progress=False)["loss"] == record["loss"]
+    load_arm(first_stage, "mid, entered")
+
+
+@pytest.mark.assets
+@pytest.mark.parametrize("name", ARMS)
+def test_shipped_arms_count_as_finished(name):
+    """With what stage 1 is shipped, and whatever the machine: `make reference` must not train over them."""
+    study = Study.make("mini")
+    assert recipe.finished(arm_folder(study, name), arm_config(study, name), recipe.start_of(study))
+
+
 def test_adapters_for_another_connector_or_llm_are_refused(first_stage):
     train_arm(first_stage, "mid", progress=False)
     folder = arm_folder(first_stage, "mid")

@@ -1,6 +1,9 @@
 """The steps that are counted and timed: each tunes what it says, and costs less where it should."""
 
+from dataclasses import replace
+
 import pytest
+import torch
 
 from paperlib import recipe
 from paperlib.band_steps import steps_of, ways
@@ -67,3 +70,19 @@ def test_models_share_what_is_frozen_and_nothing_else(small):
     for name in steps:
         assert tuned[name] and not any(tuned[name] & everything[other] for other in steps if other != name)
     assert len(everything["full"] & everything["mid"]) > len(everything["mid"]) / 3
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_steps_are_measured_in_what_the_machine_is_good_at(small, monkeypatch, units):
+    """And say which: the recipe allows bfloat16, the hardware decides."""
+    monkeypatch.setattr("paperlib.precision.bfloat16_units", lambda device: units)
+    allowed = {name: replace(config, mixed=True) for name, config in ways(small).items()
+               if name in ("mid", "mid, input kept", "mid, all weights")}
+    for name, step in steps_of(small, allowed, 2).items():
+        seen = set()
+        for module in step.model.modules():
+            if isinstance(module, torch.nn.Linear):
+                module.register_forward_hook(lambda _, args, out: seen.add(str(out.dtype).removeprefix("torch.")))
+        step.loss()
+        assert step.precision in seen and step.precision == ("bfloat16" if units else "float32"), name
+        assert units or seen == {"float32"}

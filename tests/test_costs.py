@@ -130,3 +130,9 @@ def test_bad_steps_are_refused():
     with pytest.raises(ValueError, match="one round of warm-up and one to keep, got 0 and 5") as error:
         time_steps({"step": step}, warmup=0)
     one_sentence(error.value)
+
+
+def test_times_say_what_products_ran_in():
+    model = chain(False, True)
+    steps = {name: Step(lambda: model(torch.ones(5, 4)).sum(), model, name) for name in ("bfloat16", "float32")}
+    assert {name: t.precision for name, t in time_steps(steps, repeats=1, warmup=1).items()} == {n: n for n in steps}

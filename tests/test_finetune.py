@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,11 +16,12 @@ from PIL import Image
 from small_models import changed, mini_base, one_sentence, tiny_vlm, tower_vlm, weights
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from paperlib import finetune
+from paperlib import finetune, precision
 from paperlib.adapters import PROJECTIONS, connector
+from paperlib.checkpoints import make_way, save
 from paperlib.conversations import Conversation
 from paperlib.finetune import train, trainable
-from paperlib.train_config import TrainConfig, TrainingError
+from paperlib.train_config import TrainConfig, TrainingError, compiler_found
 from paperlib.packed_loss import embedded, packed_loss
 from paperlib.study import CODE_ROOT, Study
 from paperlib.vlm import load_vlm
@@ -155,8 +157,15 @@ def test_lora_is_not_put_on_lora():
     assert "load_vlm" in str(error.value)
 
 
-def test_mixed_precision_trains_in_float32():
+@pytest.fixture
+def units(monkeypatch):
+    """-> a function that makes the machine one with or without units for bfloat16."""
+    return lambda there: monkeypatch.setattr(precision, "bfloat16_units", lambda device: there)
+
+
+def test_mixed_precision_trains_in_float32(units):
     """Under bfloat16 autocast the frozen LLM is bfloat16, and what is trained is not."""
+    units(True)
     for stage, method in ((1, "lora"), (2, "lora"), (2, "full")):
         vlm, settings = tiny_vlm(), config(stage, 2, mixed=True, method=method)
         result = run(vlm, settings)
@@ -166,6 +175,76 @@ def test_mixed_precision_trains_in_float32():
         assert frozen == (set() if settings.method == "full" else {torch.bfloat16})
         plain = run(tiny_vlm(), replace(settings, mixed=False))
         assert result["loss"] == pytest.approx(plain["loss"], rel=0.05)
+        assert (result["precision"], plain["precision"]) == ("bfloat16", "float32")
+
+
+@pytest.mark.parametrize("settings", [
+    config(1, 2, mixed=True), config(2, 2, mixed=True), config(2, 2, mixed=True, method="full"),
+    config(2, 2, mixed=True, layers=(2, 3), connector=False, epochs=2)], ids=["stage 1", "LoRA", "full", "input kept"])
+def test_without_units_what_allows_bfloat16_runs_in_float32(settings, units):
+    """To the bit what a recipe without mixed precision gives: on other CPUs bfloat16 is emulated."""
+    units(False)
+    vlm, plain = tiny_vlm(), tiny_vlm()
+    result, expected = run(vlm, settings), run(plain, replace(settings, mixed=False))
+    assert result["precision"] == "float32" and result["loss"] == expected["loss"]
+    assert {p.dtype for p in vlm.model.parameters()} == {torch.float32}
+    assert not changed(weights(vlm.model), weights(plain.model))
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_run_goes_on_on_a_machine_of_the_other_kind(before, units, tmp_path, monkeypatch):
+    path, settings = tmp_path / "run.checkpoint", config(2, 4, mixed=True)
+    units(before)
+    lift = stop_at(monkeypatch, 2, Killed())
+    with pytest.raises(Killed):
+        run(tiny_vlm(), settings, path, every=2)
+    lift()
+    units(not before)
+    result = run(tiny_vlm(), settings, path)
+    assert result["precision"] == ("float32" if before else "bfloat16") and len(result["loss"]) == 4
+    assert result["loss"] == pytest.approx(run(tiny_vlm(), settings)["loss"], rel=0.05)
+
+
+# ---------------------------------------------------------------- a compiler, or none
+
+@pytest.mark.parametrize("works", [True, False])
+def test_blocks_are_compiled_where_a_compiler_works(works, monkeypatch):
+    """The recipe allows it; the machine decides."""
+    compiled, vlm = [], tiny_vlm()
+    monkeypatch.setattr(finetune, "compiler_found", lambda device: works)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **how: compiled.append(self))
+    result = run(vlm, config(2, 1, compile=True))
+    assert result["compiled"] == works and len(compiled) == (len(vlm.layers) if works else 0)
+    assert not run(tiny_vlm(), config(2, 1))["compiled"]
+
+
+BROKEN = {"fails": "exit 1", "does nothing": "exit 0", "has no headers": 'exec c++ -nostdinc -nostdinc++ "$@"', "is missing": None,
+          "is there in name": '[ "$1" = --version ] && exec c++ --version; exit 1'}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="the compilers are shell scripts")
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_compiler_is_told_in_one_line(how, tmp_path):
+    """In a process of its own, in which torch looks for its compiler anew; asked twice, it tells once."""
+    script = tmp_path / "g++"
+    if BROKEN[how]:
+        script.write_text(f"#!/bin/sh\n{BROKEN[how]}\n")
+        script.chmod(0o755)
+    code = ("import logging; logging.basicConfig(format='%(message)s')\n"
+            "from paperlib.train_config import compiler_found\nprint(compiler_found(), compiler_found())")
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True,
+                          env={**os.environ, "CXX": str(script), "PYTHONPATH": str(CODE_ROOT)})
+    assert done.stdout.split() == ["False", "False"], done.stderr[-2000:]
+    told = [line for line in done.stderr.splitlines() if "uncompiled" in line]
+    assert len(told) == 1 and told[0].startswith("Training goes on uncompiled")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no compiler to be found")
+def test_a_compiler_that_works_is_found():
+    compiler_found.cache_clear()
+    assert compiler_found()
 
 
 # ---------------------------------------------------------------- the data of a step
@@ -383,11 +462,45 @@ def test_a_checkpoint_that_cannot_be_written_spares_the_last(tmp_path, monkeypat
         save(state, target)
 
     monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(TrainingError, match="No space") as error:
         run(tiny_vlm(), settings, path, every=2)
+    assert "run.checkpoint" in one_sentence(error.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["run.checkpoint"]
     monkeypatch.setattr(torch, "save", save)
     assert run(tiny_vlm(), settings, path)["loss"] == run(tiny_vlm(), settings)["loss"]
     assert [p.name for p in tmp_path.iterdir()] == ["run.checkpoint"]
+
+
+@pytest.mark.parametrize("room", [0, 1000, 15_000])
+def test_a_disk_that_is_full(room, tmp_path, limited):
+    """The system itself refuses to write more: at once, within the header, within the tensors."""
+    path = tmp_path / "run.checkpoint"
+    run(tiny_vlm(), config(2, 2), path)
+    before = path.read_bytes()
+    with pytest.raises(TrainingError) as error, limited(room):
+        parameters = trainable(tiny_vlm(), config(2, 2))
+        optimizer = torch.optim.AdamW(parameters.values())
+        save(path, config(2, 2), parameters, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0),
+             [1.0], 1, 1.0)
+    assert "make room" in one_sentence(error.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["run.checkpoint"] and path.read_bytes() == before
+
+
+@pytest.mark.parametrize("stage, other, start", [(2, dict(seed=1), "a"), (2, dict(rank=3), "a"), (2, {}, "b"), (2, {}, None),
+                                                 (1, {}, "a")])
+def test_way_is_made_for_other_settings_or_another_start(stage, other, start, tmp_path, caplog):
+    """One line in the log; nothing is resumed. What fits stays, and goes on."""
+    path = tmp_path / "run.checkpoint"
+    train(tiny_vlm(), config(2, 2), path, progress=False, start="a")
+    make_way(path, config(2, 2), "a")
+    assert path.is_file() and not caplog.records
+    settings = replace(config(stage, 2), **other)
+    with pytest.raises(TrainingError, match="other settings"):
+        train(tiny_vlm(), settings, path, progress=False, start=start)
+    make_way(path, settings, start)
+    assert not path.exists() and [r.message.count("run.checkpoint") for r in caplog.records] == [1]
+    expected = train(tiny_vlm(), settings, progress=False)["loss"]
+    assert train(tiny_vlm(), settings, path, progress=False, start=start)["loss"] == expected
 
 
 @pytest.mark.parametrize("other", [dict(steps=9), dict(seed=1), dict(lr_llm=1e-4), dict(layers=(0, 1)),

@@ -5,10 +5,14 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from paperlib import recipe
-from paperlib.adapters import connector
+from paperlib.adapters import connector, made_for
+from paperlib.arms import arm_config
+from paperlib.finetune import train
 from paperlib.study import CODE_ROOT, Study
+from paperlib.train_config import TrainConfig
 from paperlib.vlm import VLMError
 
 SHIPPED = CODE_ROOT / "data" / "adapters"
@@ -78,6 +82,80 @@ def test_what_is_tuned_with_the_same_recipe_is_kept_and_with_another_is_not(tune
         checkpoint.unlink()
     recipe.tune(Study.make("smoke", n_eval=2, stage2_steps=4), progress=False)
     assert len(json.loads(finished.read_text())["loss"]) == 4
+
+
+def trained_again(study, **changes):
+    """The stages whose provenance `tune` writes anew for a changed study."""
+    files = {stage: recipe.adapter_folder(study, stage) / "provenance.json" for stage in recipe.FOLDERS}
+    before = {stage: path.read_bytes() for stage, path in files.items()}
+    recipe.tune(Study.make("smoke", n_eval=2, **changes), progress=False)
+    return [stage for stage, path in files.items() if path.read_bytes() != before[stage]]
+
+
+@pytest.mark.parametrize("changes, again", [
+    ({}, []), ({"stage1_steps": 3}, ["stage 1", "tuned"]), ({"batch_size": 3}, ["stage 1", "tuned"]),
+    ({"stage2_steps": 4}, ["tuned"]), ({"matching_steps": 2}, ["tuned"])])
+def test_what_starts_from_another_stage_1_is_trained_again(tuned_study, changes, again):
+    """No checkpoint of the finished run is in the way."""
+    assert not list(tuned_study.cache.rglob("*.checkpoint"))
+    assert trained_again(tuned_study, **changes) == again
+    assert not list(tuned_study.cache.rglob("*.checkpoint"))
+    record = recipe.training_record(tuned_study, "tuned")
+    assert record["start"] == recipe.start_of(tuned_study) == \
+        made_for(recipe.load_stage(tuned_study, "stage 1").model)["connector"]
+    assert trained_again(tuned_study, **changes) == []
+
+
+def test_tuned_from_another_stage_1_of_the_same_recipe_is_stale(tuned_study):
+    """As when stage 1 was trained on another machine, or its folder was exchanged."""
+    path = recipe.adapter_folder(tuned_study, "stage 1") / "connector.safetensors"
+    save_file({name: value + 0.01 for name, value in load_file(path).items()}, path)
+    assert trained_again(tuned_study) == ["tuned"]
+
+
+@pytest.mark.parametrize("damage", ["connector.safetensors", "adapter_model.safetensors", "adapter_config.json",
+                                    "provenance.json"])
+def test_damaged_adapters_are_trained_again(tuned_study, damage):
+    folder = recipe.adapter_folder(tuned_study, "tuned")
+    whole = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+    (folder / damage).write_bytes((folder / damage).read_bytes()[:20])
+    recipe.tune(tuned_study, progress=False)
+    assert {path.name: path.read_bytes() for path in folder.glob("*.safetensors")} == whole
+
+
+def test_a_checkpoint_of_other_settings_is_not_in_the_way(tuned_study, caplog):
+    """A run with three steps more was killed; then the reader goes back on it."""
+    path = recipe.adapter_folder(tuned_study, "tuned").with_suffix(".checkpoint")
+    other = TrainConfig.of(Study.make("smoke", stage2_steps=6), 2)
+    train(recipe.load_stage(tuned_study, "stage 1"), other, path, progress=False, until=2)
+    assert trained_again(tuned_study, stage2_steps=4) == ["tuned"]
+    assert not path.exists() and sum("tuned.checkpoint" in r.message for r in caplog.records) == 1
+    assert len(recipe.training_record(tuned_study, "tuned")["loss"]) == 4
+
+
+def test_a_killed_evaluation_goes_on_from_the_finished_training(tuned_study, monkeypatch):
+    """After training, before its accuracies are known: the next call does not train again."""
+    def killed(*_):
+        raise KeyboardInterrupt
+    study = Study.make("smoke", n_eval=2, stage2_steps=4)
+    with monkeypatch.context() as patch:
+        patch.setattr(recipe, "evaluate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            recipe.tune(study, progress=False)
+    assert recipe.adapter_folder(study, "tuned").with_suffix(".checkpoint").is_file()
+    monkeypatch.setattr("paperlib.finetune.packed_loss", lambda *_: pytest.fail("trained again"))
+    recipe.tune(study, progress=False)
+    assert len(recipe.training_record(study, "tuned")["loss"]) == 4
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_hardware_does_not_make_another_recipe(there, monkeypatch):
+    """Shipped adapters must not seem stale on a machine without units for bfloat16 or without a compiler."""
+    monkeypatch.setattr("paperlib.precision.bfloat16_units", lambda device: there)
+    monkeypatch.setattr("paperlib.train_config.compiler_found", lambda device="cpu": there)
+    for study in (Study.make("mini"), Study.make("gpu")):
+        for config in (TrainConfig.of(study, 1), TrainConfig.of(study, 2), arm_config(study, "mid")):
+            assert config.mixed and config.compile
 
 
 def test_without_retrain_nothing_is_trained(study):

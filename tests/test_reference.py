@@ -1,11 +1,19 @@
 """The reference run: it resumes, merges seeds and arms, and its file says what was answered."""
 
+import os
+import re
+import subprocess
+import sys
+
 import pytest
 from small_models import one_sentence
 
 from paperlib import recipe, reference
+from paperlib.adapter_files import AdapterError
 from paperlib.reference import BEFORE, ask, main, read_reference, reference_file, run
 from paperlib.results import ResultError
+from paperlib.study import CODE_ROOT, StudyError
+from paperlib.train_config import TrainingError
 
 
 @pytest.fixture
@@ -75,9 +83,43 @@ def test_the_command_line_needs_a_preset():
 
 
 @pytest.mark.parametrize("words, told", [
-    (["smoke", "0", "mid;middle"], "no arm 'middle'"), (["smoke", "0 1"], "whole numbers"), (["small"], "small")])
+    (["smoke", "0", "mid;middle"], "no arm 'middle'"), (["smoke", "0 1"], "whole numbers"), (["small"], "small"),
+    (["smoke", "0,0"], "seed 0 is named twice"), (["smoke", "0,00"], "named twice"), (["smoke", "²"], "whole numbers"),
+    (["smoke", "٣"], "whole numbers"), (["smoke", ""], "whole numbers"), (["smoke", "0,"], "whole numbers"),
+    (["smoke", "-1"], "whole numbers"), (["smoke", "1.0"], "whole numbers"), (["smoke", "4294967296"], "to 4294967295"),
+    (["smoke", "9" * 5000], "whole numbers"), (["smoke", "0", "mid;mid"], "'mid' is named twice"),
+    (["smoke", "0", ""], "no arm ''"), (["smoke", "0", "none"], "no arm 'none'")])
 def test_a_slip_on_the_command_line_trains_nothing(study, monkeypatch, words, told):
     monkeypatch.setattr(reference, "tune", lambda *_: pytest.fail("began"))
     with pytest.raises(SystemExit) as error:
         main(words)
     assert told in one_sentence(error.value)
+
+
+@pytest.mark.parametrize("seeds", [[], [0, 0], [-1], [2**32], [True], [0.0], ["0"]])
+def test_bad_seeds_train_nothing(study, monkeypatch, seeds):
+    monkeypatch.setattr(reference, "tune", lambda *_: pytest.fail("began"))
+    with pytest.raises(StudyError) as error:
+        run(study, seeds, ["mid"], progress=False)
+    assert "seed" in one_sentence(error.value)
+
+
+@pytest.mark.parametrize("words", [["smoke", "0,0"], ["smoke", "²"], ["small"], []])
+def test_a_slip_is_told_before_torch_loads(words):
+    done = subprocess.run([sys.executable, "-X", "importtime", "-m", "paperlib.reference", *words], cwd=CODE_ROOT,
+                          env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1"},
+                          capture_output=True, text=True, encoding="utf-8")
+    told = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert done.returncode == 1 and len(told) == 1 and told[0].endswith(".")
+    assert "| torch" not in re.sub(r"\| +", "| ", done.stderr)
+
+
+@pytest.mark.parametrize("error", [AdapterError("This is one sentence."), TrainingError("This is one sentence."),
+                                   OSError(28, "No space left on device", "data/reference/smoke.json")])
+def test_what_stops_a_run_is_told_in_one_sentence(study, monkeypatch, error):
+    def stop(*_):
+        raise error
+    monkeypatch.setattr(reference, "tune", stop)
+    with pytest.raises(SystemExit) as told:
+        main(["smoke", "0", "mid"])
+    assert one_sentence(told.value)

@@ -1,9 +1,10 @@
 """Capture and resumed sweeps against the plain way, as ratios in one run: `make bench` prints them.
 
-Two models: the mini VLM as it is, and a slice of a 7B LLaVA (arbitrary weights in bfloat16, all widths those of
-LLaVA-1.5-7B, few blocks). What is captured are pictures with captions of all lengths, in the order in which they come.
+Two models: the mini VLM as it is, and a slice of a 7B LLaVA (arbitrary weights, all widths those of LLaVA-1.5-7B, few
+blocks; in bfloat16 where the CPU has units for it, else in float32). What is captured are pictures with captions of all
+lengths, in the order in which they come.
 The mini model is in float32, and so is the plain loop over it; capture is timed twice, in float32 as well ("exact") and
-with products in bfloat16 ("fast", as the notebooks capture). Over the slice both are in bfloat16.
+with products in bfloat16 ("fast", as the notebooks capture). Over the slice both are in the slice's own.
 
 Peak memory is resident memory (VmHWM of Linux, reset before the run) above what was resident with the model loaded;
 every measurement has a process of its own, in which a run on one batch goes before. The plain loop's grows with the
@@ -31,6 +32,7 @@ from transformers.initialization import no_init_weights
 from paperlib.assemble import _processor, build_tiny
 from paperlib.capture import POSITIONS, capture
 from paperlib.interventions import knockout
+from paperlib.precision import bfloat16_units, dtype_name, product_dtype
 from paperlib.scenes import draw_scene
 from paperlib.sweeps import windows
 from paperlib.token_sets import edge
@@ -41,6 +43,7 @@ BLOCKS, ROWS = int(os.environ.get("ENGINE_BLOCKS", 12)), int(os.environ.get("ENG
 MODELS = os.environ.get("ENGINE_MODELS", "mini,slice").split(",")
 BATCH = {"mini": 32, "slice": 2, "tiny": 4}
 SWEPT = {"mini": 8, "slice": 1, "tiny": 4}  # sequences in a sweep
+SLICE_DTYPE = product_dtype(torch.device("cpu"))
 WINDOW = {"mini": 3, "slice": 1, "tiny": 1}  # blocks
 
 
@@ -51,7 +54,7 @@ def slice_vlm(blocks: int = BLOCKS) -> VLM:
                        vocab_size=32064, max_position_embeddings=4096, bos_token_id=0, eos_token_id=1, pad_token_id=1)
     vision = CLIPVisionConfig(hidden_size=1024, intermediate_size=4096, num_hidden_layers=2, num_attention_heads=16,
                               image_size=336, patch_size=14, projection_dim=768)
-    torch.set_default_dtype(torch.bfloat16)
+    torch.set_default_dtype(SLICE_DTYPE)
     try:
         with no_init_weights():  # drawing billions of normal numbers takes longer than all that is measured
             model = LlavaForConditionalGeneration(LlavaConfig(
@@ -59,7 +62,7 @@ def slice_vlm(blocks: int = BLOCKS) -> VLM:
                 image_token_index=tokenizer.convert_tokens_to_ids("<image>")))
     finally:
         torch.set_default_dtype(torch.float32)
-    noise = torch.randn(2**20 + 7, generator=torch.Generator().manual_seed(0)).mul(0.02).bfloat16()
+    noise = torch.randn(2**20 + 7, generator=torch.Generator().manual_seed(0)).mul(0.02).to(SLICE_DTYPE)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.ndim > 1:
@@ -150,9 +153,10 @@ def test_capture_against_output_hidden_states(benchmark, name):
     rows = ROWS * 8 if name == "mini" else ROWS
     plain = apart(name, "plain", rows)
     ways = {"exact": benchmark.pedantic(apart, (name, "exact", rows))}  # its own entry has the process's start in it
-    if name != "slice":  # which is in bfloat16 anyway
+    if name != "slice" and bfloat16_units(torch.device("cpu")):  # the slice has one precision
         ways["fast"] = apart(name, "fast", rows)
-    of = {"exact": "bfloat16 against bfloat16" if name == "slice" else "float32 against float32",
+    exact = dtype_name(SLICE_DTYPE) if name == "slice" else "float32"
+    of = {"exact": f"{exact} against {exact}",
           "fast": "bfloat16 products against float32"}
     for way, (seconds, peak, total) in ways.items():
         report(benchmark, f"{name}, capture, {of[way]}, time", plain[0], seconds, "s")

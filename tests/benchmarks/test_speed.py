@@ -12,6 +12,7 @@ from paperlib.conversations import Conversation, conversation, pack
 from paperlib.finetune import batch, trainable
 from paperlib.image_memory import sharing_tower
 from paperlib.packed_loss import embedded, packed_loss
+from paperlib.precision import fast_products
 from paperlib.scenes import draw_scene
 from paperlib.scoring import choice_logprobs
 from paperlib.train_config import TrainConfig, compiler_found
@@ -40,7 +41,7 @@ def tuning():
     base.model.language_model.set_attn_implementation("eager")
 
     def step(packed, features):
-        with torch.autocast(vlm.device.type, torch.bfloat16):
+        with fast_products(vlm.device):
             packed_loss(base, packed, embedded(base, packed, features)).backward()
         vlm.model.zero_grad()
 

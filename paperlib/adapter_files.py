@@ -1,0 +1,135 @@
+"""Reading and checking a folder of adapters, without a model: all that it says of itself must be there, and whole."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig
+from safetensors.torch import load_file
+
+CONNECTOR, MADE_FOR, ENTRY, RECORD = "connector.safetensors", "made_for.json", "entry.json", "provenance.json"
+CONFIG, LORA = "adapter_config.json", "adapter_model.safetensors"
+PARTS = (CONNECTOR, MADE_FOR, CONFIG, LORA, ENTRY)  # RECORD comes last: without it a folder is not finished
+
+
+class AdapterError(RuntimeError):
+    """Adapters are missing, damaged or made for another model; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """What a folder holds: tensors by name, JSON as it was written; None for parts that it does not have."""
+
+    record: dict
+    connector: dict[str, torch.Tensor] | None
+    made_for: dict[str, str] | None
+    config: LoraConfig | None
+    lora: dict[str, torch.Tensor] | None
+    entry: dict | None
+
+
+def is_adapter_folder(folder: Path) -> bool:
+    """Whether a folder is one of adapters as `adapters.save_adapter` writes it, perhaps with parts missing, and not a
+    whole model."""
+    return not (folder / "config.json").is_file() and any(
+        (folder / name).is_file() for name in (CONNECTOR, MADE_FOR, ENTRY, RECORD))
+
+
+def read_adapters(folder: Path) -> Adapters:
+    """Read all parts of a folder and check them against each other and against what its provenance says of them.
+
+    Raises AdapterError if parts are missing, too many, unreadable or not finite, or do not belong together.
+    """
+    there = {name for name in (*PARTS, RECORD) if (folder / name).is_file()}
+    if not there:
+        raise AdapterError(f"There are no adapters in {folder.name}: {_remedy()}.")
+    for name in (CONFIG, LORA):
+        if name not in there and there & {CONFIG, LORA}:
+            raise _broken(folder, name, "is missing, and its other half is there")
+    if RECORD not in there:
+        raise _broken(folder, RECORD, "is missing, which says how they were made")
+    if len(there & {CONNECTOR, MADE_FOR}) != 1:
+        raise _broken(folder, f"{CONNECTOR} or {MADE_FOR}", "must be there, one of them and not both")
+    made_for = _json(folder, MADE_FOR) if MADE_FOR in there else None
+    if made_for is not None and (made_for.keys() != {"connector", "llm"}
+                                 or not all(isinstance(v, str) for v in made_for.values())):
+        raise _broken(folder, MADE_FOR, "must name a connector and an llm")
+    found = Adapters(_json(folder, RECORD), _tensors(folder, CONNECTOR) if CONNECTOR in there else None, made_for,
+                     _lora_config(folder) if CONFIG in there else None,
+                     _tensors(folder, LORA) if LORA in there else None,
+                     _json(folder, ENTRY) if ENTRY in there else None)
+    if found.entry is not None and found.entry.keys() != {"enter", "scale"}:
+        raise _broken(folder, ENTRY, "must hold 'enter' and 'scale'")
+    _check_recipe(folder, found)
+    return found
+
+
+def _check_recipe(folder: Path, found: Adapters) -> None:
+    """Raise AdapterError unless the parts are those that the recorded recipe, if any, leaves behind."""
+    recipe = found.record.get("recipe")
+    if recipe is None:
+        return
+    try:
+        second, layers = recipe["stage"] == 2, recipe.get("layers")
+        lora = second and recipe.get("method", "lora") == "lora" and layers != []
+        bridge, rank, enter = recipe.get("connector", True), recipe.get("rank"), recipe.get("enter", 0)
+        layers = None if layers is None else set(layers)
+    except (AttributeError, KeyError, TypeError):
+        raise _broken(folder, RECORD, "holds a recipe that is none") from None
+    for name, wanted, there in ((LORA, lora, found.lora), (CONNECTOR, bridge, found.connector),
+                                (ENTRY, bool(enter), found.entry)):
+        if bool(wanted) != (there is not None):
+            raise _broken(folder, name, f"is {'missing' if wanted else 'there'}, which does not go with {RECORD}")
+    if found.entry and found.entry["enter"] != enter:
+        raise _broken(folder, ENTRY, f"names another block than {RECORD}")
+    if lora and (found.config.r != rank or found.config.lora_alpha != 2 * rank
+                 or (layers is not None and _blocks(found.lora) != layers)):
+        raise _broken(folder, CONFIG, f"is of another rank, scale or band than {RECORD} says")
+
+
+def _blocks(lora: dict[str, torch.Tensor]) -> set[int]:
+    return {int(block) for name in lora for block in re.findall(r"\.layers\.(\d+)\.", name)}
+
+
+def _lora_config(folder: Path) -> LoraConfig:
+    told = _json(folder, CONFIG)
+    try:
+        if told["peft_type"] != "LORA" or not isinstance(told["target_modules"], str) or not told["lora_alpha"] > 0:
+            raise ValueError("no LoRA as it is written here")
+        re.compile(told["target_modules"])
+        if type(told["r"]) is not int:
+            raise ValueError("no rank")
+        return LoraConfig.from_pretrained(folder)
+    except Exception as error:  # peft has many ways to say that a field is none of its own
+        raise _broken(folder, CONFIG, "does not describe a LoRA of this project") from error
+
+
+def _json(folder: Path, name: str) -> dict:
+    try:
+        told = json.loads((folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _broken(folder, name, "cannot be read") from error
+    if not isinstance(told, dict):
+        raise _broken(folder, name, "must hold a JSON object")
+    return told
+
+
+def _tensors(folder: Path, name: str) -> dict[str, torch.Tensor]:
+    try:
+        tensors = load_file(folder / name)
+    except Exception as error:  # safetensors and the system each have their own
+        raise _broken(folder, name, "cannot be read") from error
+    if not tensors or not all(value.is_floating_point() and value.isfinite().all() for value in tensors.values()):
+        raise _broken(folder, name, "must hold finite numbers alone")
+    return tensors
+
+
+def _broken(folder: Path, name: str, what: str) -> AdapterError:
+    return AdapterError(f"The adapters in {folder.name} cannot be used: {name} {what}; {_remedy()}.")
+
+
+def _remedy() -> str:
+    return ("take the folder from the repository again, or train it with retrain=true in notebook 01 (bands of notebook "
+            "05: make reference)")
