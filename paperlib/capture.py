@@ -23,6 +23,7 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from .disk import room
 from .evaluation import fingerprint
 from .inputs import check_batch
 from .precision import fast_products
@@ -160,13 +161,14 @@ def _check_positions(positions: Sequence[str]) -> None:
 
 def _write(path: Path, found: dict[str, torch.Tensor]) -> None:
     """Write under a temporary name, then rename; the digest of the states goes into the file's metadata."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file(found, temporary, metadata={"sha256": _digest(found)})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with room(path.parent, "captured states"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(found, temporary, metadata={"sha256": _digest(found)})
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _read(path: Path, positions: Sequence[str]) -> dict[str, torch.Tensor]:

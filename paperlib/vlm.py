@@ -5,7 +5,6 @@ mini model and, say, ``llava-hf/llava-1.5-7b-hf`` run through the same code.
 """
 
 import logging
-import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,8 @@ from .adapters import apply_adapter
 from .assemble import build_mini, build_tiny, untrained
 from .image_memory import remembering
 from .inputs import Batch, VLMError, check_batch, check_made, check_words
-from .study import repo_root
+from .names import NAMES, adapter_folder, check_name, hub_source, no_model
 
-NAMES = ("mini", "mini-stage1", "mini-base", "mini-untrained", "tiny")
 # Processors say once per process that they fall back to PIL; this project has no torchvision on purpose.
 logging.getLogger("transformers.image_processing_backends").setLevel(logging.ERROR)
 
@@ -153,47 +151,40 @@ class VLM:
                            f"{context}: ask in fewer words, or for fewer new tokens.")
 
 
-def load_vlm(name: str, device: str = "auto", seed: int = 0) -> VLM:
+def load_vlm(name: str | Path, device: str = "auto", seed: int = 0) -> VLM:
     """Load a model in float32, in evaluation mode.
 
     name: "mini" (both stages), "mini-stage1" (connector only, the LLM as it was), "mini-base" (assembled, connector
     random), "mini-untrained" (random LLM and connector from ``seed``), "tiny" (random, for tests), a local folder as
     `save_pretrained` writes it, a folder of adapters of the mini model, or a hub id.
     device: "auto" takes a GPU where there is one.
-    Raises VLMError for a name that is none of these; AssetError or AdapterError if a part is missing or damaged.
+    Raises VLMError for a name that is none of these, and tells what may have been meant; AssetError or AdapterError if a
+    part is missing or damaged; DiskError where there is no space to assemble the mini model.
     """
+    name = check_name(name)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "tiny":
         model, processor = build_tiny(seed)
     else:
-        adapter = _adapter_folder(name)
+        adapter = adapter_folder(name)
         model, processor = _load_folder(name if adapter is None and name not in NAMES else build_mini())
         if adapter is not None:
             if (adapter / "made_for.json").is_file():  # tuned with the connector of stage 1 frozen
-                apply_adapter(model, _adapter_folder("mini-stage1"))
+                apply_adapter(model, adapter_folder("mini-stage1"))
             apply_adapter(model, adapter)
         if name == "mini-untrained":
             model = untrained(model, seed)
     return VLM(name, model.to(device).eval(), processor)
 
 
-def _adapter_folder(name: str) -> Path | None:
-    """The adapters that a name stands for, or None."""
-    shipped = {"mini": "mini-tuned", "mini-stage1": "mini-stage1"}
-    if name in shipped:
-        return repo_root() / "data" / "adapters" / shipped[name]
-    ours = any((Path(name) / file).is_file() for file in ("connector.safetensors", "made_for.json"))
-    return Path(name) if ours else None
-
-
 def _load_folder(name: str | Path):
     try:
-        if not Path(name).is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)):
-            raise ValueError("neither a folder nor a hub id")  # a hub is not asked for what can only be a slip
-        model = AutoModelForImageTextToText.from_pretrained(name, dtype=torch.float32)
+        source = name if Path(name).is_dir() else hub_source(name)
+        model = AutoModelForImageTextToText.from_pretrained(source, dtype=torch.float32)
         entry.restore(model)
-        return model, AutoProcessor.from_pretrained(name)
+        return model, AutoProcessor.from_pretrained(source)
+    except VLMError:
+        raise
     except (OSError, ValueError, SafetensorError) as error:
-        raise VLMError(f"No usable model {str(name)!r}: give one of {', '.join(NAMES)}, a whole folder written by "
-                       f"save_pretrained, or a hub id of an image-text model that this machine can reach.") from error
+        raise no_model(str(name)) from error
