@@ -94,7 +94,7 @@ def hub(monkeypatch, tmp_path):
             there = place == "/some/model" and (folder / (file := file.partition("/")[2])).is_file()
             content = (folder / file).read_bytes() if there else b""
             self.send_response(200 if there else 404)
-            kind = "EntryNotFound" if place == "/some/model" else "RepoNotFound"
+            kind = "EntryNotFound" if "/some/model" in place else "RepoNotFound"
             headers = {"X-Repo-Commit": "a" * 40, "ETag": f'"{file}"'} if there else {"X-Error-Code": kind}
             for header, value in {**headers, "Content-Length": str(len(content))}.items():
                 self.send_header(header, value)
