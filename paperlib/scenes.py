@@ -86,8 +86,8 @@ class Scene:
 
     def __post_init__(self):
         if not isinstance(self.things, tuple) or not all(isinstance(t, Thing) and t.box[2] for t in self.things):
-            raise ValueError(f"The things of a scene must be a tuple of Thing with sides of at least 1, got {self.things!r:.150}: make them with "
-                             f"compose.")
+            raise ValueError(f"The things of a scene must be a tuple of Thing with sides of at least 1, got "
+                             f"{self.things!r:.150}: make them with compose.")
         pale = whole(self.ground, 3) and 0 <= min(self.ground) <= max(self.ground) <= 255
         seed = whole((self.texture_seed,), 1) and self.texture_seed >= 0
         if not (pale and seed and among(self.texture, TEXTURES)):
