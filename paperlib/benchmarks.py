@@ -30,6 +30,7 @@ from .assets import asset_path
 from .charts import draw_chart
 from .concepts import concepts
 from .conversations import DESCRIBE
+from .inputs import VLMError, as_shown
 from .questions import CHART_KINDS, KINDS, NEGATIVES, Question, ask, ask_chart, ask_text, hard_negative
 from .scenes import draw_scene
 
@@ -61,16 +62,16 @@ class Example:
 
 @dataclass(frozen=True)
 class PictureFile:
-    """A picture on disk. Raises ValueError when rendered if the file is no image."""
+    """A picture on disk. Raises VLMError when rendered if the file is no picture that can be shown."""
 
     path: Path
 
     def render(self) -> Image.Image:
         try:
             with Image.open(self.path) as image:
-                return image.convert("RGB")
-        except OSError as error:
-            raise ValueError(f"{self.path.name} is not a picture that can be opened.") from error
+                return as_shown(image, self.path.name).copy()  # what is shown outlives the open file
+        except (OSError, Image.DecompressionBombError) as error:
+            raise VLMError(f"{self.path.name} is not a picture that can be opened.") from error
 
 
 def load(benchmark: str, split: str = "test", n: int = 100, seed: int = 0) -> list[Example]:

@@ -23,12 +23,14 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from .disk import room
 from .evaluation import fingerprint
+from .inputs import check_batch
 from .precision import fast_products
 from .residual import check_numbers, hooked, interventions, run
 from .results import code_version, data_digest
 from .token_sets import flat, tokens
-from .vlm import VLM, Batch, check_batch
+from .vlm import VLM, Batch
 
 SOURCES = {"image mean": "image", "image last": "image", "answer start": "answer start", "text mean": "text",
            "text last": "text"}
@@ -99,7 +101,7 @@ def capture(vlm: VLM, prompts: Sequence[str], images: Sequence[Image.Image] | No
     Raises ValueError as `states` does, for a batch size below 1, and for a cache without a key under an intervention;
     VLMError for unusable inputs.
     """
-    check_batch(prompts, images, answers)
+    images = check_batch(prompts, images, answers)
     _check_positions(positions)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
@@ -113,7 +115,7 @@ def capture(vlm: VLM, prompts: Sequence[str], images: Sequence[Image.Image] | No
     if key is None and interventions(vlm):
         raise ValueError("States under an intervention can be cached only by a key that tells which: give key={...} or "
                          "no cache.")
-    pictures = images and [(i.size, hashlib.sha256(i.convert("RGB").tobytes()).hexdigest()) for i in images]
+    pictures = images and [(i.size, hashlib.sha256(i.tobytes()).hexdigest()) for i in images]
     made = data_digest({"weights": fingerprint(vlm), "code": code_version()["sha256"], "prompts": prompts,
                         "images": pictures, "answers": answers, "positions": sorted(positions), "fast": fast,
                         "key": key})
@@ -159,13 +161,14 @@ def _check_positions(positions: Sequence[str]) -> None:
 
 def _write(path: Path, found: dict[str, torch.Tensor]) -> None:
     """Write under a temporary name, then rename; the digest of the states goes into the file's metadata."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file(found, temporary, metadata={"sha256": _digest(found)})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with room(path.parent, "captured states"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(found, temporary, metadata={"sha256": _digest(found)})
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _read(path: Path, positions: Sequence[str]) -> dict[str, torch.Tensor]:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from .inputs import check_words
 from .precision import exact_products
 from .vlm import VLM, Batch
 
@@ -146,6 +147,8 @@ def other_pictures(examples: Sequence, seed: int = 0) -> list[int]:
 def _rows(vlm, number: int, example, has_image: bool) -> list[Row]:
     """The fewest sequences from which every choice of one example can be read."""
     prompt = vlm.prompt(example.question, has_image)
+    for choice in example.choices:
+        check_words(choice, "choice", vlm.tokenizer)
     head = vlm.tokenizer(prompt, add_special_tokens=False).input_ids
 
     def tokens_of(text: str) -> tuple[int, ...]:

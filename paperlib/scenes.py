@@ -12,9 +12,10 @@ import json
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from .concepts import Concept, by_category, concepts, glyph
+from .drawing import among, filled, ground, whole
 
 SIDE, CELL = 128, 64  # pixels
 CELLS = ("top left", "top right", "bottom left", "bottom right")
@@ -24,6 +25,7 @@ COLOURS = {
     "purple": (134, 58, 172), "brown": (126, 78, 42), "black": (22, 22, 22), "gray": (136, 136, 140),
 }
 SIZES = {"small": (34, 40), "large": (52, 60)}  # pixels, inclusive
+TEXTURES = ("plain", "stripes", "grain")
 STYLES = ("mixed", "shapes", "emoji")
 # Of ten buckets of scene content, training owns eight. "held-out" scenes hold at least one concept never trained on.
 SPLITS = {"train": range(0, 8), "validation": range(8, 9), "test": range(9, 10), "held-out": range(0, 10)}
@@ -31,7 +33,8 @@ SPLITS = {"train": range(0, 8), "validation": range(8, 9), "test": range(9, 10),
 
 @dataclass(frozen=True)
 class Thing:
-    """One object: a concept (``concept`` is its key) or a shape with a colour. ``box`` is left, top, side in pixels."""
+    """One object: a concept (``concept`` is its key) or a shape with a colour. ``box`` is left, top, side in pixels, the
+    side 0 if it is only told of. Raises ValueError for what cannot be drawn."""
 
     cell: str
     size: str
@@ -39,6 +42,14 @@ class Thing:
     concept: str = ""
     shape: str = ""
     colour: str = ""
+
+    def __post_init__(self):
+        drawn = among(self.colour, COLOURS) and among(self.shape, SHAPES) if not self.concept else (
+            among(self.concept, concepts()) and self.shape == self.colour == "")
+        box = whole(self.box, 3) and min(self.box) >= 0 and max(self.box[:2]) + self.box[2] <= SIDE
+        if not (drawn and box and among(self.cell, CELLS) and among(self.size, SIZES)):
+            raise ValueError(f"This is no thing that can be drawn, {self!r:.150}: give a cell and a size, a box (left, top, "
+                             f"side) within {SIDE} pixels, and a concept's key or a shape and a colour.")
 
     @property
     def name(self) -> str:
@@ -65,12 +76,24 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """Things on a ground; ``things`` stand in reading order. ``texture_seed`` fixes the ground's pattern."""
+    """Things on a ground; ``things`` stand in reading order. ``texture_seed`` fixes the ground's pattern.
+    Raises ValueError for what cannot be drawn."""
 
     things: tuple[Thing, ...]
     ground: tuple[int, int, int]
     texture: str  # "plain", "stripes" or "grain"
     texture_seed: int
+
+    def __post_init__(self):
+        if not isinstance(self.things, tuple) or not all(isinstance(t, Thing) and t.box[2] for t in self.things):
+            raise ValueError(f"The things of a scene must be a tuple of Thing with sides of at least 1, got "
+                             f"{self.things!r:.150}: make them with compose.")
+        pale = whole(self.ground, 3) and 0 <= min(self.ground) <= max(self.ground) <= 255
+        seed = whole((self.texture_seed,), 1) and self.texture_seed >= 0
+        if not (pale and seed and among(self.texture, TEXTURES)):
+            raise ValueError(f"This is no ground that can be drawn, {self.ground!r:.50}, {self.texture!r:.50}, "
+                             f"{self.texture_seed!r:.50}: give three values of 0 to 255, one of {', '.join(TEXTURES)}, and "
+                             f"a seed from 0 on.")
 
     @property
     def key(self) -> str:
@@ -85,10 +108,10 @@ class Scene:
 
     def render(self) -> Image.Image:
         """The picture, RGB, 128 x 128."""
-        picture = Image.fromarray(_ground(self))
+        picture = Image.fromarray(ground(self.ground, self.texture, self.texture_seed, SIDE))
         for thing in self.things:
             left, top, side = thing.box
-            layer = glyph(thing.concept) if thing.concept else _shape(thing.shape, COLOURS[thing.colour])
+            layer = glyph(thing.concept) if thing.concept else filled(thing.shape, COLOURS[thing.colour])
             layer = layer.resize((side, side), Image.Resampling.LANCZOS)
             picture.paste(layer, (left, top), layer)
         return picture
@@ -98,8 +121,13 @@ class Scene:
 
     @staticmethod
     def from_dict(data: dict) -> "Scene":
-        things = tuple(Thing(**{**thing, "box": tuple(thing["box"])}) for thing in data["things"])
-        return Scene(things, tuple(data["ground"]), data["texture"], data["texture_seed"])
+        """The scene that `to_dict` told of. Raises ValueError for what it did not."""
+        try:
+            things = tuple(Thing(**{**thing, "box": tuple(thing["box"])}) for thing in data["things"])
+            return Scene(things, tuple(data["ground"]), data["texture"], data["texture_seed"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"This is no scene as Scene.to_dict tells of one, {data!r:.150}: some of it is missing or of "
+                             f"another type.") from error
 
 
 def sentence(parts: list[str]) -> str:
@@ -138,9 +166,12 @@ def compose(things: dict[str, str], seed: int = 0) -> Scene:
 
     Each value is a size, then a concept's name or a colour and a shape. Raises ValueError for what cannot be drawn.
     """
+    if not isinstance(things, dict) or not whole((seed,), 1) or seed < 0:
+        raise ValueError(f"A scene is composed of a dict such as {{'top left': 'large dog'}} and a seed from 0 on, got "
+                         f"{type(things).__name__} and {seed!r}.")
     rng, named, made = np.random.default_rng(seed), {c.name: c.key for c in concepts().values()}, []
     for cell in sorted(things, key=lambda cell: CELLS.index(cell) if cell in CELLS else -1):
-        size, _, name = things[cell].partition(" ")
+        size, _, name = str(things[cell]).partition(" ")
         colour, _, shape = name.partition(" ")
         if cell not in CELLS or size not in SIZES or not (name in named or (colour in COLOURS and shape in SHAPES)):
             raise ValueError(f"Cannot draw {things[cell]!r} at {cell!r}: cells are {', '.join(CELLS)}; say a size "
@@ -232,38 +263,5 @@ def _draw(rng: np.random.Generator, split: str, style: str, n_things: int | None
         seen.add(thing.identity)
         things.append(thing)
     ground = tuple(int(v) for v in rng.integers(218, 254, size=3))
-    texture = ("plain", "stripes", "grain")[rng.integers(3)]
+    texture = TEXTURES[rng.integers(3)]
     return Scene(tuple(things), ground, texture, int(rng.integers(2**31)))
-
-
-def _ground(scene: Scene) -> np.ndarray:
-    """[128, 128, 3] uint8: a pale colour, plain or with a faint pattern."""
-    rng = np.random.default_rng(scene.texture_seed)
-    pattern = np.zeros((SIDE, SIDE))
-    if scene.texture == "grain":
-        pattern = rng.normal(0, 6, size=(SIDE, SIDE))
-    elif scene.texture == "stripes":
-        y, x = np.mgrid[:SIDE, :SIDE]
-        angle, period = rng.uniform(0, np.pi), rng.uniform(8, 24)
-        pattern = 7 * np.sign(np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / period))
-    return np.clip(np.array(scene.ground) + pattern[..., None], 0, 255).astype(np.uint8)
-
-
-def _shape(shape: str, colour: tuple[int, int, int], side: int = 240) -> Image.Image:
-    """A filled shape, RGBA, drawn large so that shrinking it smooths the edges."""
-    image = Image.new("RGBA", (side, side), (*colour, 0))
-    draw, m = ImageDraw.Draw(image), side - 1
-    if shape == "circle":
-        draw.ellipse((0, 0, m, m), fill=colour)
-    elif shape == "square":
-        draw.rectangle((side * 0.06, side * 0.06, side * 0.94, side * 0.94), fill=colour)
-    elif shape == "triangle":
-        draw.polygon([(m / 2, 0), (m, m), (0, m)], fill=colour)
-    elif shape == "star":
-        turn = np.arange(10) * np.pi / 5
-        radius = np.where(np.arange(10) % 2, 0.4, 1.0) * m / 2
-        draw.polygon([(m / 2 + r * np.sin(a), m / 2 - r * np.cos(a)) for r, a in zip(radius, turn)], fill=colour)
-    else:  # cross
-        draw.rectangle((side * 0.34, 0, side * 0.66, m), fill=colour)
-        draw.rectangle((0, side * 0.34, m, side * 0.66), fill=colour)
-    return image

@@ -5,7 +5,6 @@ mini model and, say, ``llava-hf/llava-1.5-7b-hf`` run through the same code.
 """
 
 import logging
-import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +20,11 @@ from .adapter_files import is_adapter_folder
 from .adapters import apply_adapter
 from .assemble import build_mini, build_tiny, untrained
 from .image_memory import remembering
-from .study import repo_root
+from .inputs import Batch, VLMError, check_batch, check_made, check_words
+from .names import NAMES, adapter_folder, check_name, hub_source, no_model
 
-NAMES = ("mini", "mini-stage1", "mini-base", "mini-untrained", "tiny")
 # Processors say once per process that they fall back to PIL; this project has no torchvision on purpose.
 logging.getLogger("transformers.image_processing_backends").setLevel(logging.ERROR)
-
-
-class VLMError(ValueError):
-    """A model, picture or prompt cannot be used; the message is one sentence that says what to do."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +35,6 @@ class Spans:
     image: torch.Tensor
     question: torch.Tensor
     answer: torch.Tensor
-
-
-class Batch(dict):
-    """Model inputs (``model(**batch)``) that remember how many answer tokens end each sequence."""
-
-    answer_lengths: list[int]
 
 
 @dataclass
@@ -74,32 +63,50 @@ class VLM:
         return self.model.config.image_token_id
 
     def prompt(self, question: str, has_image: bool = True) -> str:
-        """A question in the model's chat format, up to where the answer starts."""
+        """A question in the model's chat format, up to where the answer starts.
+
+        Raises VLMError for a question that is no text or holds one of the tokenizer's special tokens, which would be read
+        as a picture's place or as turns of a chat.
+        """
+        check_words(question, tokenizer=self.tokenizer)
         content = [{"type": "image"}] * has_image + [{"type": "text", "text": question}]
         return self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
 
     def batch(self, prompts: list[str], images: list[Image.Image] | None, answers: list[str] | None = None) -> Batch:
         """Prompts, one picture each or none at all, and answers to follow them, as padded model inputs on the device.
 
-        Padding is on the right. Raises VLMError for pictures that are none, counts that differ, no prompts, and answers
-        to a processor that ends prompts by itself (PaliGemma's): they would not stand where they seem to.
+        Padding is on the right, and pictures are `inputs.as_shown`. Raises VLMError for pictures and texts that are none,
+        counts that differ, no prompts, prompts whose places for a picture are not as many as the pictures, more tokens
+        than the model's context, and answers to a processor that ends prompts by itself (PaliGemma's): they would not
+        stand where they seem to.
         """
-        check_batch(prompts, images, answers)
+        images = check_batch(prompts, images, answers)
         if answers is not None and "labels" in self.processor.model_input_names:
             raise VLMError(f"{type(self.processor).__name__} writes on behind the prompt, so answers cannot be put there: "
                            f"use another family of models to score answers.")
         texts = prompts if answers is None else [p + a for p, a in zip(prompts, answers)]
         self.tokenizer.padding_side = "right"
         # A list for each prompt: Gemma 3's and SmolVLM's processors would take a flat one for one prompt's pictures.
-        kwargs = dict(images=[[image.convert("RGB")] for image in images]) if images is not None else {}
-        batch = Batch(self.processor(text=texts, padding=True, return_tensors="pt", **kwargs).to(self.device))
+        kwargs = dict(images=[[image] for image in images]) if images is not None else {}
+        try:
+            made = self.processor(text=texts, padding=True, return_tensors="pt", **kwargs)
+        except ValueError as error:
+            reason = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
+            raise VLMError(f"These prompts and pictures do not go together ({reason}): make prompts with VLM.prompt, with "
+                           f"has_image=False where there is no picture.") from error
+        self._check_length(made["input_ids"].shape[1])
+        batch = Batch(made.to(self.device))
         heads = self.tokenizer(prompts)["input_ids"]
         wholes = self.tokenizer(texts)["input_ids"]
         batch.answer_lengths = [len(whole) - len(head) for head, whole in zip(heads, wholes)]
         return batch
 
     def spans(self, batch: Batch) -> list[Spans]:
-        """Where image, question and answer tokens sit in each sequence of a right-padded batch."""
+        """Where image, question and answer tokens sit in each sequence of a right-padded batch.
+
+        Raises VLMError for what is no batch as `batch` makes it.
+        """
+        check_made(batch)
         spans = []
         for ids, mask, n_answer in zip(batch["input_ids"].cpu(), batch["attention_mask"].cpu(), batch.answer_lengths):
             end = int(mask.sum())
@@ -118,73 +125,67 @@ class VLM:
 
     @torch.inference_mode()
     def answers(self, images: list[Image.Image] | None, questions: list[str], max_new_tokens: int = 24) -> list[str]:
-        """`answer` for many: questions of equal prompt length share a batch, so that nothing needs left padding."""
-        check_batch(questions, images)
+        """`answer` for many: questions of equal prompt length share a batch, so that nothing needs left padding.
+
+        Raises VLMError as `prompt` and `batch` do, for a context too short for the answer as well, and for fewer than one
+        new token.
+        """
+        if type(max_new_tokens) is not int or max_new_tokens < 1:
+            raise VLMError(f"max_new_tokens must be a whole number of at least 1, got {max_new_tokens!r}.")
+        images = check_batch(questions, images)
         prompts = [self.prompt(q, images is not None) for q in questions]
         lengths = [len(ids) for ids in self.tokenizer(prompts)["input_ids"]]
         replies = [""] * len(prompts)
         for length in sorted(set(lengths)):
             rows = [i for i, n in enumerate(lengths) if n == length]
             batch = self.batch([prompts[i] for i in rows], images and [images[i] for i in rows])
+            self._check_length(batch["input_ids"].shape[1] + max_new_tokens)
             new = self.model.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False)
             for i, ids in zip(rows, new[:, batch["input_ids"].shape[1]:]):
                 replies[i] = self.tokenizer.decode(ids, skip_special_tokens=True).strip()
         return replies
 
+    def _check_length(self, tokens: int) -> None:
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if context and tokens > context:
+            raise VLMError(f"This needs {tokens} tokens, picture, question and answer together, but the model's context is "
+                           f"{context}: ask in fewer words, or for fewer new tokens.")
 
-def load_vlm(name: str, device: str = "auto", seed: int = 0) -> VLM:
+
+def load_vlm(name: str | Path, device: str = "auto", seed: int = 0) -> VLM:
     """Load a model in float32, in evaluation mode.
 
     name: "mini" (both stages), "mini-stage1" (connector only, the LLM as it was), "mini-base" (assembled, connector
     random), "mini-untrained" (random LLM and connector from ``seed``), "tiny" (random, for tests), a local folder as
     `save_pretrained` writes it, a folder of adapters of the mini model, or a hub id.
     device: "auto" takes a GPU where there is one.
-    Raises VLMError for a name that is none of these; AssetError or AdapterError if a part is missing or damaged.
+    Raises VLMError for a name that is none of these, and tells what may have been meant; AssetError or AdapterError if a
+    part is missing or damaged; DiskError where there is no space to assemble the mini model.
     """
+    name = check_name(name)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "tiny":
         model, processor = build_tiny(seed)
     else:
-        adapter = _adapter_folder(name)
+        adapter = adapter_folder(name)
         model, processor = _load_folder(name if adapter is None and name not in NAMES else build_mini())
         if adapter is not None:
             if (adapter / "made_for.json").is_file():  # tuned with the connector of stage 1 frozen
-                apply_adapter(model, _adapter_folder("mini-stage1"))
+                apply_adapter(model, adapter_folder("mini-stage1"))
             apply_adapter(model, adapter)
         if name == "mini-untrained":
             model = untrained(model, seed)
     return VLM(name, model.to(device).eval(), processor)
 
 
-def check_batch(prompts: list[str], images: list[Image.Image] | None, answers: list[str] | None = None) -> None:
-    """Raises VLMError for pictures that are none, counts that differ, or no prompts."""
-    counts = {len(prompts)} | {len(group) for group in (images, answers) if group is not None}
-    if not prompts or len(counts) > 1:
-        raise VLMError(f"A batch needs at least one prompt, and one picture and one answer for each or none at all; "
-                       f"got {len(prompts)} prompts, {'no' if images is None else len(images)} pictures and "
-                       f"{'no' if answers is None else len(answers)} answers.")
-    for image in images or []:
-        if not isinstance(image, Image.Image):
-            raise VLMError(f"A picture must be a PIL image, got {type(image).__name__}: open files with "
-                           f"PIL.Image.open(path).")
-
-
-def _adapter_folder(name: str) -> Path | None:
-    """The adapters that a name stands for, or None."""
-    shipped = {"mini": "mini-tuned", "mini-stage1": "mini-stage1"}
-    if name in shipped:
-        return repo_root() / "data" / "adapters" / shipped[name]
-    return Path(name) if is_adapter_folder(Path(name)) else None
-
-
 def _load_folder(name: str | Path):
     try:
-        if not Path(name).is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)):
-            raise ValueError("neither a folder nor a hub id")  # a hub is not asked for what can only be a slip
-        model = AutoModelForImageTextToText.from_pretrained(name, dtype=torch.float32)
+        source = name if Path(name).is_dir() else hub_source(name)
+        model = AutoModelForImageTextToText.from_pretrained(source, dtype=torch.float32)
         entry.restore(model)
-        return model, AutoProcessor.from_pretrained(name)
+        return model, AutoProcessor.from_pretrained(source)
+    except VLMError:
+        raise
     except (OSError, ValueError, SafetensorError) as error:
-        raise VLMError(f"No usable model {str(name)!r}: give one of {', '.join(NAMES)}, a whole folder written by "
-                       f"save_pretrained, or a hub id of an image-text model that this machine can reach.") from error
+        raise no_model(str(name)) from error

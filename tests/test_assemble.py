@@ -1,6 +1,9 @@
 """The small VLMs: the mini model's weights against the files they come from, and how it is put together."""
 
+import errno
 import json
+import logging
+import os
 
 import numpy as np
 import pytest
@@ -8,12 +11,14 @@ import torch
 from gguf import GGUFReader
 from gguf.quants import dequantize
 from PIL import Image
-from small_models import changed, logits, louder, mini_base, picture, use_parts, weights
+from safetensors import SafetensorError
+from small_models import changed, logits, louder, mini_base, one_sentence, picture, use_parts, weights
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from paperlib import assemble
 from paperlib.assemble import GGUF, VISION_WEIGHTS, build_mini, build_tiny, untrained
 from paperlib.assets import AssetError, asset_path
+from paperlib.disk import DiskError
 from paperlib.vlm import load_vlm
 
 # Names in GGUF and in transformers, for one block.
@@ -124,6 +129,67 @@ def test_a_build_that_fails_leaves_nothing(parts, monkeypatch, tmp_path):
         build_mini()
     assert not list((tmp_path / "root" / "data" / "cache" / "models").iterdir())
     monkeypatch.undo()
+
+
+@pytest.mark.parametrize("where", ["weights", "processor", "digests"])
+def test_a_full_disk_leaves_nothing_and_says_so(where, parts, monkeypatch, tmp_path):
+    full = os.strerror(errno.ENOSPC)
+    error = SafetensorError(f"I/O error: {full} (os error 28)") if where == "weights" else OSError(errno.ENOSPC, full)
+
+    def no_space(*args, **kwargs):
+        raise error
+
+    target = {"weights": (LlavaForConditionalGeneration, "save_pretrained"),
+              "processor": (LlavaProcessor, "save_pretrained"), "digests": (assemble, "write_json")}[where]
+    with monkeypatch.context() as patched:
+        patched.setattr(*target, no_space)
+        with pytest.raises(DiskError) as raised:
+            load_vlm("mini-base")
+    assert "disk of data/cache/models" in one_sentence(raised.value)
+    assert not list((tmp_path / "root" / "data" / "cache" / "models").iterdir())
+    assert build_mini().is_dir()
+
+
+def damaged(folder, damage):
+    """Harm a model's folder as a disk or an unfinished copy would."""
+    file = {"zeros": "model.safetensors", "cut weights": "model.safetensors", "half a tokenizer": "tokenizer.json",
+            "another digit": "config.json", "no template": "chat_template.jinja"}.get(damage, assemble.DIGESTS)
+    content = (folder / file).read_bytes()
+    if damage in ("no digests", "no template"):
+        (folder / file).unlink()
+    elif damage == "zeros":
+        (folder / file).write_bytes(content[:-4000] + bytes(4000))
+    elif damage == "another digit":
+        (folder / file).write_bytes(content.replace(b"32", b"33"))
+    else:
+        (folder / file).write_bytes(b"[]" if damage == "empty digests" else content[:len(content) // 2])
+
+
+@pytest.mark.parametrize("damage", ["zeros", "cut weights", "half a tokenizer", "another digit", "no template",
+                                    "no digests", "half the digests", "empty digests"])
+def test_a_damaged_folder_is_made_again(damage, parts, monkeypatch, caplog):
+    folder = build_mini()
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert whole.keys() >= {assemble.DIGESTS, "model.safetensors", "tokenizer.json", "config.json", "chat_template.jinja"}
+    damaged(folder, damage)
+    monkeypatch.setattr(assemble, "_checked", set())  # as in a new process
+    with caplog.at_level(logging.WARNING, "paperlib"):
+        assert build_mini() == folder
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+    assert len(caplog.records) == 1 and "made again" in caplog.text and "damaged" in caplog.text
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert build_mini() == folder and load_vlm("mini-base") and len(caplog.records) == 1
+
+
+def test_a_folder_is_checked_once_a_process(parts, monkeypatch):
+    folder, read = build_mini(), []
+    digest = assemble.file_digest
+    monkeypatch.setattr(assemble, "file_digest", lambda path: read.append(path.name) or digest(path))
+    build_mini()
+    assert "model.safetensors" in read
+    read.clear()
+    build_mini()
+    assert "model.safetensors" not in read and folder.is_dir()
 
 
 def test_a_missing_part_is_an_asset_error(monkeypatch, tmp_path):

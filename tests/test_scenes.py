@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
+from small_models import one_sentence
 
 from paperlib.concepts import by_category, concepts, glyph
 from paperlib.scenes import CELLS, COLOURS, SHAPES, SIZES, SPLITS, Scene, Thing, compose, draw_scene, twin
@@ -173,6 +174,58 @@ def test_compose_refuses_in_one_sentence(things, words):
     with pytest.raises(ValueError) as caught:
         compose(things)
     assert all(word in str(caught.value) for word in words) and str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize("things", [
+    {"top left": None}, {"top left": 5}, {"top left": ["large dog"]}, {"top left": b"large dog"}, {"top left": ""},
+    {None: "large dog"}, {1: "large dog"}, {("top", "left"): "large dog"}, None, ["large dog"], "large dog", 5,
+    {"top left": "large dog", "top right": None}])
+def test_compose_takes_words_for_cells_and_things(things):
+    with pytest.raises(ValueError) as caught:
+        compose(things)
+    one_sentence(caught.value)
+
+
+@pytest.mark.parametrize("seed", [None, -1, 1.5, "3", True])
+def test_compose_takes_a_whole_number_for_a_seed(seed):
+    with pytest.raises(ValueError, match="seed") as caught:
+        compose({"top left": "large dog"}, seed)
+    one_sentence(caught.value)
+
+
+GOOD = {"cell": "top left", "size": "large", "box": (2, 2, 60), "shape": "star", "colour": "red"}
+
+
+@pytest.mark.parametrize("wrong", [
+    {"cell": None}, {"cell": "middle"}, {"size": None}, {"size": "huge"}, {"box": None}, {"box": (1, 2)},
+    {"box": (-1, 0, 9)}, {"box": (100, 0, 60)}, {"box": (1.5, 0, 9)}, {"box": "123"},
+    {"shape": None}, {"shape": "heart"}, {"colour": None}, {"colour": "pink"}, {"concept": "no such key"}, {"concept": 5},
+    {"concept": ["monkey"]}, {"concept": "monkey"}, {"shape": "", "colour": ""}])
+def test_things_that_cannot_be_drawn(wrong):
+    assert Thing(**GOOD).name == "red star"
+    with pytest.raises(ValueError) as caught:
+        Thing(**GOOD | wrong)
+    assert "drawn" in one_sentence(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [
+    {"things": None}, {"things": (None,)}, {"things": (Thing("top left", "large", (0, 0, 0), "monkey"),)},
+    {"things": [Thing(**GOOD)]}, {"things": (Thing(**GOOD), "large dog")},
+    {"ground": None}, {"ground": (0, 0)}, {"ground": (0, 0, 256)}, {"ground": "red"}, {"texture": None},
+    {"texture": "dots"}, {"texture_seed": None}, {"texture_seed": -1}])
+def test_scenes_that_cannot_be_drawn(wrong):
+    good = {"things": (Thing(**GOOD),), "ground": (240, 240, 240), "texture": "plain", "texture_seed": 0}
+    assert Scene(**good).render().size == (128, 128)
+    with pytest.raises(ValueError) as caught:
+        Scene(**good | wrong)
+    one_sentence(caught.value)
+
+
+@pytest.mark.parametrize("told", [{}, None, 5, "scene", {"things": []}, {"things": [None]}, {"things": [{"box": 5}]}])
+def test_what_tells_of_no_scene(told):
+    with pytest.raises(ValueError) as caught:
+        Scene.from_dict(told)
+    one_sentence(caught.value)
 
 
 @pytest.mark.parametrize("split, kwargs, words", [
