@@ -13,14 +13,15 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import spearmanr
 
-from .intervals import Interval
+from .checks import finite, share, whole
+from .intervals import MOST_DRAWS, Interval
 
 
 def change(after: Sequence[float], before: Sequence[float], groups: Sequence[str], level: float = 0.95,
            n_boot: int = 2000, seed: int = 0, runs: Sequence[str] | None = None) -> Interval:
     """Mean of after - before over the same N examples, with the percentile interval of a bootstrap over groups.
 
-    Raises ValueError for lengths that differ, no examples, or a group in two runs.
+    Raises ValueError for lengths that differ, no examples, scores that are not finite, or a group in two runs.
     """
     after, before = _paired(groups, after, before)
     drawn = _drawn(groups, n_boot, seed, runs)
@@ -38,7 +39,7 @@ def gap_share(edited: Sequence[float], low: Sequence[float], high: Sequence[floa
     """
     edited, low, high = _paired(groups, edited, low, high)
     drawn = _drawn(groups, n_boot, seed, runs)
-    gap = drawn @ (high - low)
+    gap, level = drawn @ (high - low), share(level, "level")
     if np.quantile(gap, (1 - level) / 2) <= 0:
         return None
     value = float((edited - low).sum() / (high - low).sum())
@@ -54,35 +55,45 @@ def line(label: str, depth: Sequence[float], estimates: Sequence[Interval | None
     return {"label": label, "x": list(depth), **parts, **look}
 
 
-def rank_agreement(profiles: dict[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+def rank_agreement(profiles: dict[str, Sequence[float]]) -> dict[str, dict[str, float | None]]:
     """Spearman's rank correlation of every two methods' importance by layer: {method: {method: rho}}.
 
-    profiles: importance at the same depths for every method. Raises ValueError for lengths that differ.
+    profiles: importance at the same depths for every method. None for a method that finds all depths alike, whose ranks
+    say nothing. Raises ValueError for lengths that differ or importance that is not finite.
     """
+    profiles = {name: finite(values, f"Importance by {name}", 1) for name, values in profiles.items()}
     lengths = {len(values) for values in profiles.values()}
     if len(lengths) != 1 or min(lengths) < 3:
         raise ValueError("Rank agreement needs importance at the same three depths or more for every method.")
-    return {a: {b: float(spearmanr(x, y).statistic) for b, y in profiles.items()} for a, x in profiles.items()}
+    flat = {name for name, values in profiles.items() if (values == values[0]).all()}
+    return {a: {b: None if {a, b} & flat else float(spearmanr(x, y).statistic) for b, y in profiles.items()}
+            for a, x in profiles.items()}
 
 
 def centre_of_mass(depth: Sequence[float], importance: Sequence[float]) -> float | None:
-    """The mean depth, weighted by importance; what is below 0 counts as 0. None if nothing is above 0."""
-    weight = np.clip(np.asarray(importance, float), 0, None)
+    """The mean depth, weighted by importance; what is below 0 counts as 0. None if nothing is above 0.
+
+    Raises ValueError for values that are not finite, or lengths that differ.
+    """
+    depth, weight = finite(depth, "Depths", 1), finite(importance, "Importance", 1).clip(min=0)
+    if len(depth) != len(weight):
+        raise ValueError(f"Each depth needs its importance, got {len(depth)} and {len(weight)}.")
     if weight.sum() == 0:
         return None
-    return float(np.average(np.asarray(depth, float), weights=weight))
+    return float(np.average(depth, weights=weight / weight.max()))
 
 
 def _paired(groups: Sequence[str], *scores: Sequence[float]) -> list[np.ndarray]:
     if not len(groups) or any(len(s) != len(groups) for s in scores):
         raise ValueError("Paired scores need a value for the same examples on each side, and at least one example.")
-    return [np.asarray(s, float) for s in scores]
+    return [finite(s, "Scores", 1) for s in scores]
 
 
 def _drawn(groups: Sequence[str], n_boot: int, seed: int, runs: Sequence[str] | None = None) -> np.ndarray:
     """How often each example counts in each resampling of the groups, within resampled runs if there are any,
     [n_boot, N]."""
     names, member = np.unique(np.asarray(groups, str), return_inverse=True)
+    n_boot = whole(n_boot, "n_boot", most=MOST_DRAWS)
     rng = np.random.default_rng(seed)
     if runs is None:
         return rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=n_boot)[:, member].astype(float)
@@ -100,5 +111,6 @@ def _drawn(groups: Sequence[str], n_boot: int, seed: int, runs: Sequence[str] | 
 
 
 def _interval(value: float, resampled: np.ndarray, level: float, n: int) -> Interval:
+    level = share(level, "level")
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high), n)

@@ -11,18 +11,42 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
+from .checks import finite, share, shown, whole
 
-class Interval(NamedTuple):
-    """An estimate with its confidence limits, over `n` records. In JSON: a list of four numbers."""
 
+MOST_DRAWS = 10**6  # of a bootstrap
+
+
+class _Interval(NamedTuple):
     value: float
     low: float
     high: float
     n: int
+
+
+class Interval(_Interval):
+    """An estimate with its confidence limits, over `n` records. In JSON: a list of four numbers.
+
+    Raises ValueError for numbers that are NaN or infinite, low above high, or n below 1: there is no such interval.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, value: float, low: float, high: float, n: int):
+        whole(n, "n of an interval")
+        if not all(isinstance(x, Real) and math.isfinite(x) for x in (value, low, high)) or low > high:
+            raise ValueError(f"An interval needs a finite value and finite limits in order, got {shown(value)} and "
+                             f"{shown(low)} to {shown(high)}: look for NaN or empty groups in what it was computed from.")
+        return super().__new__(cls, value, low, high, n)
+
+    @classmethod
+    def _make(cls, values):  # what a named tuple's _replace calls, and would not check
+        return cls(*values)
 
 
 def accuracy(records: Sequence, level: float = 0.95, n_boot: int = 2000, seed: int = 0) -> Interval:
@@ -121,6 +145,9 @@ def object_f1(
     Raises:
         ValueError: no captions, lengths that differ, or a truth outside the vocabulary.
     """
+    for name, texts in (("Captions", captions), ("A vocabulary", vocabulary), *(("A truth", truth) for truth in truths)):
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"{name} must be a list of texts, got {shown(texts)}.")
     if len(captions) == 0 or len(captions) != len(truths):
         raise ValueError(f"There must be as many captions as truths, got {len(captions)} and {len(truths)}.")
     names = {tuple(_words(v)): v for v in vocabulary}
@@ -146,6 +173,10 @@ def relaxed_match(prediction: str, answer: str, tolerance: float = 0.05) -> bool
     Percentages are read as fractions, thousands may be set off by commas, letter case and outer spaces don't
     count. The tolerance is relative, so an answer of 0 must be met exactly.
     """
+    if not isinstance(prediction, str) or not isinstance(answer, str):
+        raise ValueError(f"A prediction and its answer must be texts, got {shown(prediction)} and {shown(answer)}.")
+    if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not 0 <= tolerance < math.inf:
+        raise ValueError(f"tolerance must be a share of at least 0, got {shown(tolerance)}.")
     p, a = _number(prediction), _number(answer)
     if p is None or a is None:
         return prediction.strip().lower() == answer.strip().lower()
@@ -154,11 +185,11 @@ def relaxed_match(prediction: str, answer: str, tolerance: float = 0.05) -> bool
 
 def _cluster_bootstrap(values, groups, level, n_boot, seed, limits: tuple[float, float]) -> Interval:
     """Mean of `values` [N], interval over resampled groups [N]; `limits` are those that a value can have."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}.")
-    if n_boot < 1:
-        raise ValueError(f"n_boot must be at least 1, got {n_boot}.")
-    values = np.asarray(values, dtype=float)
+    level, n_boot = share(level, "level"), whole(n_boot, "n_boot", most=MOST_DRAWS)
+    values = finite(values, "Values", 1)
+    if not len(values) or len(values) != len(groups):
+        raise ValueError(f"Each value needs its group, and there must be one at least, got {len(values)} values and "
+                         f"{len(groups)} groups.")
     names, member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     total = np.bincount(member, weights=values)  # [G]
     count = np.bincount(member)  # [G]

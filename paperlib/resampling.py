@@ -4,7 +4,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from .intervals import Interval, _cluster_bootstrap
+from .checks import finite, share, whole
+from .intervals import MOST_DRAWS, Interval, _cluster_bootstrap
 
 
 def group_intervals(values, groups, limits: tuple[float, float], level: float = 0.95, n_boot: int = 2000,
@@ -12,8 +13,12 @@ def group_intervals(values, groups, limits: tuple[float, float], level: float = 
     """Means of K rows of values [K, n], each with the cluster bootstrap of `intervals.accuracy` over groups [n].
 
     All rows see the same resamples. ``limits`` are the least and the greatest that a value can be.
+    Raises ValueError for values that are not finite, groups of another number, no values, or a bad level or n_boot.
     """
-    values = np.asarray(values, float)
+    values, level = finite(values, "Values", 2), share(level, "level")
+    if not values.size or values.shape[1] != len(groups):
+        raise ValueError(f"Each column of values needs its group, and there must be one at least, got values "
+                         f"{list(values.shape)} and {len(groups)} groups.")
     weights, alike = group_weights(groups, n_boot, seed), (values == values[:, :1]).all(axis=1)
     means = (weights @ values.T) / weights.sum(axis=1, keepdims=True)  # [n_boot, K]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
@@ -28,7 +33,7 @@ def group_intervals(values, groups, limits: tuple[float, float], level: float = 
 def group_weights(groups, n_boot: int = 2000, seed: int = 0) -> np.ndarray:
     """How often each example [n] is in each resample of the groups with replacement, [n_boot, n]."""
     names, member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    return _draws(len(names), n_boot, seed)[:, member]
+    return _draws(len(names), whole(n_boot, "n_boot", most=MOST_DRAWS), seed)[:, member]
 
 
 @lru_cache(maxsize=4)
@@ -46,6 +51,8 @@ def control_labels(labels, types, rng: np.random.Generator) -> np.ndarray:
     labels one after the other, so that labels of one type stay together.
     """
     labels = np.asarray(labels)
+    if labels.ndim != 1 or len(labels) != len(types):
+        raise ValueError(f"Each label needs its type, got labels {list(labels.shape)} and {len(types)} types.")
     _, first, member = np.unique(types, return_index=True, return_inverse=True)
     if (labels == labels[first][member]).all():
         return rng.permutation(labels[first])[member]
@@ -60,9 +67,9 @@ def permutation_p(observed, null, correction: str | None = "max") -> np.ndarray:
 
     (1 + permutations at least as large) / (1 + R). correction over layers: "max" compares with each permutation's
     largest layer (Westfall & Young 1993), "holm" is Holm's step-down (1979), None corrects nothing.
-    Raises ValueError for shapes that differ or an unknown correction.
+    Raises ValueError for shapes that differ, values that are not finite, or an unknown correction.
     """
-    observed, null = np.asarray(observed, float), np.asarray(null, float)
+    observed, null = finite(observed, "Observed values", 1), finite(null, "Values of the null")
     if null.ndim != 2 or null.shape[1:] != observed.shape or not null.size:
         raise ValueError(f"The null must be permutations x {observed.size} values, got shape {null.shape}.")
     if correction not in ("max", "holm", None):

@@ -92,7 +92,7 @@ def test_write_is_atomic(tmp_path, monkeypatch):
     path = tmp_path / "deep" / "a.json"
     results.write_json(path, {"v": 1})
     monkeypatch.setattr(os, "replace", lambda *a: (_ for _ in ()).throw(OSError("killed")))
-    with pytest.raises(OSError):
+    with pytest.raises(ResultError, match="could not be written to deep/ .killed."):
         results.write_json(path, {"v": 2})
     assert results.read_json(path) == {"v": 1}
     assert [p.name for p in path.parent.iterdir()] == ["a.json"]
