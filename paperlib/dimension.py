@@ -58,7 +58,7 @@ def intrinsic_dimension(x, method: str = "gride", k: int = 16) -> Dimension:
     Raises GeometryError as `Neighbors.of`, for another method, for 2k >= N, if rows repeat, or if ratios are 1 for more
     than a tenth of the points or nearly all the same, both within rounding, as on a grid.
     """
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise GeometryError(f"method must be one of {', '.join(METHODS)}, got {shown(method)}.")
     k = 1 if method == "twonn" else whole(k, "k", error=GeometryError)
     distances, ties = _distances(x, 2 * k)
@@ -69,7 +69,7 @@ def intrinsic_dimension(x, method: str = "gride", k: int = 16) -> Dimension:
                             f"{len(far)}, and a dimension needs 10 and nine in ten: measure more points, and none on a "
                             f"grid.")
     middle, high = np.quantile(far / near, [0.5, 0.95])
-    if high - middle <= 1e-6 * middle:
+    if high - middle <= (1e-6 + 2 * np.median(ties / near)) * middle:
         raise GeometryError(f"Neighbours {2 * k} are {middle:.4g} times as far as neighbours {k} for nearly all points, as "
                             f"on a grid, where a dimension has no estimate: measure points that are drawn at random.")
     if method == "gride":

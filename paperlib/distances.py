@@ -78,8 +78,7 @@ class Points:
     @cached_property
     def precision(self) -> float:
         """eps of the type that coordinates were rounded to: that of float32 for its values in float64, too."""
-        single = self.x.dtype == torch.float32 or bool((self.x == self.x.float()).all())
-        return torch.finfo(torch.float32 if single else torch.float64).eps
+        return torch.finfo(rounded_to(self.x)).eps
 
     def bounds(self, rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """For some rows, block by block: the rows [B], and lower and upper bounds of their squared distances to all
@@ -161,6 +160,11 @@ def unit_of(x: torch.Tensor) -> float:
     to about 1, as far as their type has it."""
     exponent, most = math.frexp(float(x.abs().amax()))[1], 120 if x.dtype == torch.float32 else 1000
     return 1.0 if abs(exponent) <= 20 else 2.0 ** -max(-most, min(most, exponent))
+
+
+def rounded_to(x: torch.Tensor) -> torch.dtype:
+    """float32 if that holds all values x, which may have been cast since, and else float64."""
+    return torch.float32 if x.dtype == torch.float32 or bool((x == x.float()).all()) else torch.float64
 
 
 def centred(x: torch.Tensor) -> torch.Tensor:

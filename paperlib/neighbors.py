@@ -8,7 +8,7 @@ from numbers import Integral
 import torch
 
 from paperlib.checks import shown
-from paperlib.distances import BLOCK, GeometryError, Points, as_points, blocks
+from paperlib.distances import BLOCK, GeometryError, Points, as_points, blocks, rounded_to
 
 SPARE = 16  # candidates beyond k, so that rounding can't keep a true neighbour out
 TOLERANCE = 1e-3  # widest interval of a squared distance, as a share of it, that is returned unrefined
@@ -114,7 +114,7 @@ def _unit_rows(x: torch.Tensor) -> torch.Tensor:
                             f"metric 'euclidean'.")
     unit = torch.cat([part / part.norm(dim=1, keepdim=True) for part in  # in float64, so that copies stay copies
                       (part.double() / most for part, most in zip(blocks(x, x.shape[1]), blocks(largest, x.shape[1])))])
-    unit = unit.to(x.dtype)
+    unit = unit.to(rounded_to(x))
     if (unit == unit[0]).all():
         raise GeometryError("All rows point in one direction, so cosines tell nothing: use metric 'euclidean'.")
     return unit

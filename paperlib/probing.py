@@ -10,14 +10,17 @@ States are [N, L+1, D]: example, layer (0 = input embedding), width; numpy array
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 
 import numpy as np
 import torch
 from sklearn.model_selection import StratifiedGroupKFold
 
+from .checks import shown, whole
 from .intervals import Interval
 from .logistic import fit, moments, standardise
 from .resampling import control_labels, group_intervals
+from .study import device_fault
 
 ALIGNMENTS = ("centre", "standardise", "none")
 
@@ -91,6 +94,9 @@ def transfer(sides: Mapping[str, tuple], folds: int | Mapping[str, Sequence[int]
     """
     if not alignments or not set(alignments) <= set(ALIGNMENTS):
         raise ValueError(f"Alignments must be some of {', '.join(ALIGNMENTS)}, got {', '.join(alignments) or 'none'}.")
+    controls = whole(controls, "controls", 0, 10**4)
+    if isinstance(l2, bool) or not isinstance(l2, Real) or not 0 < l2 < np.inf:
+        raise ValueError(f"l2 must be a penalty above 0, got {shown(l2)}.")
     learn = list(sides) if learn is None else list(learn)
     if not learn or not set(learn) <= set(sides):
         raise ValueError(f"Probes learn on some of {', '.join(sides)}, got {', '.join(map(str, learn)) or 'none'}.")
@@ -105,7 +111,9 @@ def transfer(sides: Mapping[str, tuple], folds: int | Mapping[str, Sequence[int]
     if np.isscalar(folds):
         fold = assign_folds(labels, groups, folds, seed)
     else:
-        fold = _joined(folds, states, "fold numbers").astype(int)
+        fold = _joined(folds, states, "fold numbers")
+        if fold.dtype.kind not in "iu":
+            raise ValueError(f"Fold numbers must be whole numbers, got an array of {fold.dtype}: cast them to int.")
     rng, kinds = np.random.default_rng(seed), groups if types is None else _joined(types, states, "types")
     tasks = np.stack([codes, *(control_labels(codes, kinds, rng) for _ in range(controls))])  # [T, all examples]
 
@@ -140,6 +148,10 @@ def assign_folds(labels, groups, folds: int = 5, seed: int = 0) -> np.ndarray:
     What `probe` does; a study of many models saves time by doing it once.
     Raises ValueError for fewer than two folds, or fewer groups or examples of a class than folds.
     """
+    folds = whole(folds, "The number of folds", 0)
+    if np.ndim(labels) != 1 or np.shape(labels) != np.shape(groups):
+        raise ValueError(f"Each label needs its group, got labels {list(np.shape(labels))} and groups "
+                         f"{list(np.shape(groups))}.")
     words, codes = np.unique(labels, return_inverse=True)
     counts, n_groups = np.bincount(codes), len(np.unique(groups))
     if not 2 <= folds <= min(n_groups, counts.min()):
@@ -207,17 +219,36 @@ def _results(correct: np.ndarray, side: _Side, seed: int) -> list[ProbeResult]:
 
 
 def check_states(states: Mapping) -> dict[str, torch.Tensor]:
-    """States by name as float32 tensors [N, L+1, D], or a ValueError: another shape, layers that differ, not finite."""
-    tensors = {name: torch.as_tensor(part).detach().float() for name, part in states.items()}
+    """States by name as float32 tensors [N, L+1, D], or a ValueError: no numbers, another shape, layers that differ, not
+    finite.
+
+    Probes standardise every dimension, so each may be in a unit of its own: one whose values are too large or too small
+    to be squared in float32 is brought to about 1, in the same way on all sides.
+    """
+    try:
+        tensors = {name: torch.as_tensor(part).detach() for name, part in states.items()}
+    except (ValueError, TypeError, RuntimeError, AttributeError) as error:
+        raise ValueError("States must be numbers [examples, layers, width]: give tensors or arrays of floats.") from error
     shapes = [tuple(part.shape) for part in tensors.values()]
+    if any(part.is_complex() or part.dtype == torch.bool for part in tensors.values()):
+        raise ValueError("States must be real numbers, not complex ones or truth values: give floats.")
     if any(len(shape) != 3 or 0 in shape for shape in shapes) or len({shape[1:] for shape in shapes}) > 1:
         raise ValueError(f"States must be [examples, layers, width], alike in the last two; got {shapes}.")
     if not all(bool(part.isfinite().all()) for part in tensors.values()):
         raise ValueError("Some states are NaN or infinite: capture them again, or leave these examples out.")
-    return tensors
+    tensors = {name: part if part.dtype == torch.float64 else part.float() for name, part in tensors.items()}
+    exponent = torch.stack([part.abs().amax(0).double().cpu() for part in tensors.values()]).amax(0).frexp()[1]  # [L+1, D]
+    unusual = (exponent < -17) | (exponent > 50)  # squares, or what `logistic.moments` takes for a constant
+    if bool(unusual.any()):
+        unit = torch.where(unusual, -exponent, 0).clamp(-1000, 1000).double().exp2()  # powers of two round nothing
+        tensors = {name: part.double() * unit.to(part.device) for name, part in tensors.items()}
+    return {name: part.float() for name, part in tensors.items()}
 
 
 def pick_device(name: str) -> str:
+    """The device that "auto" means here, or the one that is named. Raises ValueError for one that is not there."""
+    if fault := device_fault(str(name)):
+        raise ValueError(fault)
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 

@@ -20,7 +20,7 @@ from . import entry, vision_tower  # noqa: F401  the latter registers the mini m
 from .adapters import apply_adapter
 from .assemble import build_mini, build_tiny, untrained
 from .image_memory import remembering
-from .study import repo_root
+from .study import device_fault, repo_root
 
 NAMES = ("mini", "mini-stage1", "mini-base", "mini-untrained", "tiny")
 # Processors say once per process that they fall back to PIL; this project has no torchvision on purpose.
@@ -138,8 +138,10 @@ def load_vlm(name: str, device: str = "auto", seed: int = 0) -> VLM:
     random), "mini-untrained" (random LLM and connector from ``seed``), "tiny" (random, for tests), a local folder as
     `save_pretrained` writes it, a folder of adapters of the mini model, or a hub id.
     device: "auto" takes a GPU where there is one.
-    Raises VLMError for a name that is none of these; AssetError or AdapterError if a part is missing or damaged.
+    Raises VLMError for a name that is none of these or a device that is not there; AssetError or AdapterError if a part is missing or damaged.
     """
+    if missing := device_fault(str(device)):
+        raise VLMError(missing)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "tiny":
