@@ -47,4 +47,6 @@ def shown(value) -> str:
     """A value on one short line, as messages show it."""
     if type(value) is int and value.bit_length() > 200:  # Python refuses to print the longest
         return f"a number of {value.bit_length()} bits"
+    if getattr(value, "shape", ()):  # rows of numbers are many lines
+        return f"{type(value).__name__} of shape {list(value.shape)}"
     return " ".join(reprlib.repr(value).split())

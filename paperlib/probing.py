@@ -66,7 +66,7 @@ def probe(states, labels, groups, folds: int | Sequence[int] = 5, l2: float = 0.
             class for the folds, a group in two folds.
     """
     side = {"": (states, labels, groups)}
-    folds, types = folds if np.isscalar(folds) else {"": folds}, None if types is None else {"": types}
+    folds, types = folds if folds is None or np.isscalar(folds) else {"": folds}, None if types is None else {"": types}
     return transfer(side, folds, l2, controls, types, ("none",), seed, device)["none"]["", ""]
 
 
@@ -108,7 +108,7 @@ def transfer(sides: Mapping[str, tuple], folds: int | Mapping[str, Sequence[int]
     words, codes = np.unique(labels, return_inverse=True)
     if len(words) < 2:
         raise ValueError(f"All labels are {str(words[0])!r}: a probe needs at least two classes.")
-    if np.isscalar(folds):
+    if folds is None or np.isscalar(folds):
         fold = assign_folds(labels, groups, folds, seed)
     else:
         fold = _joined(folds, states, "fold numbers")
