@@ -11,12 +11,16 @@ import torch
 
 from paperlib import benchmarks, intervals
 from paperlib.checks import finite, share, shown, whole
+from paperlib.counterfactuals import counterfactuals
 from paperlib.effects import centre_of_mass, change, gap_share, rank_agreement
 from paperlib.evaluation import evaluate, examples
 from paperlib.intervals import Interval, accuracy, object_f1, relaxed_match
-from paperlib.probing import assign_folds, pick_device, probe
+from paperlib.probe_tasks import probe_tasks
+from paperlib.probing import assign_folds, probe
 from paperlib.resampling import control_labels, group_intervals, group_weights, permutation_p
 from paperlib.residual import on_layer
+from paperlib.separability import separability
+from paperlib.states import pick_device
 from paperlib.subsampling import jackknife, subsample_interval
 from small_models import one_sentence, tiny_vlm
 
@@ -134,6 +138,9 @@ def test_texts_are_texts(call):
 def test_examples_are_counted_in_whole_numbers(n):
     refused(lambda: benchmarks.load("scenes", "test", n), "n must be a whole number from 1 to 100,000")
     refused(lambda: examples("pope", n), "n must be a whole number from 1 to 100,000")
+    refused(lambda: counterfactuals(n), "n must be a whole number from 1 to 100,000")
+    refused(lambda: probe_tasks(n), "n of a probing task must be a whole number from 4 to 100,000")
+    refused(lambda: separability(X, X, FOLDERS, FOLDERS, permutations=n), "permutations must be a whole number from 1")
 
 
 @pytest.mark.parametrize("call, words", [

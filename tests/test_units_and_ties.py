@@ -11,8 +11,9 @@ from paperlib.distances import GeometryError
 from paperlib.geometry import (cka, information_imbalance, label_overlap, mutual_knn, neighborhood_overlap,
                                permutation_null, without_outliers)
 from paperlib.neighbors import Neighbors
-from paperlib.probing import check_states, probe
+from paperlib.probing import probe
 from paperlib.separability import separability
+from paperlib.states import check_states
 from paperlib.subsampling import subsampled
 from small_models import one_sentence
 
