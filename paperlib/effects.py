@@ -78,7 +78,7 @@ def centre_of_mass(depth: Sequence[float], importance: Sequence[float]) -> float
     depth, weight = finite(depth, "Depths", 1), finite(importance, "Importance", 1).clip(min=0)
     if len(depth) != len(weight):
         raise ValueError(f"Each depth needs its importance, got {len(depth)} and {len(weight)}.")
-    if weight.sum() == 0:
+    if not weight.any():
         return None
     return float(np.average(depth, weights=weight / weight.max()))
 

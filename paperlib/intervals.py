@@ -103,8 +103,10 @@ def summarize(records: Sequence, by: str | Callable = "kind", **options) -> dict
 
 
 def chance(records: Sequence) -> float:
-    """Accuracy of guessing uniformly among the choices."""
+    """Accuracy of guessing uniformly among the choices. Raises ValueError for no records, or one without choices."""
     _check_records(records)
+    if free := [r.id for r in records if not len(r.logprobs)]:
+        raise ValueError(f"Guessing needs choices, and {free[0]!r} has none: leave free answers out.")
     return math.fsum(1 / len(r.logprobs) for r in records) / len(records)
 
 

@@ -26,7 +26,7 @@ def check_states(states: Mapping) -> dict[str, torch.Tensor]:
     if not all(bool(part.isfinite().all()) for part in tensors.values()):
         raise ValueError("Some states are NaN or infinite: capture them again, or leave these examples out.")
     tensors = {name: part if part.dtype == torch.float64 else part.float() for name, part in tensors.items()}
-    exponent = torch.stack([part.abs().amax(0).double().cpu() for part in tensors.values()]).amax(0).frexp()[1]  # [L+1, D]
+    exponent = torch.stack([part.abs().amax(0).cpu().double() for part in tensors.values()]).amax(0).frexp()[1]  # [L+1, D]
     unusual = (exponent < -17) | (exponent > 50)  # squares, or what `logistic.moments` takes for a constant
     if bool(unusual.any()):
         unit = torch.where(unusual, -exponent, 0).clamp(-1000, 1000).double().exp2()  # powers of two round nothing

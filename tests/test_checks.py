@@ -172,6 +172,10 @@ def test_functions_act_on_layers_that_are_there(layer):
     refused(lambda: on_layer(tiny_vlm(), layer, print), "There is no layer")
 
 
+def test_free_answers_have_no_chance():
+    refused(lambda: intervals.chance([SimpleNamespace(id="a", logprobs=())]), "'a' has none")
+
+
 def test_accuracy_is_what_it_was():
     found = accuracy(RECORDS)
     assert found.value == 0.5 and math.isfinite(found.low) and isinstance(found, intervals.Interval) and found.n == 6
