@@ -31,7 +31,7 @@ log = logging.getLogger("paperlib")
 
 
 class ResultError(RuntimeError):
-    """A result file is missing, unreadable, changed or not to be written; the message is one sentence that says what to do."""
+    """A result file is missing, unreadable, changed or unwritable; the message is one sentence that says what to do."""
 
 
 def provenance(study: Study, seconds: float, n: int, **extra) -> dict:
