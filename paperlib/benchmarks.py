@@ -28,12 +28,14 @@ from PIL import Image
 
 from .assets import asset_path
 from .charts import draw_chart
+from .checks import whole
 from .concepts import concepts
 from .conversations import DESCRIBE
 from .inputs import VLMError, as_shown
 from .questions import CHART_KINDS, KINDS, NEGATIVES, Question, ask, ask_chart, ask_text, hard_negative
 from .scenes import draw_scene
 
+MOST = 10**5  # examples of a kind, as many as `Study` allows: streams of scenes end, and what is drawn is kept
 EASY_ROOT = "easy_vqa/data/test"
 KNOWLEDGE_KINDS = ("category", "knowledge")
 OF_SHAPES = ("shape", "colour")  # kinds that ask about no concept, so that nothing in them can be held out
@@ -78,15 +80,15 @@ def load(benchmark: str, split: str = "test", n: int = 100, seed: int = 0) -> li
     """``n`` examples of every kind of a benchmark, the same on every machine for the same seed; fewer where the pool is
     finite and smaller, as it is for text.
 
-    Raises ValueError for an unknown benchmark, a split that it does not have, or n < 1.
+    Raises ValueError for an unknown benchmark, a split that it does not have, n outside 1 .. `MOST`, or a
+    seed below 0.
     """
-    if benchmark not in BENCHMARKS:
+    if not isinstance(benchmark, str) or benchmark not in BENCHMARKS:
         raise ValueError(f"Unknown benchmark {benchmark!r}: use one of {', '.join(BENCHMARKS)}.")
     kinds, splits, draw = BENCHMARKS[benchmark]
     if split not in splits:
         raise ValueError(f"Benchmark {benchmark!r} has no split {split!r}: use one of {', '.join(splits)}.")
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}.")
+    n, seed = whole(n, "n", most=MOST), whole(seed, "seed", 0)
     examples = []
     for number, kind in enumerate(kinds):
         if split == "held-out" and kind in OF_SHAPES:

@@ -6,7 +6,8 @@ states hold of that attribute.
 
 import numpy as np
 
-from .benchmarks import Example
+from .benchmarks import MOST, Example
+from .checks import whole
 from .concepts import concepts
 from .scenes import SPLITS, Thing, bucket, changes, draw_scene, twin
 
@@ -19,8 +20,7 @@ def counterfactuals(n: int, split: str = "test", seed: int = 0) -> list[tuple[Ex
 
     The two answers are the choices. Raises ValueError for n < 1, and as `scenes.draw_scene` does.
     """
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}.")
+    n = whole(n, "n", most=MOST)
     pairs, index = [], 0
     while len(pairs) < n:
         attribute, number = list(ASKED)[len(pairs) % len(ASKED)], index

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from skdim.id import TwoNN
 from skdim.id._GRIDE import _gride  # GRIDE().fit does nothing else but search neighbours again
 
-from paperlib.distances import GeometryError
+from paperlib.checks import shown, whole
+from paperlib.distances import GeometryError, as_points
 from paperlib.neighbors import Neighbors, searched
 
 METHODS = ("gride", "twonn")
+TIED = 0.1  # share of points whose two neighbours may be equally far
 CENSORED = 0.1  # share of the largest ratios that TwoNN takes as "at least this large"
 
 
@@ -52,17 +55,23 @@ def intrinsic_dimension(x, method: str = "gride", k: int = 16) -> Dimension:
     The error is that of independent ratios, but neighbourhoods overlap: over fresh samples estimates spread about 1.1
     times as far at k = 1, 1.3 times at k = 16 and 1.5 times at k = 64, at worst 2.5 times (sd against error in the
     calibration table). Take intervals from `paperlib.subsampling`. No error covers the bias.
-    Raises GeometryError as `Neighbors.of`, for another method, for 2k >= N, or if rows repeat.
+    Raises GeometryError as `Neighbors.of`, for another method, for 2k >= N, if rows repeat, or if ratios are 1 for more
+    than a tenth of the points or nearly all the same, both within rounding, as on a grid.
     """
-    if method not in METHODS:
-        raise GeometryError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
-    k = 1 if method == "twonn" else k
-    distances = _distances(x, 2 * k)
+    if not isinstance(method, str) or method not in METHODS:
+        raise GeometryError(f"method must be one of {', '.join(METHODS)}, got {shown(method)}.")
+    k = 1 if method == "twonn" else whole(k, "k", error=GeometryError)
+    distances, ties = _distances(x, 2 * k)
     near, far = distances[:, k - 1], distances[:, 2 * k - 1]
-    ratios = int((far > near).sum())
-    if ratios < 10:
-        raise GeometryError(f"Neighbours {k} and {2 * k} are at different distances for {ratios} points only, and a "
-                            f"dimension needs 10: measure more points, and none on a grid.")
+    ratios = int((far - near > ties).sum())
+    if ratios < max(10, (1 - TIED) * len(far)):
+        raise GeometryError(f"Neighbours {k} and {2 * k} are at different distances for {ratios} points only, of "
+                            f"{len(far)}, and a dimension needs 10 and nine in ten: measure more points, and none on a "
+                            f"grid.")
+    middle, high = np.quantile(far / near, [0.5, 0.95])
+    if high - middle <= (1e-6 + 2 * np.median(ties / near)) * middle:
+        raise GeometryError(f"Neighbours {2 * k} are {middle:.4g} times as far as neighbours {k} for nearly all points, as "
+                            f"on a grid, where a dimension has no estimate: measure points that are drawn at random.")
     if method == "gride":
         value, error = _gride(distances, k, 2 * k)
     else:
@@ -76,9 +85,9 @@ def dimension_by_scale(x, k_max: int = 64) -> list[Dimension]:
 
     Raises GeometryError as `intrinsic_dimension`, for k_max below 1.
     """
-    if k_max < 1:
-        raise GeometryError(f"k_max must be at least 1, got {k_max}.")
-    orders = [k for k in (2**i for i in range(int(k_max).bit_length())) if 2 * k < len(x)]
+    k_max = whole(k_max, "k_max", error=GeometryError)
+    x = x if isinstance(x, Neighbors) else as_points(x)
+    orders = [k for k in (2**i for i in range(k_max.bit_length())) if 2 * k < len(x)]
     near = searched(x, 2 * max(orders, default=1))
     return [intrinsic_dimension(near, "gride", k) for k in orders]
 
@@ -89,6 +98,8 @@ def plateau(curve: Sequence[Dimension], tolerance: float = 0.1) -> Plateau | Non
 
     The value is the median. None if no two neighbouring scales agree: there is no dimension to speak of.
     """
+    if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not 0 <= tolerance < np.inf:
+        raise GeometryError(f"tolerance must be a share of at least 0, got {shown(tolerance)}.")
     for length in range(len(curve), 1, -1):
         for start in range(len(curve) - length, -1, -1):
             run = curve[start:start + length]
@@ -98,13 +109,13 @@ def plateau(curve: Sequence[Dimension], tolerance: float = 0.1) -> Plateau | Non
     return None
 
 
-def _distances(x, k: int) -> np.ndarray:
-    """[N, K] distances to at least k neighbours of points that are all different."""
+def _distances(x, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """[N, K] distances to at least k neighbours of points that are all different, and what rounding makes of them [N]."""
     x = searched(x, k)
     x.nearest(k)  # refused if it is not that deep
     distances = x.distances.cpu().numpy()
-    repeats = int((distances[:, 0] == 0).sum())
+    repeats = int((distances[:, 0] <= x.points.copies.cpu().numpy()).sum())
     if repeats:
         raise GeometryError(f"{repeats} of {len(x)} rows repeat another, and a distance of 0 has no ratio: measure "
                             f"different rows only, for instance those of np.unique(x, axis=0).")
-    return distances
+    return distances, x.points.ties.cpu().numpy()

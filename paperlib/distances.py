@@ -8,8 +8,10 @@ comparison that the intervals leave open is decided by the difference of the two
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -30,55 +32,80 @@ class Points:
     kept: inner products of the centred points [N, N] and their squared lengths [N], or None. They are computed once and
     serve all passes where the table is small (`KEPT`); elsewhere each pass computes them in blocks and drops them, so
     that memory never grows with N squared.
+    unit: the power of two by which coordinates are multiplied before products, so that squares neither overflow nor
+    vanish, whatever unit the points came in.
     """
 
     x: torch.Tensor
     kept: tuple[torch.Tensor, torch.Tensor] | None = None
+    unit: float = 1.0
 
     @staticmethod
     def of(x, keep: bool = True) -> Points:
         """The rows of an array or tensor. Raises GeometryError as `as_points`."""
         x = as_points(x)
+        unit = unit_of(x)
         if not keep or len(x) ** 2 > KEPT:
-            return Points(x)
-        y, products = centred(x), x.new_empty(len(x), len(x))
+            return Points(x, unit=unit)
+        y, products = centred(x * unit), x.new_empty(len(x), len(x))
         with full_precision(y):
             for start in range(0, len(x), 256):  # on one side of the diagonal, and mirrored
                 product = y[start:start + 256] @ y[start:].T
                 products[start:start + 256, start:], products[start:, start:start + 256] = product, product.T
-        return Points(x, (products, squared_lengths(y)))
+        return Points(x, (products, squared_lengths(y)), unit)
 
     def __len__(self) -> int:
         return len(self.x)
 
     def subset(self, rows: torch.Tensor) -> Points:
         """Some of the points; products kept stay centred on the mean of all, which changes no distance."""
-        return Points(self.x[rows], self.kept and (self.kept[0][rows][:, rows], self.kept[1][rows]))
+        return Points(self.x[rows], self.kept and (self.kept[0][rows][:, rows], self.kept[1][rows]), self.unit)
+
+    @cached_property
+    def copies(self) -> torch.Tensor:
+        """[N] distances up to which a row may be a copy of another one that was rounded otherwise: 4 eps |x|."""
+        length = torch.linalg.vector_norm(self.x * self.unit, dim=1, dtype=torch.float64)
+        return 4 * self.precision / self.unit * length
+
+    @cached_property
+    def ties(self) -> torch.Tensor:
+        """[N] differences between distances that rounding of the coordinates can make: 2 eps max |x_d|.
+
+        Less than `copies`, because roundings point in all directions and only their part along a distance changes it.
+        """
+        return 2 * self.precision * self.x.abs().amax(1).double()
+
+    @cached_property
+    def precision(self) -> float:
+        """eps of the type that coordinates were rounded to: that of float32 for its values in float64, too."""
+        return torch.finfo(rounded_to(self.x)).eps
 
     def bounds(self, rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """For some rows, block by block: the rows [B], and lower and upper bounds of their squared distances to all
-        points [B, N] each, infinite at the row itself.
+        points [B, N] each, in `unit`s, infinite at the row itself.
 
         A sum of D products is off by some sqrt(D) eps |a||b| (Higham & Mary 2019, SIAM J. Sci. Comput. 41, A2815). The
-        bounds allow twice that, and 24 eps for centring and small D: twice the largest error seen in trials.
+        bounds allow twice that, and 24 eps for centring and small D: twice the largest error seen in trials. What
+        underflows beside one huge row is allowed for as well.
         """
-        y = centred(self.x) if self.kept is None else None
+        y = centred(self.x * self.unit) if self.kept is None else None
         length = (squared_lengths(y) if self.kept is None else self.kept[1]).to(self.x.dtype)
         share = (24 + self.x.shape[1] ** 0.5) * torch.finfo(self.x.dtype).eps
+        least = 4 * self.x.shape[1] * torch.finfo(self.x.dtype).tiny
         for block in blocks(rows, len(self)):
             with full_precision(self.x):
                 product = y[block] @ y.T if self.kept is None else self.kept[0][block]
             total = length[block, None] + length
             middle = total.sub(product, alpha=2)
-            error = total.mul_(share)
+            error = total.mul_(share).add_(least)
             low, high = middle - error, middle.add_(error)
             yield block, low.scatter_(1, block[:, None], torch.inf), high.scatter_(1, block[:, None], torch.inf)
 
     def exact(self, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
-        """[P] squared distances between points i [P] and j [P], from their differences in float64."""
+        """[P] squared distances between points i [P] and j [P], in `unit`s, from their differences in float64."""
         step = max(1, PAIRS // self.x.shape[1])
         pairs = zip(i.split(step), j.split(step))
-        return torch.cat([(self.x[a].double() - self.x[b].double()).square().sum(1) for a, b in pairs])
+        return torch.cat([((self.x[a].double() - self.x[b].double()) * self.unit).square().sum(1) for a, b in pairs])
 
     def ranks(self, targets: torch.Tensor) -> torch.Tensor:
         """[N, M] ranks of the points targets[i] [N, M] among all by distance from point i: the nearest has rank 1.
@@ -109,7 +136,10 @@ def as_points(x) -> torch.Tensor:
     Raises GeometryError for another shape, fewer than two rows, NaN or infinite values, or rows that are all equal.
     """
     if not isinstance(x, torch.Tensor):
-        x = np.asarray(x)
+        try:
+            x = np.asarray(x)
+        except (ValueError, TypeError, RuntimeError) as error:  # rows of unequal length, or tensors on a GPU
+            raise GeometryError("Points must be one table of numbers [N, D]: give all rows the same length.") from error
         if x.dtype.kind not in "biuf":
             raise GeometryError(f"Points must be numbers, got an array of {x.dtype}: pass floats [N, D].")
         x = torch.tensor(np.ascontiguousarray(x))
@@ -123,6 +153,18 @@ def as_points(x) -> torch.Tensor:
     if (x[0] == x[1]).all() and (x == x[0]).all():
         raise GeometryError("All rows are equal, so there is nothing to measure: take another layer or position.")
     return x
+
+
+def unit_of(x: torch.Tensor) -> float:
+    """1 for usual values x, whose squares and their products are safe; elsewhere the power of two that brings the largest
+    to about 1, as far as their type has it."""
+    exponent, most = math.frexp(float(x.abs().amax()))[1], 120 if x.dtype == torch.float32 else 1000
+    return 1.0 if abs(exponent) <= 20 else 2.0 ** -max(-most, min(most, exponent))
+
+
+def rounded_to(x: torch.Tensor) -> torch.dtype:
+    """float32 if that holds all values x, which may have been cast since, and else float64."""
+    return torch.float32 if x.dtype == torch.float32 or bool((x == x.float()).all()) else torch.float64
 
 
 def centred(x: torch.Tensor) -> torch.Tensor:

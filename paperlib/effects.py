@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import spearmanr
 
+from .checks import finite
 from .resampling import Interval, group_intervals, ratio_intervals
 
 
@@ -55,26 +56,35 @@ def line(label: str, depth: Sequence[float], estimates: Sequence[Interval | None
     return {"label": label, "x": list(depth), **parts, **look}
 
 
-def rank_agreement(profiles: dict[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+def rank_agreement(profiles: dict[str, Sequence[float]]) -> dict[str, dict[str, float | None]]:
     """Spearman's rank correlation of every two methods' importance by layer: {method: {method: rho}}.
 
-    profiles: importance at the same depths for every method. Raises ValueError for lengths that differ.
+    profiles: importance at the same depths for every method. None for a method that finds all depths alike, whose ranks
+    say nothing. Raises ValueError for lengths that differ or importance that is not finite.
     """
+    profiles = {name: finite(values, f"Importance by {name}", 1) for name, values in profiles.items()}
     lengths = {len(values) for values in profiles.values()}
     if len(lengths) != 1 or min(lengths) < 3:
         raise ValueError("Rank agreement needs importance at the same three depths or more for every method.")
-    return {a: {b: float(spearmanr(x, y).statistic) for b, y in profiles.items()} for a, x in profiles.items()}
+    flat = {name for name, values in profiles.items() if (values == values[0]).all()}
+    return {a: {b: None if {a, b} & flat else float(spearmanr(x, y).statistic) for b, y in profiles.items()}
+            for a, x in profiles.items()}
 
 
 def centre_of_mass(depth: Sequence[float], importance: Sequence[float]) -> float | None:
-    """The mean depth, weighted by importance; what is below 0 counts as 0. None if nothing is above 0."""
-    weight = np.clip(np.asarray(importance, float), 0, None)
-    if weight.sum() == 0:
+    """The mean depth, weighted by importance; what is below 0 counts as 0. None if nothing is above 0.
+
+    Raises ValueError for values that are not finite, or lengths that differ.
+    """
+    depth, weight = finite(depth, "Depths", 1), finite(importance, "Importance", 1).clip(min=0)
+    if len(depth) != len(weight):
+        raise ValueError(f"Each depth needs its importance, got {len(depth)} and {len(weight)}.")
+    if not weight.any():
         return None
-    return float(np.average(np.asarray(depth, float), weights=weight))
+    return float(np.average(depth, weights=weight / weight.max()))
 
 
 def _paired(groups: Sequence[str], *scores: Sequence[float]) -> list[np.ndarray]:
     if not len(groups) or any(len(s) != len(groups) for s in scores):
         raise ValueError("Paired scores need a value for the same examples on each side, and at least one example.")
-    return [np.asarray(s, float) for s in scores]
+    return [finite(s, "Scores", 1) for s in scores]

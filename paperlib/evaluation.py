@@ -33,7 +33,7 @@ SUITES = {
 
 def examples(suite: str, n: int, seed: int = 0) -> list[Example]:
     """All examples of a suite, n of each kind and split. Raises ValueError for an unknown suite."""
-    if suite not in SUITES:
+    if not isinstance(suite, str) or suite not in SUITES:
         raise ValueError(f"Unknown suite {suite!r}: use one of {', '.join(SUITES)}.")
     return [example for name, split in SUITES[suite] for example in benchmarks.load(name, split, n, seed)]
 
@@ -44,9 +44,13 @@ def evaluate(vlm: VLM, study, suite: str, images: str = "own", kinds: Iterable[s
 
     Products of matrices run in bfloat16 where the CPU has units for it. kinds: only these kinds of question. n: so many
     of each kind in place of the study's; fewer questions are some of the more, but where a pool ends (suite "text").
+    Raises ValueError as `examples`, or for a kind that the suite does not have.
     """
-    only = None if kinds is None else set(kinds)
+    only = None if kinds is None else {kinds} if isinstance(kinds, str) else set(kinds)
     drawn = examples(suite, study.n_eval if n is None else n, study.seed)
+    if only is not None and (unknown := only - {e.kind for e in drawn}):
+        raise ValueError(f"Suite {suite!r} has no questions of kind {min(unknown, key=str)!r}: use some of "
+                         f"{', '.join(dict.fromkeys(e.kind for e in drawn))}.")
     asked = [e for e in drawn if only is None or e.kind in only]
     key = {"weights": fingerprint(vlm), "images": images, "seed": study.seed, "code": code_version()["sha256"],
            "questions": _digest([[e.id, e.question, e.answer, e.choices] for e in asked])}

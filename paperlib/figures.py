@@ -11,7 +11,6 @@ draws the figures again, byte for byte with the same matplotlib, and they can be
 from __future__ import annotations
 
 import io
-import os
 import sys
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from paperlib import accuracies, comparisons, curves, diagrams, style  # all but the last register their figures in DRAW
-from paperlib.results import ResultError, plain, provenance, read_result, write_result
+from paperlib.results import ResultError, plain, provenance, read_result, result_bytes, write_whole
 from paperlib.style import DRAW
 
 __all__ = ["DRAW", "publish", "save_figure", "redraw", "accuracies", "comparisons", "curves", "diagrams"]
@@ -39,11 +38,13 @@ def save_figure(fig: Figure, folder, name: str, figure: str, data: dict, provena
 
     Raises:
         ValueError: an unknown `figure`, or data that JSON can't hold.
+        ResultError: the files can't be written; those of before are unchanged.
     """
     if figure not in DRAW:
         raise ValueError(f"There is no figure {figure!r}: choose one of {', '.join(DRAW)}.")
-    path = write_result(Path(folder) / f"{name}.json", {"figure": figure, "drawn": data}, provenance)
-    _write_images(fig, path)
+    path = Path(folder) / f"{name}.json"
+    numbers = result_bytes({"figure": figure, "drawn": data}, provenance)
+    write_whole(_images(fig, path) | {path: numbers})
     return path
 
 
@@ -68,18 +69,19 @@ def redraw(path) -> Figure:
     if not isinstance(data, dict) or data.get("figure") not in DRAW:
         raise ResultError(f"{Path(path).name} holds no figure: pass a JSON file that save_figure wrote.")
     fig = DRAW[data["figure"]](data["drawn"])
-    _write_images(fig, Path(path))
+    write_whole(_images(fig, Path(path)))
     return fig
 
 
-def _write_images(fig: Figure, path: Path) -> None:
+def _images(fig: Figure, path: Path) -> dict[Path, bytes]:
+    """PDF and PNG of a figure, by the paths beside its JSON where they go."""
+    files = {}
     for ending, metadata in STAMPS.items():
         buffer = io.BytesIO()
         with style.in_style():
             fig.savefig(buffer, format=ending, metadata=metadata, dpi=style.STYLE["savefig.dpi"])
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}.{ending}.tmp")
-        temporary.write_bytes(buffer.getvalue())
-        os.replace(temporary, path.with_suffix(f".{ending}"))
+        files[path.with_suffix(f".{ending}")] = buffer.getvalue()
+    return files
 
 
 def main(files: list[str]) -> None:

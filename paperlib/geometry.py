@@ -3,24 +3,31 @@
 Every metric takes arrays or tensors [N, D], row i of both for example i, or `Neighbors` searched once and given to
 all metrics of a layer; each returns a float. All but `mutual_knn` are Euclidean and don't change when points are
 shifted, rotated or scaled as a whole. Values depend on N and on k: state them, and compare at equal N and k alone.
+
+Which rows are the k nearest isn't defined where neighbours k and k + 1 are equally far, within rounding. Where that holds
+for more than a tenth of the rows (`TIED`), as on a grid, every metric of neighbours raises GeometryError; elsewhere
+either may be taken, which changes a value by at most that share.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 
 import numpy as np
 import torch
 
-from paperlib.distances import BLOCK, GeometryError, Points, as_points, centred, full_precision, squared_lengths
+from paperlib.checks import shown, whole
+from paperlib.distances import (BLOCK, GeometryError, Points, as_points, centred, full_precision, squared_lengths,
+                                unit_of)
 from paperlib.neighbors import Neighbors, searched
 
 
 def neighborhood_overlap(x, y, k: int = 16) -> float:
     """Mean over i of |N_k^x(i) ∩ N_k^y(i)| / k (Doimo et al. 2020, arXiv 2007.03506); chance is k / (N - 1).
 
-    Raises GeometryError as `Neighbors.of`, if x and y differ in N or device, or if k or more rows equal another one,
-    because its neighbours are then any of them.
+    Raises GeometryError as `Neighbors.of`, if x and y differ in N or device, if k or more rows equal another one, within
+    rounding (`Points.copies`), because its neighbours are then any of them, or if neighbours are tied (see above).
     """
     return _single(_overlaps, x, y, k)
 
@@ -41,7 +48,7 @@ def label_overlap(x, labels, k: int = 16) -> float:
     """Mean share of each point's k neighbours that carry its label (Doimo et al. 2020), every point weighing the same.
 
     labels: [N], numbers or strings. Chance is the mean over i of (n_label(i) - 1) / (N - 1).
-    Raises GeometryError as `neighborhood_overlap`.
+    Raises GeometryError as `neighborhood_overlap`, or for labels that are None or NaN.
     """
     return _single(_label_overlaps, x, labels, k)
 
@@ -50,10 +57,9 @@ def information_imbalance(x, y) -> float:
     """Delta(x -> y) = 2/N x mean over i of the rank, in y, of i's nearest neighbour in x.
 
     Glielmo et al. 2022, PNAS Nexus 1, pgac039. 2/N: distances in x predict those in y fully; about 1: not at all. Not
-    symmetric. Ranks are full, self excluded. Points of y at equal distance share the mean of their ranks; of two that
-    are exactly as near in x, one is taken.
-    Raises GeometryError as `Neighbors.of`, if x and y differ in N or device, or if rows of x repeat: which of its
-    copies is a point's nearest neighbour isn't defined.
+    symmetric. Ranks are full, self excluded. Points of y at equal distance share the mean of their ranks.
+    Raises GeometryError as `Neighbors.of`, if x and y differ in N or device, if rows of x repeat, within rounding: which
+    of its copies is a point's nearest neighbour isn't defined; or if nearest neighbours in x are tied (see above).
     """
     return _single(_imbalances, x, y)
 
@@ -65,7 +71,8 @@ def cka(x, y, unbiased: bool = True) -> float:
     sometimes below. The biased one grows with D / N (0.62 for independent Gaussians at N = 2,500, D = 4,096). One
     massive dimension that x and y share drives either to 1: report it with `without_outliers` as well.
     Takes N x N products where `Points` has them in a table, and elsewhere D_x x D_y ones in blocks.
-    Raises GeometryError as `as_points`, if x and y differ in N or device, or, if unbiased, for fewer than 4 rows.
+    Raises GeometryError as `as_points`, if x and y differ in N or device, or, if unbiased, for fewer than 4 rows or where
+    HSIC(x, x) or HSIC(y, y) is no more than rounding, as for points that are all equally far apart.
     """
     return _single(_ckas, x, y, unbiased)
 
@@ -78,11 +85,13 @@ def permutation_null(metric: Callable, x, y, n: int = 200, seed: int = 0, groups
     A one-sided p-value is (1 + number of null values at least as extreme) / (1 + n).
     """
     version = _VERSIONS.get(metric)
-    if version is None or n < 1:
+    if version is None:
         names = ", ".join(m.__name__ for m in _VERSIONS)
-        raise GeometryError(f"A permutation null needs one of {names} and n of at least 1, got {metric!r} and {n}.")
+        raise GeometryError(f"A permutation null needs one of {names}, got {shown(metric)}.")
+    n = whole(n, "n of a permutation null", error=GeometryError)
+    x = x if isinstance(x, Neighbors) else as_points(x)
     rows = len(x)
-    groups = np.zeros(rows) if groups is None else np.asarray(groups)
+    groups = np.zeros(rows) if groups is None else _labels(groups, "groups")
     if len(groups) != rows:
         raise GeometryError(f"There are {rows} points and {len(groups)} groups: give each point its group.")
     rng, orders = np.random.default_rng(seed), np.empty((n, rows), dtype=np.int64)
@@ -103,8 +112,10 @@ def without_outliers(x, factor: float = 6.0, how: str = "remove") -> tuple[torch
     """
     if how not in ("remove", "standardize"):
         raise GeometryError(f"how must be 'remove' or 'standardize', got {how!r}.")
+    if isinstance(factor, bool) or not isinstance(factor, Real) or not 0 < factor < np.inf:
+        raise GeometryError(f"factor must be a number above 0, got {shown(factor)}.")
     x = as_points(x)
-    spread = x.std(0)
+    spread = (x * unit_of(x)).std(0)
     typical = spread.median()
     if typical == 0:
         raise GeometryError("More than half of the dimensions are constant, so there is no typical one: drop those.")
@@ -116,9 +127,10 @@ def without_outliers(x, factor: float = 6.0, how: str = "remove") -> tuple[torch
 # Each metric for many pairings at once: row i of x stands beside row orders[m, i] of y. Returns [M] values.
 
 def _overlaps(x, y, orders, k=16, metric="euclidean"):
-    x, y = searched(x, k, metric), searched(y, k, metric)
+    x, y = _searched(x, k, metric), _searched(y, k, metric)
     orders = _paired(x.points.x, y.points.x, orders)
     a, b = _settled(x, k), _settled(y, k).sort(dim=1).values  # [N, k]
+    k = a.shape[1]
     found = []
     for order in orders:
         renamed, own = order[a], b[order]  # [N, k] each
@@ -132,22 +144,21 @@ def _mutual(x, y, orders, k=10):
 
 
 def _label_overlaps(x, labels, orders, k=16):
-    x = searched(x, k)
-    labels = labels.cpu() if isinstance(labels, torch.Tensor) else labels
-    labels = torch.from_numpy(np.unique(np.asarray(labels), return_inverse=True)[1]).to(x.indices.device)
+    x = _searched(x, k)
+    labels = torch.from_numpy(np.unique(_labels(labels, "labels"), return_inverse=True)[1]).to(x.indices.device)
     orders = _paired(x.points.x, labels, orders)
     near = _settled(x, k)
     return torch.stack([(own[near] == own[:, None]).double().mean() for own in labels[orders]])
 
 
 def _imbalances(x, y, orders):
-    x, y = searched(x, 1), _points(y)
+    x, y = _searched(x, 1), _points(y)
     orders = _paired(x.points.x, y.x, orders)
-    repeats = int((x.distances[:, 0] == 0).sum())
+    repeats = int((x.distances[:, 0] <= x.points.copies).sum())
     if repeats:
         raise GeometryError(f"{repeats} of {len(x)} rows of x repeat another, so which row is nearest isn't defined: "
                             f"drop repeats from x, and the same rows from y.")
-    near = orders[:, x.nearest(1)[:, 0]]  # [M, N], as rows of y
+    near = orders[:, _settled(x, 1)[:, 0]]  # [M, N], as rows of y
     targets = torch.empty_like(orders).scatter_(1, orders, near)  # row orders[m, i] of y looks at near[m, i]
     return 2 / len(x) * y.ranks(targets.T).mean(0)
 
@@ -158,12 +169,18 @@ def _ckas(x, y, orders, unbiased=True):
     if unbiased and len(x) < 4:
         raise GeometryError(f"Unbiased CKA needs at least 4 rows, got {len(x)}.")
     others = [y] if orders is None else map(y.subset, paired)
-    scale = (_hsic(x, x, unbiased) * _hsic(y, y, unbiased)).sqrt()
-    return torch.stack([_hsic(x, other, unbiased) for other in others]) / scale
+    own = [_hsic(z, z, unbiased) for z in (x, y)]
+    for name, z, (value, terms) in zip("xy", (x, y), own):
+        if not value > terms * (24 + z.x.shape[1] ** 0.5) * torch.finfo(z.x.dtype).eps:  # as in `Points.bounds`
+            raise GeometryError(f"HSIC({name}, {name}) is no more than rounding, so CKA isn't defined: the rows of {name} "
+                                f"are about equally far apart, or too few for their width, so measure more rows.")
+    scale = own[0][0].sqrt() * own[1][0].sqrt()
+    return torch.stack([_hsic(x, other, unbiased)[0] for other in others]) / scale
 
 
-def _hsic(x: Points, y: Points, unbiased: bool) -> torch.Tensor:
-    """HSIC of the linear kernels K and L up to a factor that N alone decides.
+def _hsic(x: Points, y: Points, unbiased: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """HSIC of the linear kernels K and L of points in their `unit`, up to a factor that N alone decides, and the size of
+    the terms that cancel in it.
 
     Diagonals p and q, row sums r and s, [N] each, and the sum over K_ij L_ij are all it takes. Where no kernels are
     kept that is |x^T y|^2 of the centred points, and rows sum to 0.
@@ -175,7 +192,7 @@ def _hsic(x: Points, y: Points, unbiased: bool) -> torch.Tensor:
         total = sum((a * b).sum(dtype=torch.float64) for a, b in zip(k.split(step), l.split(step)))
         r, s = k.sum(1, dtype=torch.float64), l.sum(1, dtype=torch.float64)
     else:
-        a, b = centred(x.x), centred(y.x)
+        a, b = centred(x.x * x.unit), centred(y.x * y.unit)
         a, b = (z.to(torch.promote_types(a.dtype, b.dtype)) for z in (a, b))
         p, q = squared_lengths(a), squared_lengths(b)
         with full_precision(a):
@@ -183,11 +200,12 @@ def _hsic(x: Points, y: Points, unbiased: bool) -> torch.Tensor:
             total = sum((part.T @ b).double().square().sum() for part in parts)
         r, s = torch.zeros_like(p), torch.zeros_like(q)
     if not unbiased:  # both kernels centred
-        return total - 2 / n * (r @ s) + r.sum() * s.sum() / n**2
+        return total - 2 / n * (r @ s) + r.sum() * s.sum() / n**2, total
     r, s = r - p, s - q  # both diagonals removed
-    return total - p @ q + r.sum() * s.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (r @ s)
+    return total - p @ q + r.sum() * s.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (r @ s), total + p @ q
 
 
+TIED = 0.1  # share of rows with a tie at the k-th place that is let pass
 _VERSIONS = {neighborhood_overlap: _overlaps, mutual_knn: _mutual, label_overlap: _label_overlaps,
              information_imbalance: _imbalances, cka: _ckas}
 
@@ -204,13 +222,34 @@ def _points(x) -> Points:
     return points if points.kept else Points.of(points.x)
 
 
+def _searched(x, k: int, metric: str = "euclidean") -> Neighbors:
+    """`searched`, one deeper than k where there is a search to do, so that ties at k show."""
+    if not isinstance(x, Neighbors):
+        x = as_points(x)
+        k = k + 1 if type(k) is int and 1 <= k < len(x) - 1 else k
+    return searched(x, k, metric)
+
+
 def _settled(x: Neighbors, k: int) -> torch.Tensor:
     near = x.nearest(k)
-    crowded = int((x.distances[:, k - 1] == 0).sum())
+    crowded = int((x.distances[:, k - 1] <= x.points.copies).sum())
     if crowded:
         raise GeometryError(f"{crowded} of {len(x)} rows have {k} or more copies, so which are nearest isn't defined: "
                             f"drop repeated rows, and the same rows of what they are compared with.")
+    tied = int(x.tied(k).sum())
+    if tied > TIED * len(x):
+        raise GeometryError(f"Neighbours {k} and {k + 1} are equally far for {tied} of {len(x)} rows, so which are nearest "
+                            f"isn't defined: choose another k, or measure points that are on no grid.")
     return near
+
+
+def _labels(labels, what: str) -> np.ndarray:
+    """Labels [N] as an array that can be sorted."""
+    labels = np.asarray(labels.cpu() if isinstance(labels, torch.Tensor) else labels)
+    if labels.ndim != 1 or any(label is None or label != label for label in labels.tolist()):
+        raise GeometryError(f"{what} must be one number or word for each row, and none None or NaN, got shape "
+                            f"{list(labels.shape)}.")
+    return labels.astype(str) if labels.dtype.kind == "O" else labels
 
 
 def _paired(x: torch.Tensor, y: torch.Tensor, orders: torch.Tensor | None) -> torch.Tensor:

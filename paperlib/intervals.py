@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
+from numbers import Real
 
+from .checks import shown
 from .effects import paired_difference
 from .resampling import Interval, group_intervals
 
@@ -64,8 +66,10 @@ def summarize(records: Sequence, by: str | Callable = "kind", **options) -> dict
 
 
 def chance(records: Sequence) -> float:
-    """Accuracy of guessing uniformly among the choices."""
+    """Accuracy of guessing uniformly among the choices. Raises ValueError for no records, or one without choices."""
     _check_records(records)
+    if free := [r.id for r in records if not len(r.logprobs)]:
+        raise ValueError(f"Guessing needs choices, and {free[0]!r} has none: leave free answers out.")
     return math.fsum(1 / len(r.logprobs) for r in records) / len(records)
 
 
@@ -106,6 +110,9 @@ def object_f1(
     Raises:
         ValueError: no captions, lengths that differ, or a truth outside the vocabulary.
     """
+    for name, texts in (("Captions", captions), ("A vocabulary", vocabulary), *(("A truth", truth) for truth in truths)):
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"{name} must be a list of texts, got {shown(texts)}.")
     if len(captions) == 0 or len(captions) != len(truths):
         raise ValueError(f"There must be as many captions as truths, got {len(captions)} and {len(truths)}.")
     names = {tuple(_words(v)): v for v in vocabulary}
@@ -131,6 +138,10 @@ def relaxed_match(prediction: str, answer: str, tolerance: float = 0.05) -> bool
     Percentages are read as fractions, thousands may be set off by commas, letter case and outer spaces don't
     count. The tolerance is relative, so an answer of 0 must be met exactly.
     """
+    if not isinstance(prediction, str) or not isinstance(answer, str):
+        raise ValueError(f"A prediction and its answer must be texts, got {shown(prediction)} and {shown(answer)}.")
+    if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not 0 <= tolerance < math.inf:
+        raise ValueError(f"tolerance must be a share of at least 0, got {shown(tolerance)}.")
     p, a = _number(prediction), _number(answer)
     if p is None or a is None:
         return prediction.strip().lower() == answer.strip().lower()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Integral
 
 import torch
 
-from paperlib.distances import BLOCK, GeometryError, Points, as_points, blocks
+from paperlib.checks import shown
+from paperlib.distances import BLOCK, GeometryError, Points, as_points, blocks, rounded_to
 
 SPARE = 16  # candidates beyond k, so that rounding can't keep a true neighbour out
 TOLERANCE = 1e-3  # widest interval of a squared distance, as a share of it, that is returned unrefined
@@ -37,20 +39,31 @@ class Neighbors:
         if metric not in ("euclidean", "cosine"):
             raise GeometryError(f"metric must be 'euclidean' or 'cosine', got {metric!r}.")
         points = Points.of(x if metric == "euclidean" else _unit_rows(as_points(x)))
-        _check_k(k, len(points))
-        indices, squares = _search(points, torch.arange(len(points), device=points.x.device), k)
-        return Neighbors(points if keep else Points(points.x), indices, squares.sqrt(), metric)
+        k = _check_k(k, len(points))
+        indices, distances = _search(points, torch.arange(len(points), device=points.x.device), k)
+        return Neighbors(points if keep else replace(points, kept=None), indices, distances, metric)
 
     def __len__(self) -> int:
         return len(self.points)
 
     def nearest(self, k: int) -> torch.Tensor:
         """[N, k] indices. Raises GeometryError for more than were searched."""
-        _check_k(k, len(self))
+        k = _check_k(k, len(self))
         if k > self.indices.shape[1]:
             raise GeometryError(f"Only {self.indices.shape[1]} neighbours were searched and {k} are needed: search "
                                 f"deeper with Neighbors.of(x, k={k}).")
         return self.indices[:, :k]
+
+    def tied(self, k: int) -> torch.Tensor:
+        """[N] whether neighbours k and k + 1 are equally far from a point within rounding (`Points.ties`), so that which
+        of them is among the k nearest isn't defined. Lists that end at k are searched again, one deeper."""
+        k = _check_k(k, len(self))
+        if k == len(self) - 1:
+            return torch.zeros(len(self), dtype=torch.bool, device=self.indices.device)
+        deeper = self.distances
+        if deeper.shape[1] == k:
+            deeper = _search(self.points, torch.arange(len(self), device=self.indices.device), k + 1)[1]
+        return deeper[:, k] - deeper[:, k - 1] <= self.points.ties
 
     def subset(self, rows: torch.Tensor) -> Neighbors:
         """The neighbours within some of the points, rows [n] of distinct indices, taken from the lists at hand.
@@ -77,8 +90,7 @@ class Neighbors:
         indices, distances = indices[kept].view(n, depth), self.distances[rows][kept].view(n, depth)
         points = self.points.subset(rows)
         if len(short):
-            indices[short], squares = _search(points, short, depth)
-            distances[short] = squares.sqrt()
+            indices[short], distances[short] = _search(points, short, depth)
         return Neighbors(points, indices, distances, self.metric)
 
 
@@ -96,33 +108,39 @@ def searched(x, k: int, metric: str = "euclidean") -> Neighbors:
 
 
 def _unit_rows(x: torch.Tensor) -> torch.Tensor:
-    length = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    if (length == 0).any():
-        raise GeometryError(f"{int((length == 0).sum())} rows are all zeros and have no direction: drop them, or use "
+    largest = x.abs().amax(1, keepdim=True).double()
+    if (largest == 0).any():
+        raise GeometryError(f"{int((largest == 0).sum())} rows are all zeros and have no direction: drop them, or use "
                             f"metric 'euclidean'.")
-    return x / length
+    unit = torch.cat([part / part.norm(dim=1, keepdim=True) for part in  # in float64, so that copies stay copies
+                      (part.double() / most for part, most in zip(blocks(x, x.shape[1]), blocks(largest, x.shape[1])))])
+    unit = unit.to(rounded_to(x))
+    if (unit == unit[0]).all():
+        raise GeometryError("All rows point in one direction, so cosines tell nothing: use metric 'euclidean'.")
+    return unit
 
 
-def _check_k(k: int, n: int) -> None:
-    if isinstance(k, bool) or int(k) != k or not 1 <= k < n:
-        raise GeometryError(f"k must be a whole number from 1 to N - 1 = {n - 1}, got {k}: a point has no more "
+def _check_k(k: int, n: int) -> int:
+    if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= k < n:
+        raise GeometryError(f"k must be a whole number from 1 to N - 1 = {n - 1}, got {shown(k)}: a point has no more "
                             f"neighbours than that.")
+    return int(k)
 
 
 def _search(points: Points, rows: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Indices and squared distances, [R, k] each, of the k points nearest to some rows [R]."""
+    """Indices and distances, [R, k] each, the latter float64 in the unit of the points, of the k nearest to rows [R]."""
     found = []
     for block, low, high in points.bounds(rows):
         index, square, settled = _candidates(points, block, low, high, k)
         if not settled.all():
-            index[~settled], square[~settled] = _search_exactly(points.x, block[~settled], k)
+            index[~settled], square[~settled] = _search_exactly(points, block[~settled], k)
         found.append((index, square))
     indices, squares = zip(*found)
-    return torch.cat(indices), torch.cat(squares)
+    return torch.cat(indices), torch.cat(squares).sqrt() / points.unit
 
 
 def _candidates(points, rows, low, high, k):
-    """`_search` for one block, and whether each row's answer is certain [B]."""
+    """`_search` for one block, but squared distances in units, and whether each row's answer is certain [B]."""
     low, index = low.topk(min(k + SPARE, len(points) - 1), largest=False)  # [B, C], by lower bound
     high = high.gather(1, index)
     floor = low[:, -1].clone() if low.shape[1] < len(points) - 1 else torch.inf  # nothing else can be nearer than this
@@ -137,10 +155,11 @@ def _candidates(points, rows, low, high, k):
     return index.gather(1, order)[:, :k], square[:, :k], settled
 
 
-def _search_exactly(x, rows, k):
-    """`_search` from differences in float64 alone: slow, for rows with more near-ties than there is room to spare."""
-    own, step = x[rows].double(), max(1, BLOCK // x.shape[1])
+def _search_exactly(points, rows, k):
+    """The same from differences in float64 alone: slow, for rows with more near-ties than there is room to spare."""
+    x, unit = points.x, points.unit
+    own, step = x[rows].double() * unit, max(1, BLOCK // x.shape[1])
     direct = "donot_use_mm_for_euclid_dist"
-    distance = torch.cat([torch.cdist(own, part.double(), compute_mode=direct) for part in x.split(step)], dim=1)
+    distance = torch.cat([torch.cdist(own, part.double() * unit, compute_mode=direct) for part in x.split(step)], dim=1)
     distance, index = distance.scatter_(1, rows[:, None], torch.inf).topk(k, largest=False)
     return index, distance.square()

@@ -9,6 +9,7 @@ from itertools import zip_longest
 
 import numpy as np
 
+from .checks import whole
 from .concepts import Concept, concepts
 from .questions import NUMBERS, ask
 from .scenes import Scene, draw_scene
@@ -45,8 +46,7 @@ def probe_tasks(n: int, seed: int = 0) -> dict[str, ProbeTask]:
 
     Concept is asked of scenes with two emoji, colour of scenes with two shapes, category of one emoji. Raises ValueError for n < 4.
     """
-    if n < 4:
-        raise ValueError(f"A probing task needs at least 4 scenes, got n={n}.")
+    n = whole(n, "n of a probing task", 4, 10**5)
     return {task.name: task for task in (_concept(n, seed), _category(n, seed), _colour(n, seed), _count(n, seed),
                                          _existence(n, seed))}
 

@@ -10,15 +10,18 @@ States are [N, L+1, D]: example, layer (0 = input embedding), width; numpy array
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 
 import numpy as np
 import torch
 from sklearn.model_selection import StratifiedGroupKFold
 
+from .checks import shown, whole
 from .effects import paired_difference
 from .intervals import Interval
 from .logistic import fit, moments, standardise
 from .resampling import control_labels, group_intervals
+from .states import check_states, pick_device
 
 ALIGNMENTS = ("centre", "standardise", "none")
 
@@ -64,7 +67,7 @@ def probe(states, labels, groups, folds: int | Sequence[int] = 5, l2: float = 0.
             class for the folds, a group in two folds.
     """
     side = {"": (states, labels, groups)}
-    folds, types = folds if np.isscalar(folds) else {"": folds}, None if types is None else {"": types}
+    folds, types = folds if folds is None or np.isscalar(folds) else {"": folds}, None if types is None else {"": types}
     return transfer(side, folds, l2, controls, types, ("none",), seed, device)["none"]["", ""]
 
 
@@ -92,6 +95,9 @@ def transfer(sides: Mapping[str, tuple], folds: int | Mapping[str, Sequence[int]
     """
     if not alignments or not set(alignments) <= set(ALIGNMENTS):
         raise ValueError(f"Alignments must be some of {', '.join(ALIGNMENTS)}, got {', '.join(alignments) or 'none'}.")
+    controls = whole(controls, "controls", 0, 10**4)
+    if isinstance(l2, bool) or not isinstance(l2, Real) or not 0 < l2 < np.inf:
+        raise ValueError(f"l2 must be a penalty above 0, got {shown(l2)}.")
     learn = list(sides) if learn is None else list(learn)
     if not learn or not set(learn) <= set(sides):
         raise ValueError(f"Probes learn on some of {', '.join(sides)}, got {', '.join(map(str, learn)) or 'none'}.")
@@ -103,10 +109,12 @@ def transfer(sides: Mapping[str, tuple], folds: int | Mapping[str, Sequence[int]
     words, codes = np.unique(labels, return_inverse=True)
     if len(words) < 2:
         raise ValueError(f"All labels are {str(words[0])!r}: a probe needs at least two classes.")
-    if np.isscalar(folds):
+    if folds is None or np.isscalar(folds):
         fold = assign_folds(labels, groups, folds, seed)
     else:
-        fold = _joined(folds, states, "fold numbers").astype(int)
+        fold = _joined(folds, states, "fold numbers")
+        if fold.dtype.kind not in "iu":
+            raise ValueError(f"Fold numbers must be whole numbers, got an array of {fold.dtype}: cast them to int.")
     rng, kinds = np.random.default_rng(seed), groups if types is None else _joined(types, states, "types")
     tasks = np.stack([codes, *(control_labels(codes, kinds, rng) for _ in range(controls))])  # [T, all examples]
 
@@ -141,6 +149,10 @@ def assign_folds(labels, groups, folds: int = 5, seed: int = 0) -> np.ndarray:
     What `probe` does; a study of many models saves time by doing it once.
     Raises ValueError for fewer than two folds, or fewer groups or examples of a class than folds.
     """
+    folds = whole(folds, "The number of folds", 0)
+    if np.ndim(labels) != 1 or np.shape(labels) != np.shape(groups):
+        raise ValueError(f"Each label needs its group, got labels {list(np.shape(labels))} and groups "
+                         f"{list(np.shape(groups))}.")
     words, codes = np.unique(labels, return_inverse=True)
     counts, n_groups = np.bincount(codes), len(np.unique(groups))
     if not 2 <= folds <= min(n_groups, counts.min()):
@@ -205,21 +217,6 @@ def _results(correct: np.ndarray, side: _Side, seed: int) -> list[ProbeResult]:
     accuracy = group_intervals(own, groups, (0, 1), seed=seed)
     return [ProbeResult(i, accuracy[i], float(chance), control[i], selectivity[i],
                         tuple(shuffled[i].mean(axis=1).tolist()), correct[i, 0], groups) for i in range(len(own))]
-
-
-def check_states(states: Mapping) -> dict[str, torch.Tensor]:
-    """States by name as float32 tensors [N, L+1, D], or a ValueError: another shape, layers that differ, not finite."""
-    tensors = {name: torch.as_tensor(part).detach().float() for name, part in states.items()}
-    shapes = [tuple(part.shape) for part in tensors.values()]
-    if any(len(shape) != 3 or 0 in shape for shape in shapes) or len({shape[1:] for shape in shapes}) > 1:
-        raise ValueError(f"States must be [examples, layers, width], alike in the last two; got {shapes}.")
-    if not all(bool(part.isfinite().all()) for part in tensors.values()):
-        raise ValueError("Some states are NaN or infinite: capture them again, or leave these examples out.")
-    return tensors
-
-
-def pick_device(name: str) -> str:
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
 def _joined(columns: Mapping[str, Sequence], states: Mapping, what: str) -> np.ndarray:

@@ -22,13 +22,18 @@ to those that a value can have; for shares these are the limits of Clopper & Pea
 well. **One group** says nothing about others: the interval is all that a value can be.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import norm, t
 
+from .checks import finite, share, shown, whole
+
+MOST_DRAWS = 10**6
 SAME = 1e-9  # what differs by less than that share of the largest value differs by rounding
 
 
@@ -44,17 +49,21 @@ class Interval(_Estimate):
 
     In a text, f"{i:.1f}" is "2.9 [2.0, 3.8]", f"{i:+.1f}" is "+2.9 [+2.0, +3.8]" and f"{i:.0%}" is "93 % [75, 117]";
     without a format, three digits that count.
-    Raises ValueError for a value or limit that is NaN or infinite, or a low above the high.
+    Raises ValueError for numbers that are NaN or infinite, low above high, or n below 1: there is no such interval.
     """
 
     __slots__ = ()
 
     def __new__(cls, value: float, low: float, high: float, n: int):
-        if not np.isfinite([value, low, high]).all():
-            raise ValueError(f"An interval needs finite numbers, got {value} [{low}, {high}]: leave out what has none.")
-        if low > high:
-            raise ValueError(f"An interval's low end must not lie above its high end, got [{low}, {high}].")
+        whole(n, "n of an interval")
+        if not all(isinstance(x, Real) and math.isfinite(x) for x in (value, low, high)) or low > high:
+            raise ValueError(f"An interval needs a finite value and finite limits in order, got {shown(value)} and "
+                             f"{shown(low)} to {shown(high)}: look for NaN or empty groups in what it was computed from.")
         return super().__new__(cls, value, low, high, n)
+
+    @classmethod
+    def _make(cls, values):  # what a named tuple's _replace calls, and would not check
+        return cls(*values)
 
     def __format__(self, spec: str) -> str:
         scale, unit, spec = (100, " %", spec[:-1] + "f") if spec.endswith("%") else (1, "", spec or ".3g")
@@ -166,6 +175,8 @@ def control_labels(labels, types, rng: np.random.Generator) -> np.ndarray:
     labels one after the other, so that labels of one type stay together.
     """
     labels = np.asarray(labels)
+    if labels.ndim != 1 or len(labels) != len(types):
+        raise ValueError(f"Each label needs its type, got labels {list(labels.shape)} and {len(types)} types.")
     _, first, member = np.unique(types, return_index=True, return_inverse=True)
     if (labels == labels[first][member]).all():
         return rng.permutation(labels[first])[member]
@@ -180,9 +191,9 @@ def permutation_p(observed, null, correction: str | None = "max") -> np.ndarray:
 
     (1 + permutations at least as large) / (1 + R). correction over layers: "max" compares with each permutation's
     largest layer (Westfall & Young 1993), "holm" is Holm's step-down (1979), None corrects nothing.
-    Raises ValueError for shapes that differ or an unknown correction.
+    Raises ValueError for shapes that differ, values that are not finite, or an unknown correction.
     """
-    observed, null = np.asarray(observed, float), np.asarray(null, float)
+    observed, null = finite(observed, "Observed values", 1), finite(null, "Values of the null")
     if null.ndim != 2 or null.shape[1:] != observed.shape or not null.size:
         raise ValueError(f"The null must be permutations x {observed.size} values, got shape {null.shape}.")
     if correction not in ("max", "holm", None):
@@ -213,8 +224,7 @@ def _run_of(member: np.ndarray, runs: Sequence | None) -> tuple[int, ...]:
 @lru_cache(maxsize=4)
 def _draws(run_of: tuple[int, ...], n_boot: int, seed: int) -> np.ndarray:
     """How often each group is drawn, [n_boot, G]; kept because every layer, property and model asks for the same."""
-    if n_boot < 1:
-        raise ValueError(f"n_boot must be at least 1, got {n_boot}.")
+    whole(n_boot, "n_boot", most=MOST_DRAWS)
     rng, run_of = np.random.default_rng(seed), np.array(run_of)
     n_runs = run_of.max() + 1
     often = rng.multinomial(n_runs, np.full(n_runs, 1 / n_runs), size=n_boot)  # [n_boot, runs]
@@ -254,16 +264,12 @@ def _percentiles(drawn: np.ndarray, clusters: float, tail: float) -> tuple[float
 
 
 def _tail(level: float) -> float:
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}.")
-    return (1 - level) / 2
+    return (1 - share(level, "level")) / 2
 
 
 def _checked(values, groups: Sequence) -> np.ndarray:
-    values = np.asarray(values, float)
-    if values.ndim != 2 or not values.size or values.shape[1] != len(groups):
+    values = finite(values, "Values", 2)
+    if not values.size or values.shape[1] != len(groups):
         raise ValueError(f"Values must be rows with one for each of {len(groups)} examples, at least one, got shape "
                          f"{values.shape}.")
-    if not np.isfinite(values).all():
-        raise ValueError("Some values are NaN or infinite: leave their examples out, or find out where they come from.")
     return values

@@ -36,7 +36,9 @@ def on_layer(vlm: VLM, layer: int, function: Callable, first: bool = False) -> R
 
     What it returns replaces the state, unless it is None. Functions on one layer run in the order in which they were
     put there; one that is to be ``first`` runs before those that are there already.
+    Raises ValueError for a layer that the model does not have.
     """
+    check_numbers([layer], len(vlm.layers) + 1, "layer")
     if layer < len(vlm.layers):
         def before(block, args):
             new = function(args[0])

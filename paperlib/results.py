@@ -6,6 +6,7 @@ the data in canonical form (sorted keys, no spaces), so that an edited or trunca
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Callable
 
 from paperlib import __version__
+from paperlib.checks import whole
 from paperlib.study import CODE_ROOT, Study
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "numpy", "scipy", "scikit-learn",
@@ -29,7 +31,7 @@ log = logging.getLogger("paperlib")
 
 
 class ResultError(RuntimeError):
-    """A result file is missing, unreadable or changed; the message is one sentence that says what to do."""
+    """A result file is missing, unreadable, changed or unwritable; the message is one sentence that says what to do."""
 
 
 def provenance(study: Study, seconds: float, n: int, **extra) -> dict:
@@ -41,7 +43,7 @@ def provenance(study: Study, seconds: float, n: int, **extra) -> dict:
     made = {
         "preset": study.preset, "model": study.model, "seed": study.seed, "parameters": study.as_dict(),
         "packages": package_versions(), "code": code_version(), "platform": _platform(),
-        "seconds": round(float(seconds), 3), "n": int(n),
+        "seconds": round(float(seconds), 3), "n": whole(n, "n", 0),
     }
     repeated = sorted(set(made) & set(extra))
     if repeated:
@@ -84,6 +86,9 @@ def plain(value, where: str = "data"):
                              f"that does not exist.")
         return float(value) if isinstance(value, float) else int(value)
     if isinstance(value, dict):
+        if len(value) != len({str(key) for key in value}):
+            raise ValueError(f"{where} has keys that differ in type alone, and JSON would keep one of them: name them "
+                             f"apart.")
         return {str(key): plain(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
@@ -95,18 +100,39 @@ def plain(value, where: str = "data"):
                      f"text, lists or dicts first.")
 
 
-def write_json(path: Path | str, obj) -> Path:
-    """Write `plain(obj)` under a temporary name, then rename: a reader sees the old file or the new one."""
-    path = Path(path)
-    text = json.dumps(plain(obj), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def write_whole(files: dict[Path, bytes]) -> None:
+    """Write files whole or not at all: all under temporary names, and only when all are there are they renamed.
+
+    A reader sees old files or new ones. Raises ResultError, and leaves nothing behind, where the disk is full, a folder is
+    read-only, or a name is taken by a folder.
+    """
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
     try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
+        for path, content in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary[path].write_bytes(content)
+        for path in files:
+            os.replace(temporary[path], path)
+    except OSError as error:
+        raise ResultError(f"{path.name} could not be written to {path.parent.name or 'this folder'}/ "
+                          f"({error.strerror or error}): make room or make the folder writable, and run this again; what "
+                          f"was there before is unchanged.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        for scratch in temporary.values():
+            with contextlib.suppress(OSError):  # a folder that can't be written to holds none
+                scratch.unlink()
+
+
+def write_json(path: Path | str, obj) -> Path:
+    """Write `plain(obj)` as `write_whole` does."""
+    path = Path(path)
+    write_whole({path: json_bytes(obj)})
     return path
+
+
+def json_bytes(obj) -> bytes:
+    """`plain(obj)` as it is written. Raises ValueError as `plain` does."""
+    return (json.dumps(plain(obj), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def read_json(path: Path | str):
@@ -120,12 +146,22 @@ def read_json(path: Path | str):
     except ValueError as error:
         raise ResultError(f"{path.name} is not readable as JSON ({error}): delete it and make it "
                           f"again.") from error
+    except OSError as error:
+        raise ResultError(f"{path.name} cannot be read ({error.strerror or error}): make it a file that you may "
+                          f"read.") from error
 
 
 def write_result(path: Path | str, data: dict, provenance: dict) -> Path:
-    """Write data with its provenance and its sha256. Raises ValueError as `plain` does."""
+    """Write data with its provenance and its sha256. Raises ValueError as `plain` does, ResultError as `write_whole`."""
+    path = Path(path)
+    write_whole({path: result_bytes(data, provenance)})
+    return path
+
+
+def result_bytes(data: dict, provenance: dict) -> bytes:
+    """What `write_result` writes."""
     data = plain(data)
-    return write_json(path, {"provenance": provenance, "data": data, "sha256": data_digest(data)})
+    return json_bytes({"provenance": provenance, "data": data, "sha256": data_digest(data)})
 
 
 def read_result(path: Path | str) -> dict:

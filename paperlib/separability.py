@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from .checks import whole
 from .intervals import Interval
 from .logistic import standardise
-from .probing import check_states, pick_device, probe
+from .probing import probe
 from .resampling import control_labels, group_intervals, permutation_p
+from .states import check_states, pick_device
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,7 @@ def separability(images, texts, image_groups, text_groups, folds: int = 5, l2: f
 
     Raises ValueError as `probe` does, and for fewer than one permutation.
     """
-    if permutations < 1:
-        raise ValueError(f"permutations must be at least 1, got {permutations}.")
+    permutations = whole(permutations, "permutations", 1, 10**5)
     images, texts = check_states({"images": images, "texts": texts}).values()
     states, groups = torch.cat([images, texts]), np.concatenate([image_groups, text_groups])
     modality = np.repeat([0, 1], [len(images), len(texts)])

@@ -1,6 +1,7 @@
 """`Study`: which run this is. A preset, a model, a seed and the budgets, checked before anything is computed.
 
-Nothing here knows of torch, so that a bad parameter is refused in milliseconds.
+Nothing here imports torch, so that a bad parameter is refused in milliseconds; only a device other than "auto" and "cpu"
+is looked for with it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import os
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+
+from paperlib.checks import shown
 
 CODE_ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,6 +26,11 @@ PRESETS: dict[str, dict] = {
 }
 
 
+# The least and the most of each number. The most of a seed is scikit-learn's; the others are far beyond what ends or fits.
+LIMITS = {"seed": (0, 2**32 - 1), "n_eval": (1, 10**5), "matching_steps": (0, 10**7), "batch_size": (1, 10**4),
+          "band_batch": (1, 10**4), "lora_rank": (1, 10**4), "band_rank": (1, 10**4)}
+
+
 class StudyError(ValueError):
     """A preset or parameter cannot be used; the message is one sentence that says what to pass instead."""
 
@@ -31,6 +39,22 @@ def repo_root() -> Path:
     """The folder that holds data/ and figures/: the clone, or what the variable PAPERLIB_ROOT names."""
     given = os.environ.get("PAPERLIB_ROOT")
     return Path(given).resolve() if given else CODE_ROOT
+
+
+def device_fault(name: str) -> str | None:
+    """Why a device can't be used on this machine, in one sentence, or None if it can."""
+    if name in ("auto", "cpu"):
+        return None
+    import torch  # here alone: it takes seconds
+
+    if name == "mps" and torch.backends.mps.is_available():
+        return None
+    kind, _, number = name.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" and torch.cuda.is_available() else 0
+    if kind == "cuda" and (number or "0").isdecimal() and int(number or 0) < count:
+        return None
+    there = ["cpu", *(f"cuda:{i}" for i in range(count)), *["mps"] * torch.backends.mps.is_available()]
+    return f"There is no device {name!r} on this machine: choose auto or one of {', '.join(there)}."
 
 
 @dataclass(frozen=True)
@@ -72,14 +96,14 @@ class Study:
         Raises StudyError for an unknown preset or parameter, and for a value of the wrong type or range.
         """
         if not isinstance(preset, str) or preset not in PRESETS:
-            raise StudyError(f"There is no preset {preset!r}: choose one of {', '.join(PRESETS)}.")
+            raise StudyError(f"There is no preset {shown(preset)}: choose one of {', '.join(PRESETS)}.")
         known = [f.name for f in fields(cls) if f.name != "preset"]
         unknown = sorted(set(overrides) - set(known))
         if unknown:
             raise StudyError(f"There is no parameter {unknown[0]!r}: choose among {', '.join(known)}.")
         values = dict(seed=0, retrain=False, device="auto") | PRESETS[preset]
         values |= {name: value for name, value in overrides.items()
-                   if value is not None and not (name == "model" and value == "")}
+                   if value is not None and not (name == "model" and isinstance(value, str) and not value)}
         return cls(preset=preset, **values)
 
     def __post_init__(self):
@@ -87,11 +111,13 @@ class Study:
             value, wanted = getattr(self, f.name), {"str": str, "int": int, "bool": bool}[f.type]
             if type(value) is not wanted:  # not isinstance: True would pass for the number 1
                 raise StudyError(f"{f.name} must be {'an' if wanted is int else 'a'} {f.type}, got "
-                                 f"{type(value).__name__} {value!r}: pass parameters as YAML (papermill -f), "
+                                 f"{type(value).__name__} {shown(value)}: pass parameters as YAML (papermill -f), "
                                  f"which keeps their types.")
-            least = 0 if f.name in ("seed", "matching_steps") else 1
+            least, most = LIMITS.get(f.name, (1, 10**7))
             if wanted is int and value < least:
-                raise StudyError(f"{f.name} must be at least {least}, got {value}.")
+                raise StudyError(f"{f.name} must be at least {least}, got {shown(value)}.")
+            if wanted is int and value > most:
+                raise StudyError(f"{f.name} must be at most {most:,}, got {shown(value)}.")
         if self.matching_steps >= self.stage2_steps:
             raise StudyError(f"matching_steps must be less than stage2_steps, of which they are a part, got "
                              f"{self.matching_steps} of {self.stage2_steps}: pass both.")
@@ -99,6 +125,8 @@ class Study:
             raise StudyError(f"There is no preset {self.preset!r}: choose one of {', '.join(PRESETS)}.")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
             raise StudyError(f"There is no device {self.device!r}: choose auto, cpu, mps, cuda or cuda:N.")
+        if missing := device_fault(self.device):
+            raise StudyError(missing)
 
     def as_dict(self) -> dict:
         """Every parameter by name: what goes into provenance and cache keys."""

@@ -8,6 +8,8 @@ from statistics import NormalDist
 import numpy as np
 import torch
 
+from paperlib.checks import finite, whole
+from paperlib.checks import share as between
 from paperlib.distances import GeometryError
 from paperlib.intervals import Interval
 from paperlib.neighbors import Neighbors
@@ -20,21 +22,22 @@ def subsampled(estimate: Callable, *parts, n: int = 50, share: float = 0.5, seed
     2 / share times as deep as the estimate asks for (`Neighbors.subset`). A subsample has m = share x N rows drawn
     without replacement, the same for every part, and for every call with the same N, share and seed, so that estimates
     can be compared draw by draw.
-    Raises GeometryError for parts that differ in N, n below 2, or a share outside (0, 1).
+    Raises GeometryError for parts that differ in N, n below 2, a share outside (0, 1), or estimates that are NaN or
+    infinite.
     """
     counts = {len(part) for part in parts}
     if len(counts) != 1:
         raise GeometryError(f"Parts must have the same number of rows, got {sorted(counts)}.")
     total = counts.pop()
-    taken = round(share * total)
-    if n < 2 or not 0 < taken < total:
-        raise GeometryError(f"Subsampling needs n of at least 2 and a share between 0 and 1 of the rows, got {n} and "
-                            f"{share}.")
+    n, taken = whole(n, "n", 2, 10**5, error=GeometryError), round(between(share, "share", GeometryError) * total)
+    if not 0 < taken < total:
+        raise GeometryError(f"Subsampling needs a share between 0 and 1 that leaves some of the {total} rows out and takes "
+                            f"some, got {share}.")
     rng, values = np.random.default_rng(seed), [estimate(*parts)]
     for _ in range(n):
         rows = np.sort(rng.choice(total, taken, replace=False))
         values.append(estimate(*(_take(part, rows) for part in parts)))
-    return np.asarray(values, float)
+    return finite(values, "Estimates from subsamples", error=GeometryError)
 
 
 def jackknife(values: Sequence[float], total: int, share: float = 0.5, level: float = 0.95) -> Interval:
@@ -43,12 +46,13 @@ def jackknife(values: Sequence[float], total: int, share: float = 0.5, level: fl
 
     Their standard deviation s gives the standard error at N, s sqrt(m / (N - m)). The interval is normal and centred on
     the estimate from all points, because one from fewer points is biased in another way.
-    Raises GeometryError for fewer than three values, or a share or level outside (0, 1).
+    Raises GeometryError for fewer than three values, values that are not finite, or a share or level outside (0, 1).
     """
-    taken = round(share * total)
-    if len(values) < 3 or not 0 < taken < total or not 0 < level < 1:
-        raise GeometryError(f"A jackknife needs three values, and a share and a level between 0 and 1, got "
-                            f"{len(values)}, {share} and {level}.")
+    values, total = finite(values, "Values of a jackknife", 1, GeometryError), whole(total, "total", 2, error=GeometryError)
+    level, taken = between(level, "level", GeometryError), round(between(share, "share", GeometryError) * total)
+    if len(values) < 3 or not 0 < taken < total:
+        raise GeometryError(f"A jackknife needs three values, and a share between 0 and 1 that leaves some rows out, got "
+                            f"{len(values)} and {share}.")
     value, error = float(values[0]), float(np.std(values[1:], ddof=1)) * (taken / (total - taken)) ** 0.5
     reach = NormalDist().inv_cdf((1 + level) / 2) * error
     return Interval(value, value - reach, value + reach, total)

@@ -20,6 +20,7 @@ from .adapter_files import is_adapter_folder
 from .adapters import apply_adapter
 from .assemble import build_mini, build_tiny, untrained
 from .image_memory import remembering
+from .study import device_fault, repo_root
 from .inputs import Batch, VLMError, check_batch, check_made, check_words
 from .names import NAMES, adapter_folder, check_name, hub_source, no_model
 
@@ -159,10 +160,13 @@ def load_vlm(name: str | Path, device: str = "auto", seed: int = 0) -> VLM:
     random), "mini-untrained" (random LLM and connector from ``seed``), "tiny" (random, for tests), a local folder as
     `save_pretrained` writes it, a folder of adapters of the mini model, or a hub id.
     device: "auto" takes a GPU where there is one.
-    Raises VLMError for a name that is none of these, and tells what may have been meant; AssetError or AdapterError if a
-    part is missing or damaged; DiskError where there is no space to assemble the mini model.
+    Raises VLMError for a name that is none of these, and tells what may have been meant, and for a device that is not
+    there; AssetError or AdapterError if a part is missing or damaged; DiskError where there is no space to assemble the
+    mini model.
     """
     name = check_name(name)
+    if missing := device_fault(str(device)):
+        raise VLMError(missing)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "tiny":

@@ -1,6 +1,7 @@
 """Figures: the same bytes twice, redrawn from JSON alone, legible, showing the numbers they were given."""
 
 import copy
+import errno
 import json
 import os
 import shutil
@@ -330,3 +331,23 @@ def test_nothing_half_written_is_left_when_drawing_fails(tmp_path, monkeypatch):
     with pytest.raises(OSError):
         figures.save_figure(fig, tmp_path, "01_controls", "controls", DATA["controls"], PROVENANCE)
     assert images(path) == before and len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("ending", ["json", "pdf", "png"])
+def test_a_full_disk_leaves_the_old_figure_whole(tmp_path, monkeypatch, ending):
+    path = save(tmp_path, "controls")
+    before, write = {p.name: p.read_bytes() for p in tmp_path.iterdir()}, Path.write_bytes
+
+    def full(to, content):
+        write(to, content[:9])
+        if f".{ending}." in to.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    new = {**PROVENANCE, "seconds": 9.0}
+    with pytest.raises(ResultError, match=f"01_controls.{ending} could not be written to .*No space left"):
+        figures.save_figure(draw("controls"), tmp_path, "01_controls", "controls", DATA["controls"], new)
+    if ending != "json":
+        with pytest.raises(SystemExit, match="No space left"):
+            figures.main([str(path)])
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before

@@ -347,7 +347,7 @@ def test_errors_of_every_metric(metric):
     (lambda: cka(Neighbors.of(gaussian(), 10, "cosine"), gaussian()), "metric='euclidean'"),
     (lambda: information_imbalance(gaussian(), Neighbors.of(gaussian(), 1, "cosine")), "metric='euclidean'"),
     (lambda: permutation_null(np.corrcoef, gaussian(), gaussian()), "needs one of neighborhood_overlap"),
-    (lambda: permutation_null(cka, gaussian(), gaussian(), n=0), "and 0"),
+    (lambda: permutation_null(cka, gaussian(), gaussian(), n=0), "got 0"),
     (lambda: permutation_null(cka, gaussian(), gaussian(), groups=[1, 2]), "200 points and 2 groups"),
 ])
 def test_errors_are_one_sentence(call, word):

@@ -226,7 +226,7 @@ def test_bad_input_is_refused_in_one_sentence():
         (lambda: intervals.yes_no_report([]), "no records"),
         (lambda: intervals.accuracy(records + records), "repeat an id"),
         (lambda: intervals.accuracy(records, level=95), "between 0 and 1"),
-        (lambda: intervals.accuracy(records, n_boot=0), "at least 1"),
+        (lambda: intervals.accuracy(records, n_boot=0), "from 1 to 1,000,000, got 0"),
         (lambda: intervals.accuracy_difference(records, records[1:]), "one side lacks '0'"),
         (lambda: intervals.yes_no_report([record(0, True, answer="red")]), "yes/no questions, but '0'"),
     ]

@@ -1,10 +1,12 @@
 """Tests of paperlib.results."""
 
 import dataclasses
+import errno
 import json
 import logging
 import os
 import platform
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from paperlib import results
 from paperlib.results import ResultError
 from paperlib.study import CODE_ROOT, Study
+from small_models import one_sentence
 
 
 @dataclasses.dataclass
@@ -92,7 +95,7 @@ def test_write_is_atomic(tmp_path, monkeypatch):
     path = tmp_path / "deep" / "a.json"
     results.write_json(path, {"v": 1})
     monkeypatch.setattr(os, "replace", lambda *a: (_ for _ in ()).throw(OSError("killed")))
-    with pytest.raises(OSError):
+    with pytest.raises(ResultError, match="could not be written to deep/ .killed."):
         results.write_json(path, {"v": 2})
     assert results.read_json(path) == {"v": 1}
     assert [p.name for p in path.parent.iterdir()] == ["a.json"]
@@ -148,3 +151,64 @@ def test_a_failing_computation_leaves_no_cache(tmp_path):
     with pytest.raises(ZeroDivisionError):
         results.cached(tmp_path, {"seed": 0}, lambda: 1 / 0)
     assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------- disks that are full, folders that are closed
+
+FAULTS = {"full": errno.ENOSPC, "read-only": errno.EROFS, "closed": errno.EACCES, "over quota": errno.EDQUOT}
+
+
+@pytest.fixture(params=FAULTS)
+def failing(request, monkeypatch):
+    """Every file is cut off after four bytes, and the system says why."""
+    code, write = FAULTS[request.param], Path.write_bytes
+
+    def cut(path, content):
+        write(path, content[:4])
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "write_bytes", cut)
+    return os.strerror(code)
+
+
+@pytest.mark.parametrize("call", [
+    lambda folder: results.write_json(folder / "a.json", {"v": 2}), lambda folder: results.write_result(folder / "a.json", {"v": 2}, {}),
+    lambda folder: results.cached(folder, {"k": 1}, lambda: {"v": 2}),
+    lambda folder: results.write_whole({folder / "b.txt": b"text", folder / "a.json": b"bytes"})])
+def test_what_cannot_be_written_leaves_all_as_it_was(tmp_path, failing, call):
+    (tmp_path / "a.json").touch()
+    with pytest.raises(ResultError) as error:
+        call(tmp_path)
+    assert failing in one_sentence(error.value) and str(tmp_path) not in str(error.value)
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a.json", b"")]
+
+
+def test_a_file_where_a_folder_should_be_and_a_folder_where_a_file_should_be(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "a.json").mkdir()
+    for path in (tmp_path / "file" / "a.json", tmp_path / "a.json"):
+        with pytest.raises(ResultError, match="could not be written"):
+            results.write_json(path, 1)
+    with pytest.raises(ResultError, match="a.json cannot be read"):
+        results.read_json(tmp_path / "a.json")
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.json", "file"]
+
+
+def test_files_that_belong_together_come_together(tmp_path):
+    """The second can't be written, so the first is not either."""
+    (tmp_path / "taken").touch()
+    with pytest.raises(ResultError):
+        results.write_whole({tmp_path / "a.pdf": b"1", tmp_path / "taken" / "a.png": b"2"})
+    assert [p.name for p in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.parametrize("data", [{1: "a", "1": "b"}, {"x": {True: 1, "True": 2}}, [{None: 1, "None": 2}], {1.5: 0, "1.5": 1}])
+def test_keys_that_json_cannot_tell_apart_are_refused(data):
+    with pytest.raises(ValueError, match="differ in type alone"):
+        results.plain(data)
+
+
+@pytest.mark.parametrize("n", [1.5, "3", None, True, -1])
+def test_provenance_counts_examples(n):
+    with pytest.raises(ValueError, match="n must be a whole number"):
+        results.provenance(Study.make("smoke"), 1.0, n)

@@ -4,9 +4,13 @@ import dataclasses
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
 
+from paperlib import benchmarks
 from paperlib.study import CODE_ROOT, PRESETS, Study, StudyError
+from paperlib.vlm import VLMError, load_vlm
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -40,13 +44,58 @@ def test_none_and_empty_model_mean_the_presets_value():
     ("mini", {"matching_steps": -1}, ["matching_steps must be at least 0"]),
     ("mini", {"seed": -1}, ["seed must be at least 0, got -1"]),
     ("mini", {"device": "tpu"}, ["'tpu'", "cpu", "cuda"]),
+    ("mini", {"device": "cuda:99"}, ["no device 'cuda:99' on this machine", "auto or one of cpu"]),
+    ("mini", {"device": "cuda:"}, ["'cuda:'"]),
+    ("mini", {"device": "cuda:-1"}, ["'cuda:-1'"]),
+    ("mini", {"device": 0}, ["device must be a str, got int 0"]),
+    ("mini", {"seed": 2**32}, ["seed must be at most 4,294,967,295, got 4294967296"]),
+    ("mini", {"seed": 10**5000}, ["seed must be at most", "a number of 16610 bits"]),
+    ("mini", {"n_eval": 10**12}, ["n_eval must be at most 100,000"]),
+    ("mini", {"stage2_steps": 10**12}, ["stage2_steps must be at most 10,000,000"]),
+    ("mini", {"batch_size": 10**9}, ["batch_size must be at most 10,000"]),
+    ("mini", {"lora_rank": 10**9}, ["lora_rank must be at most 10,000"]),
+    ("mini", {"n_eval": np.int64(3)}, ["n_eval must be an int, got int64"]),
+    ("mini", {"n_eval": [3]}, ["n_eval must be an int, got list [3]"]),
+    ("mini", {"n_eval": {"a": 1}}, ["n_eval must be an int, got dict"]),
+    ("mini", {"seed": float("nan")}, ["seed must be an int, got float nan"]),
+    ("mini", {"model": np.zeros((40, 40))}, ["model must be a str, got ndarray"]),
+    ("mini", {"model": 3}, ["model must be a str, got int 3"]),
+    ("mini", {"retrain": np.True_}, ["retrain must be a bool"]),
+    ("mini", {"retrain": 1}, ["retrain must be a bool, got int 1"]),
+    (np.zeros((3, 3)), {}, ["no preset ndarray of shape [3, 3]"]),
+    ("x" * 10**5, {}, ["no preset 'xxx"]),
 ])
 def test_bad_parameters_get_one_sentence(preset, overrides, words):
     with pytest.raises(StudyError) as caught:
         Study.make(preset, **overrides)
     message = str(caught.value)
     assert all(word in message for word in words), message
-    assert "\n" not in message and message.endswith(".")
+    assert "\n" not in message and message.endswith(".") and len(message) < 350
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:7", "mps"])
+def test_a_device_that_is_not_there_is_refused_before_anything_is_computed(device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for call, error in ((lambda: Study.make("mini", device=device), StudyError), (lambda: load_vlm("tiny", device), VLMError)):
+        with pytest.raises(error, match=f"^There is no device '{device}' on this machine: choose auto or one of cpu\\.$"):
+            call()
+
+
+def test_devices_that_are_there_are_taken(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for device in ("auto", "cpu", "cuda", "cuda:1"):
+        assert Study.make("mini", device=device).device == device
+    with pytest.raises(StudyError, match="choose auto or one of cpu, cuda:0, cuda:1"):
+        Study.make("mini", device="cuda:2")
+
+
+def test_the_largest_numbers_are_taken():
+    study = Study.make("mini", seed=2**32 - 1, n_eval=10**5)
+    np.random.RandomState(study.seed)  # what scikit-learn makes of a seed
+    assert study.n_eval == benchmarks.MOST
 
 
 def test_frozen_and_json_able():
