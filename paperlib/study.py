@@ -6,6 +6,7 @@ is looked for with it.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from dataclasses import asdict, dataclass, fields
@@ -43,7 +44,7 @@ def repo_root() -> Path:
 
 def device_fault(name: str) -> str | None:
     """Why a device can't be used on this machine, in one sentence, or None if it can."""
-    if name in ("auto", "cpu"):
+    if name in ("auto", "cpu") or importlib.util.find_spec("torch") is None:  # before anything is installed
         return None
     import torch  # here alone: it takes seconds
 

@@ -71,8 +71,8 @@ def test_what_is_refused(preset, words, said):
 
 def test_what_is_taken():
     assert check_config("mini", []) == Study.make("mini")
-    words = ["seed=1", "retrain=true", "n_eval=3", "model=a/b=c", "device=cuda:1"]
-    assert check_config("gpu", words) == Study.make("gpu", seed=1, retrain=True, n_eval=3, model="a/b=c", device="cuda:1")
+    words = ["seed=1", "retrain=true", "n_eval=3", "model=a/b=c", "device=cpu"]
+    assert check_config("gpu", words) == Study.make("gpu", seed=1, retrain=True, n_eval=3, model="a/b=c", device="cpu")
 
 
 def run(*words, isolated=False):
@@ -87,3 +87,8 @@ def test_command_line(isolated):
     for words in (["..", "mini"], ["new-env", "nano"], ["new-env", "mini", "seed"], ["new-env", "mini", "sed=1"]):
         done = run(*words, isolated=isolated)
         assert done.returncode == 1 and done.stderr.startswith("make: ") and done.stderr.count("\n") == 1
+
+
+def test_a_device_is_no_traceback_before_the_installation():
+    done = run(".venv", "mini", "device=cuda", isolated=True)
+    assert "Traceback" not in done.stderr
