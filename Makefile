@@ -15,7 +15,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ANY_PYTHON := $(firstword $(wildcard $(BIN)/python) $(PYTHON))
-# make itself would misread these; the rest of what it was told is checked by paperlib.make_words.
+# make itself would misread these; the rest of what it was told is checked by paperlib.study.make_words.
 ifneq ($(words $(VENV))$(findstring :,$(VENV)),1)
 $(error VENV must be one path without blanks and colons, got '$(VENV)')
 endif
@@ -68,7 +68,7 @@ checked:
 	  "or name it with make PYTHON=..." >&2; exit 1; }
 	@$(ANY_PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("paperlib needs Python 3.11 or newer " \
 	  "and $(ANY_PYTHON) is %d.%d: name a newer one with make PYTHON=..." % sys.version_info[:2])'
-	@$(ANY_PYTHON) -m paperlib.make_words '$(VENV)' '$(PRESET)' $(CONFIG)
+	@$(ANY_PYTHON) -m paperlib.study.make_words '$(VENV)' '$(PRESET)' $(CONFIG)
 
 # Torch first: with it in place, no other package can bring another build.
 $(STAMP): requirements.lock pyproject.toml | checked
@@ -79,7 +79,7 @@ $(STAMP): requirements.lock pyproject.toml | checked
 	touch $@
 
 assets: $(STAMP)
-	$(BIN)/python -m paperlib.assets
+	$(BIN)/python -m paperlib.tasks.assets
 
 figures: assets
 	$(SNAKEMAKE) --config preset=$(PRESET) $(CONFIG)
@@ -90,23 +90,23 @@ figures: assets
 # every cell must run, and cells marked with the comment NBVAL_CHECK_OUTPUT must give the same output twice.
 test: assets
 	@ls -d data/cache/models/mini-* >/dev/null 2>&1 || \
-	  $(BIN)/python -c 'from paperlib.assemble import build_mini; build_mini(print)'
+	  $(BIN)/python -c 'from paperlib.models.assemble import build_mini; build_mini(print)'
 	$(PYTEST) --dist worksteal tests
 	$(SNAKEMAKE) --config preset=smoke --forceall
 	$(PYTEST) --dist loadfile --nbval-lax --nbval-current-env \
 	  $(NOTEBOOKS:%=runs/smoke/%.ipynb)
 
-# Each in turn, without a limit on time: what hangs is stopped (paperlib/watch.py).
+# Each in turn, without a limit on time: what hangs is stopped (paperlib/study/watch.py).
 notebooks: assets
-	$(BIN)/python -m paperlib.watch $$PPID $(BIN)/python -m nbconvert --to notebook --execute --inplace --log-level WARN \
+	$(BIN)/python -m paperlib.study.watch $$PPID $(BIN)/python -m nbconvert --to notebook --execute --inplace --log-level WARN \
 	  --ExecutePreprocessor.kernel_name=python3 --ExecutePreprocessor.timeout=-1 --ExecutePreprocessor.startup_timeout=600 \
 	  --ExecutePreprocessor.record_timing=False $(NOTEBOOKS:%=notebooks/%.ipynb)
 
 reference: assets
-	$(BIN)/python -m paperlib.reference '$(PRESET)' '$(SEEDS)'
+	$(BIN)/python -m paperlib.tuning.band_runs '$(PRESET)' '$(SEEDS)'
 
 redraw: $(STAMP)
-	$(BIN)/python -m paperlib.figures figures/$(PRESET)/*.json
+	$(BIN)/python -m paperlib.figures.publish figures/$(PRESET)/*.json
 
 bench: assets
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only

@@ -16,9 +16,8 @@ from pathlib import Path
 
 import yaml
 
-from paperlib import runs
-from paperlib.make_words import study_of, values
-from paperlib.study import StudyError
+from paperlib.study import StudyError, runs
+from paperlib.study.make_words import study_of, values
 
 # Every notebook, in reading order, and the notebooks that must have run before it. The Makefile and the tests take their
 # lists from these lines, so that another notebook in the folder is nobody's business.
@@ -57,7 +56,7 @@ onstart:
     for notebook in NOTEBOOKS:  # what failed before is tried again, and must not be told as this run's
         runs.partial(RUNS, notebook).unlink(missing_ok=True)
     todo = {job.rule.name for job in workflow.dag.needrun_jobs()}
-    subprocess.run([sys.executable, "-m", "paperlib.estimate", STUDY.preset, ",".join(PARAMETERS["overrides"]) or "-",
+    subprocess.run([sys.executable, "-m", "paperlib.models.estimate", STUDY.preset, ",".join(PARAMETERS["overrides"]) or "-",
                     *[notebook for notebook in NOTEBOOKS if notebook in todo]])
 
 
@@ -110,7 +109,7 @@ for notebook, before in NOTEBOOKS.items():
         threads: 1 if STUDY.preset == "smoke" else workflow.cores or 1
         # PPID is Snakemake. The empty file says that the notebook was tried, should papermill fail before it writes one.
         shell:
-            ": > {params.partial} && {params.python:q} -m paperlib.watch $PPID {params.python:q} -m papermill"
+            ": > {params.partial} && {params.python:q} -m paperlib.study.watch $PPID {params.python:q} -m papermill"
             " {input.notebook} {params.partial} -f {input.parameters} -k python3 --start-timeout 600 --cwd notebooks"
             " && mv {params.partial} {output}"
 
@@ -123,4 +122,4 @@ rule timings:
     params:
         python=sys.executable,
     shell:
-        "{params.python:q} -m paperlib.timings {input} > {output}"
+        "{params.python:q} -m paperlib.study.timings {input} > {output}"

@@ -5,7 +5,6 @@ from math import factorial
 
 import numpy as np
 
-
 KINDS = ("plain", "massive", "thin", "offset", "giant", "gap", "repeats", "lattice")
 
 

@@ -13,17 +13,40 @@ from functools import lru_cache
 
 import torch
 from torch import nn
-from transformers import (CLIPVisionConfig, Gemma3Config, Gemma3ForConditionalGeneration, Gemma3TextConfig,
-                          GemmaConfig, Idefics3Config, Idefics3ForConditionalGeneration, InternVLConfig,
-                          InternVLForConditionalGeneration, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration,
-                          LlavaNextConfig, LlavaNextForConditionalGeneration, LlavaOnevisionConfig,
-                          LlavaOnevisionForConditionalGeneration, PaliGemmaConfig,
-                          PaliGemmaForConditionalGeneration, PreTrainedConfig, PreTrainedModel, Qwen2_5_VLConfig,
-                          Qwen2_5_VLForConditionalGeneration, Qwen2Config, Qwen2VLConfig,
-                          Qwen2VLForConditionalGeneration, Qwen3VLConfig, Qwen3VLForConditionalGeneration,
-                          SiglipVisionConfig, SmolVLMConfig, SmolVLMForConditionalGeneration)
+from transformers import (
+    CLIPVisionConfig,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3TextConfig,
+    GemmaConfig,
+    Idefics3Config,
+    Idefics3ForConditionalGeneration,
+    InternVLConfig,
+    InternVLForConditionalGeneration,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    LlavaOnevisionConfig,
+    LlavaOnevisionForConditionalGeneration,
+    PaliGemmaConfig,
+    PaliGemmaForConditionalGeneration,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2Config,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+    SiglipVisionConfig,
+    SmolVLMConfig,
+    SmolVLMForConditionalGeneration,
+)
 
-from paperlib.vlm import VLM, Batch
+from paperlib.models.vlm import VLM, Batch
 
 PAD, BOS, EOS, OPEN, CLOSE, VIDEO, IMAGE = 0, 1, 2, 60, 61, 62, 63  # OPEN and CLOSE stand around a picture's tokens
 BEFORE = [[BOS], [BOS, 5], [BOS, 6, 7]]

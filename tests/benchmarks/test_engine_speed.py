@@ -29,15 +29,15 @@ from PIL import Image
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 from transformers.initialization import no_init_weights
 
-from paperlib.assemble import _processor, build_tiny
-from paperlib.capture import POSITIONS, capture
-from paperlib.interventions import knockout
-from paperlib.precision import bfloat16_units, dtype_name, product_dtype
-from paperlib.scenes import draw_scene
-from paperlib.sweeps import windows
-from paperlib.token_sets import edge
-from paperlib.tracing import trace
-from paperlib.vlm import VLM, load_vlm
+from paperlib.interventions.edits import knockout
+from paperlib.interventions.sweeps import windows
+from paperlib.interventions.tracing import trace
+from paperlib.models.assemble import _processor, build_tiny
+from paperlib.models.capture import POSITIONS, capture
+from paperlib.models.precision import bfloat16_units, dtype_name, product_dtype
+from paperlib.models.token_sets import edge
+from paperlib.models.vlm import VLM, load_vlm
+from paperlib.tasks.scenes import draw_scene
 
 BLOCKS, ROWS = int(os.environ.get("ENGINE_BLOCKS", 12)), int(os.environ.get("ENGINE_ROWS", 8))
 MODELS = os.environ.get("ENGINE_MODELS", "mini,slice").split(",")

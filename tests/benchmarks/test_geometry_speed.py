@@ -33,9 +33,9 @@ def states(n: int, width: int):
 
 
 def ours(x, y, labels, device="cpu") -> list[float]:
-    from paperlib.dimension import dimension_by_scale, intrinsic_dimension
-    from paperlib.geometry import cka, information_imbalance, label_overlap, mutual_knn, neighborhood_overlap
-    from paperlib.neighbors import Neighbors
+    from paperlib.geometry.dimension import dimension_by_scale, intrinsic_dimension
+    from paperlib.geometry.neighbors import Neighbors
+    from paperlib.geometry.similarity import cka, information_imbalance, label_overlap, mutual_knn, neighborhood_overlap
 
     x, y = (torch.from_numpy(z).to(device) for z in (x, y))
     a, b = (Neighbors.of(z, 2 * K_MAX, keep=True) for z in (x, y))
@@ -47,8 +47,8 @@ def ours(x, y, labels, device="cpu") -> list[float]:
 def theirs(x, y, labels) -> list[float]:
     """The same as a careful user of both packages would: one search for all that scikit-learn can share."""
     from skdim.id import GRIDE, TwoNN
-    from sklearn.metrics.pairwise import linear_kernel
     from sklearn.metrics import pairwise_distances
+    from sklearn.metrics.pairwise import linear_kernel
     from sklearn.neighbors import NearestNeighbors
     from sklearn.preprocessing import normalize
 

@@ -9,8 +9,8 @@ from sklearn.model_selection import PredefinedSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from paperlib.probing import probe
-from paperlib.resampling import control_labels
+from paperlib.probes.probing import probe
+from paperlib.stats.bootstrap import control_labels
 
 
 @pytest.mark.parametrize("classes", [4, 14])

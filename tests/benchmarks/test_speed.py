@@ -5,18 +5,18 @@ import time
 import pytest
 import torch
 
-from paperlib import benchmarks
-from paperlib.adapters import connector
-from paperlib.capture import capture
-from paperlib.conversations import Conversation, conversation, pack
-from paperlib.finetune import batch, trainable
-from paperlib.image_memory import sharing_tower
-from paperlib.packed_loss import embedded, packed_loss
-from paperlib.precision import fast_products
-from paperlib.scenes import draw_scene
-from paperlib.scoring import choice_logprobs
-from paperlib.train_config import TrainConfig, compiler_found
-from paperlib.vlm import load_vlm
+from paperlib.models.adapters import connector
+from paperlib.models.capture import capture
+from paperlib.models.image_cache import sharing_tower
+from paperlib.models.precision import fast_products
+from paperlib.models.vlm import load_vlm
+from paperlib.scoring.records import choice_logprobs
+from paperlib.tasks import benchmarks
+from paperlib.tasks.conversations import Conversation, conversation
+from paperlib.tasks.scenes import draw_scene
+from paperlib.tuning.finetune import batch, trainable
+from paperlib.tuning.packing import embedded, pack, packed_loss
+from paperlib.tuning.train_config import TrainConfig, compiler_found
 
 CONFIG = TrainConfig(stage=2, steps=1, batch_size=8)
 

@@ -1,0 +1,102 @@
+"""Sweeps over windows of blocks, without computing again what lies below each window.
+
+A clean pass is traced once: how the decoder was called, and the states that enter the blocks where windows start. Each
+window then resumes at its first block: neither the vision tower nor any block below it runs.
+
+    traced = trace(vlm, batch, at=range(len(vlm.layers)))
+    for start in traced.states:
+        with knockout(vlm, range(start, start + width), *edge(vlm, batch, "image->answer")):
+            hidden = traced.resume(start)
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from paperlib.models.residual import hooked, interventions, on_layer, run
+from paperlib.models.vlm import VLM, Batch
+from paperlib.study.checks import check_numbers
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A pass that can be taken up again. It holds for as long as the weights are those that it was made with.
+
+    states: layer -> what the block of that number reads, [B, T, D]. output: the decoder's, after the final norm,
+    [B, T, D]. call: the arguments of the decoder's call, positional and by name. acting: the interventions during the
+    pass. tuples: whether the family's blocks return tuples.
+    """
+
+    vlm: VLM
+    batch: Batch
+    states: dict[int, torch.Tensor]
+    output: torch.Tensor
+    call: tuple[tuple, dict]
+    acting: dict[object, int]
+    tuples: bool
+
+    @torch.no_grad()
+    def resume(self, start: int) -> torch.Tensor:
+        """What `full` would return, from the state that entered block ``start``, with interventions in force.
+
+        The decoder is called as it was, but with idle blocks below ``start``, so that masks, positions and states
+        added in between are those of its family. Raises ValueError if ``start`` was not traced, or if an intervention
+        on a lower block came or went since.
+        """
+        if start not in self.states:
+            raise ValueError(f"Block {start!r} was not traced: add it to `at` in trace(vlm, batch, at).")
+        now = interventions(self.vlm)
+        changed = [first for me, first in (self.acting | now).items() if (me in self.acting) != (me in now)]
+        if changed and min(changed) < start:
+            raise ValueError(f"An intervention that differs from the trace acts on block {min(changed)}: resume there "
+                             f"or below, not at block {start}.")
+        decoder, (args, kwargs) = self.vlm.model.get_decoder(), self.call
+        blocks = decoder.layers
+        handle = on_layer(self.vlm, start, lambda _: self.states[start], first=True)
+        decoder.layers = nn.ModuleList([_Idle(self.tuples) for _ in range(start)] + list(blocks[start:]))
+        try:
+            return decoder(*args, **kwargs).last_hidden_state
+        finally:
+            decoder.layers = blocks
+            handle.remove()
+
+    @torch.no_grad()
+    def full(self) -> torch.Tensor:
+        """The decoder's output from the model's inputs on, [B, T, D], with interventions in force."""
+        return run(self.vlm, self.batch)
+
+
+class _Idle(nn.Module):
+    """A block that returns what it is given, in the form in which the family's blocks do."""
+
+    def __init__(self, tuples: bool):
+        super().__init__()
+        self.tuples = tuples
+
+    def forward(self, state, *args, **kwargs):
+        return (state,) if self.tuples else state
+
+
+@torch.no_grad()
+def trace(vlm: VLM, batch: Batch, at: Iterable[int]) -> Trace:
+    """One pass over a batch, kept so that it can be resumed at the blocks ``at``.
+
+    Each block in ``at`` costs the memory of one state, [B, T, D]. Raises ValueError for blocks that don't exist.
+    """
+    blocks, decoder = check_numbers(at, len(vlm.layers), "block"), vlm.model.get_decoder()
+    states, calls, tuples = {}, [], []
+
+    def keep(layer: int):
+        return lambda state: states.__setitem__(layer, state)
+
+    handles = [decoder.register_forward_pre_hook(lambda module, *call: calls.append(call), with_kwargs=True),
+               vlm.layers[0].register_forward_hook(lambda block, args, out: tuples.append(isinstance(out, tuple)))]
+    try:
+        with hooked(vlm, [(layer, keep(layer)) for layer in blocks]):
+            output = run(vlm, batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return Trace(vlm, batch, states, output, calls[0], interventions(vlm), tuples[0])

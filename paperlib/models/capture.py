@@ -1,0 +1,187 @@
+"""States of every layer at named positions, for probes and geometry. Layers are numbered as in `paperlib.models.residual`.
+
+Positions:
+
+- "image mean", "image last": over the picture's tokens;
+- "answer start": the prompt's last token, where the answer starts;
+- "text mean", "text last": over the tokens of `answers`, and nothing else. A caption is captured as an answer: behind a
+  prompt with or without a picture, or alone, behind the prompt "". A sequence's very first token holds a few enormous
+  values whatever it says (Sun et al., arXiv 2402.17762), so a caption that stands alone lets them into its mean, unless
+  the tokenizer begins with a token of its own, which counts as prompt.
+
+The head of the language model doesn't run, no layer is kept as a whole, and only pooled states leave the device.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from paperlib.models.inputs import check_batch
+from paperlib.models.precision import fast_products
+from paperlib.models.residual import hooked, interventions, run
+from paperlib.models.token_sets import flat, tokens
+from paperlib.models.vlm import VLM, Batch, fingerprint
+from paperlib.study.checks import check_numbers
+from paperlib.study.disk import room
+from paperlib.study.results import code_version, data_digest
+
+SOURCES = {"image mean": "image", "image last": "image", "answer start": "answer start", "text mean": "text",
+           "text last": "text"}
+POSITIONS = tuple(SOURCES)
+
+log = logging.getLogger("paperlib")
+
+
+@torch.no_grad()
+def states(vlm: VLM, batch: Batch, positions: Sequence[str]) -> dict[str, torch.Tensor]:
+    """{name: [B, L + 1, D], float32, on the CPU} for one batch, interventions in force.
+
+    Raises ValueError for unknown positions, and for rows without the tokens that a position needs.
+    """
+    _check_positions(positions)
+    sets = {name: tokens(vlm, batch, SOURCES[name]) for name in positions}
+    for name in positions:
+        if name.endswith("last"):
+            sets[name] = [p[-1:] for p in sets[name]]
+    where = {name: flat(p, vlm.device) for name, p in sets.items()}
+    pooled = {name: [] for name in positions}
+
+    def pool(state: torch.Tensor) -> None:
+        for name, p in sets.items():
+            pooled[name].append(_means(state[where[name]].float(), [len(row) for row in p]))
+
+    with hooked(vlm, [(layer, pool) for layer in range(len(vlm.layers) + 1)]):
+        run(vlm, batch)
+    return {name: torch.stack(layers, dim=1).cpu() for name, layers in pooled.items()}
+
+
+@torch.no_grad()
+def token_states(vlm: VLM, batch: Batch, layers: Sequence[int], name: str = "image") -> list[torch.Tensor]:
+    """States of each token of a set (`paperlib.models.token_sets`) at some layers: [layers, n, D] for each row, float32, CPU.
+
+    Layers come in the order asked for. Raises ValueError for layers that don't exist, and as `token_sets.tokens` does.
+    """
+    return set_states(vlm, batch, layers, [name])[name]
+
+
+@torch.no_grad()
+def set_states(vlm: VLM, batch: Batch, layers: Sequence[int], names: Iterable[str]) -> dict[str, list[torch.Tensor]]:
+    """`token_states` of several sets, from one pass: {name: [layers, n, D] for each row}."""
+    check_numbers(layers, len(vlm.layers) + 1, "layer")
+    sets = {name: tokens(vlm, batch, name) for name in names}
+    where, found = {name: flat(positions, vlm.device) for name, positions in sets.items()}, {}
+
+    def keep(layer: int):
+        return lambda state: found.__setitem__(layer, {name: state[at].float() for name, at in where.items()})
+
+    with hooked(vlm, [(layer, keep(layer)) for layer in set(layers)]):
+        run(vlm, batch)
+    together = {name: torch.stack([found[layer][name] for layer in layers]).cpu() for name in sets}
+    return {name: [part.clone() for part in together[name].split([len(p) for p in positions], dim=1)]
+            for name, positions in sets.items()}
+
+
+def capture(vlm: VLM, prompts: Sequence[str], images: Sequence[Image.Image] | None,
+            answers: Sequence[str] | None = None, *, positions: Sequence[str], batch_size: int = 32, fast: bool = False,
+            cache: Path | None = None, key: dict | None = None) -> dict[str, torch.Tensor]:
+    """`states` for any number of prompts: {name: [N, L + 1, D], float32, on the CPU}, in the order given.
+
+    prompts, images, answers: as `VLM.batch` takes them. Sequences of similar length share a batch, to pad little.
+    fast: see `precision.fast_products`; states then differ in the third digit. cache: a folder in which results are
+    kept, by the model's weights, the inputs, the code and ``key``, which must tell what else made them: the
+    interventions in force, if there are any.
+
+    Raises ValueError as `states` does, for a batch size below 1, and for a cache without a key under an intervention;
+    VLMError for unusable inputs.
+    """
+    images = check_batch(prompts, images, answers)
+    _check_positions(positions)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+    for source, given in (("image", images), ("text", answers)):
+        names = [name for name in positions if SOURCES[name] == source]
+        if names and given is None:
+            raise ValueError(f"{names[0]!r} needs {'images' if source == 'image' else 'the text as answers'}: give "
+                             f"them or leave the position out.")
+    if cache is None:
+        return _captured(vlm, prompts, images, answers, positions, batch_size, fast)
+    if key is None and interventions(vlm):
+        raise ValueError("States under an intervention can be cached only by a key that tells which: give key={...} or "
+                         "no cache.")
+    pictures = images and [(i.size, hashlib.sha256(i.tobytes()).hexdigest()) for i in images]
+    made = data_digest({"weights": fingerprint(vlm), "code": code_version()["sha256"], "prompts": prompts,
+                        "images": pictures, "answers": answers, "positions": sorted(positions), "fast": fast,
+                        "key": key})
+    path = Path(cache) / f"{made[:24]}.safetensors"
+    if path.is_file():
+        try:
+            return _read(path, positions)
+        except (OSError, ValueError, SafetensorError) as error:
+            log.warning("Captured states are computed again, since %s can't be read: %s", path.name, error)
+    found = _captured(vlm, prompts, images, answers, positions, batch_size, fast)
+    _write(path, found)
+    return found
+
+
+def _captured(vlm, prompts, images, answers, positions, batch_size, fast) -> dict[str, torch.Tensor]:
+    """`capture` without the cache."""
+    texts = prompts if answers is None else [p + a for p, a in zip(prompts, answers)]
+    lengths = [len(ids) for ids in vlm.tokenizer(list(texts)).input_ids]
+    order = sorted(range(len(prompts)), key=lengths.__getitem__, reverse=True)
+    found = {}
+    with vlm.remembering(), fast_products(vlm.device, fast):
+        for rows in (order[i:i + batch_size] for i in range(0, len(order), batch_size)):
+            batch = vlm.batch(*(group and [group[i] for i in rows] for group in (prompts, images, answers)))
+            parts = states(vlm, batch, positions)
+            found = found or {name: part.new_empty(len(order), *part.shape[1:]) for name, part in parts.items()}
+            for name, part in parts.items():
+                found[name][rows] = part
+    return found
+
+
+def _means(rows: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+    """The mean of each of B parts of rows [n, D] -> [B, D]. Most are of one length: one token, or all of a picture."""
+    if len(set(lengths)) == 1:
+        return rows.unflatten(0, (len(lengths), lengths[0])).mean(1)
+    return torch.stack([part.mean(0) for part in rows.split(lengths)])
+
+
+def _check_positions(positions: Sequence[str]) -> None:
+    unknown = [name for name in positions if name not in SOURCES]
+    if isinstance(positions, str) or unknown or not positions:
+        raise ValueError(f"Positions must be a list of some of {', '.join(POSITIONS)}, got {positions!r}.")
+
+
+def _write(path: Path, found: dict[str, torch.Tensor]) -> None:
+    """Write under a temporary name, then rename; the digest of the states goes into the file's metadata."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with room(path.parent, "captured states"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(found, temporary, metadata={"sha256": _digest(found)})
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _read(path: Path, positions: Sequence[str]) -> dict[str, torch.Tensor]:
+    """Raises ValueError, OSError or SafetensorError if the file is not what was written."""
+    with safe_open(path, "pt") as file:
+        found = {name: file.get_tensor(name) for name in positions}
+        if (file.metadata() or {}).get("sha256") != _digest(found):
+            raise ValueError("its states do not match their sha256.")
+    return found
+
+
+def _digest(found: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(found.items()):
+        digest.update(f"{name} {tuple(tensor.shape)}".encode() + tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()

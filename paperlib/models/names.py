@@ -1,0 +1,98 @@
+"""Which model a name stands for: one of `NAMES`, a folder, or a hub id; and what was meant by one that stands for none."""
+
+import os
+import re
+from difflib import SequenceMatcher
+from pathlib import Path
+
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError
+
+from paperlib.models.inputs import VLMError
+from paperlib.study.parameters import repo_root
+
+NAMES = ("mini", "mini-stage1", "mini-base", "mini-untrained", "tiny")
+SHIPPED = {"mini": "mini-tuned", "mini-stage1": "mini-stage1"}
+ALIKE, SURE = 0.75, 0.85  # shares of equal characters: from which on a name is proposed, and a hub not asked for it
+
+
+def check_name(name: str | Path) -> str:
+    """The name as text, if it may stand for a model: one of `NAMES`, a folder, or of the form of a hub id and not nearly
+    the end of the path of adapters that are here. Raises VLMError otherwise."""
+    text = str(name) if isinstance(name, Path) else name
+    if not isinstance(text, str):
+        raise no_model(name)
+    if text in NAMES or os.path.isdir(text):
+        return text
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", text) or text.startswith("."):
+        raise no_model(text)
+    if any(alike >= SURE and "/" in end for alike, end, _ in _matches(text, adapter_folders())):
+        raise no_model(text)
+    return text
+
+
+def adapter_folder(name: str) -> Path | None:
+    """The adapters that a name stands for, or None."""
+    if name in SHIPPED:
+        return repo_root() / "data" / "adapters" / SHIPPED[name]
+    return Path(name) if _holds_adapters(name) else None
+
+
+def adapter_folders() -> list[str]:
+    """The folders of adapters that came with the repository, as paths from here."""
+    found = (str(path) for path in sorted((repo_root() / "data" / "adapters").rglob("*")) if _holds_adapters(path))
+    return [min(path, os.path.relpath(path), key=len) for path in found]
+
+
+def hub_source(name: str) -> str:
+    """What to load a hub id from: the id, or its folder in this machine's cache if no hub answers or none shall be asked.
+
+    The hub is asked once: `from_pretrained` asks it again and again, for most of a minute. Raises VLMError if it does not
+    answer and the cache does not hold the model either.
+    """
+    try:
+        get_hf_file_metadata(hf_hub_url(name, "config.json"))
+    except HfHubHTTPError:  # it answers: from_pretrained says what, and tries again where that helps
+        return name
+    except Exception as error:  # each way of not being reached has its own, that of HF_HUB_OFFLINE among them
+        kept = try_to_load_from_cache(name, "config.json")
+        if not isinstance(kept, str):
+            raise no_model(name) from error
+        return os.path.dirname(kept)
+    return name
+
+
+def no_model(name) -> VLMError:
+    """The error for a name that stands for no model that can be used; it tells what may have been meant."""
+    meant = " or ".join(repr(other) for other in near(name)) if isinstance(name, str) else ""
+    return VLMError(f"No usable model {repr(name)[:80]}{f' (did you mean {meant}?)' if meant else ''}: give one of "
+                    f"{', '.join(NAMES)}, a whole folder written by save_pretrained, or a hub id of an image-text model "
+                    f"that this machine can reach.")
+
+
+def near(name: str) -> list[str]:
+    """At most two names, folders of adapters, or folders beside or below the one named, that may have been meant."""
+    if os.path.isfile(name):
+        return [os.path.dirname(name) or "."]
+    if os.path.isdir(name):
+        return [path for path in adapter_folders() if Path(name).resolve() in Path(path).resolve().parents][:2]
+    parent = os.path.dirname(name)
+    beside = os.scandir(parent or ".") if os.path.isdir(parent or ".") else ()
+    here = [os.path.join(parent, entry.name) for entry in beside if entry.is_dir() and entry.name[0] not in "._"]
+    found = sorted(_matches(name, [*NAMES, *adapter_folders(), *here]), key=lambda match: -match[0])
+    return list(dict.fromkeys(other for alike, _, other in found if alike >= ALIKE))[:2]
+
+
+def _matches(name: str, others: list[str]) -> list[tuple[float, str, str]]:
+    """(share of equal characters, end of the other, other), for the end of each other name that is most like ``name``."""
+    found = []
+    for other in others:
+        parts = Path(other).parts
+        ends = ["/".join(parts[i:]) for i in range(len(parts))]
+        plain = os.path.normpath(name.strip() or ".").lower()
+        found.append(max((SequenceMatcher(None, plain, end.lower()).ratio(), end, other) for end in ends))
+    return found
+
+
+def _holds_adapters(folder: str | Path) -> bool:
+    return any(os.path.isfile(os.path.join(folder, file)) for file in ("connector.safetensors", "made_for.json"))

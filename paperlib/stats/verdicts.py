@@ -1,0 +1,125 @@
+"""Rules that turn effects into verdicts, all of them. A claim ends in one of three words; a comparison of bands and a
+method's vote have words of their own.
+
+A method that gives each window of blocks an importance *votes* on whether the middle third matters most:
+
+- "for" if the mean over windows centred in the middle third exceeds the mean over those in the early third and that over
+  those in the late third, each with a 95 % interval above 0 (paired by example, resampled by picture);
+- "against" if one of the two differences has its interval below 0;
+- "open" otherwise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from paperlib.stats.bootstrap import Interval
+from paperlib.stats.effects import paired_difference
+
+SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not testable at this scale"
+
+
+@dataclass(frozen=True)
+class Vote:
+    """middle minus early and middle minus late third, in the effect's units, and what follows."""
+
+    over_early: Interval
+    over_late: Interval
+    vote: str
+
+
+def thirds(centres: Sequence[float]) -> np.ndarray:
+    """0, 1 or 2 for windows centred in the early, middle or late third of relative depth [0, 1]."""
+    return np.minimum((3 * np.asarray(centres, float)).astype(int), 2)
+
+
+def vote(effects: np.ndarray, centres: Sequence[float], groups: Sequence[str], seed: int = 0) -> Vote:
+    """The vote of a method. effects: [windows, N], the importance of each window for each example; centres: of the
+    windows, in relative depth; groups: the picture of each example. Raises ValueError if a third has no window."""
+    effects, third = np.asarray(effects, float), thirds(centres)
+    if set(third.tolist()) != {0, 1, 2}:
+        raise ValueError("A vote needs windows centred in every third of the depth: sweep with a smaller width or stride.")
+    early, middle, late = (effects[third == i].mean(0) for i in range(3))
+    over = [paired_difference(middle, other, groups, seed=seed) for other in (early, late)]
+    if all(interval.low > 0 for interval in over):
+        return Vote(*over, "for")
+    return Vote(*over, "against" if any(interval.high < 0 for interval in over) else "open")
+
+
+def by_votes(votes: Sequence[str]) -> str:
+    """Supported if more than half of the methods are for and none is against; not supported if more are against than for;
+    otherwise this scale does not tell."""
+    pro, contra = votes.count("for"), votes.count("against")
+    if 2 * pro > len(votes) and not contra:
+        return SUPPORTED
+    return NOT_SUPPORTED if contra > pro else NOT_TESTABLE
+
+
+def by_threshold(estimate: Interval | None, least: float, control: Interval | None = None) -> str:
+    """Supported if the interval lies at or above ``least`` (and, where there is a control, above the control's); not
+    supported if it lies below ``least``; otherwise, or without an estimate, this scale does not tell."""
+    if estimate is None:
+        return NOT_TESTABLE
+    if estimate.high < least:
+        return NOT_SUPPORTED
+    apart = control is None or control.high < estimate.low
+    return SUPPORTED if estimate.low >= least and apart else NOT_TESTABLE
+
+
+def by_place(where: Interval | None) -> str:
+    """C2: supported if the interval, in relative depth, lies in the middle third; not supported if it lies in the early or
+    in the late one; otherwise, or if there is no such place, this scale does not tell."""
+    inside = {-1} if where is None else set(thirds([where.low, where.high]).tolist())
+    if inside == {1}:
+        return SUPPORTED
+    return NOT_SUPPORTED if inside in ({0}, {2}) else NOT_TESTABLE
+
+
+def by_growth(changes: Sequence[Sequence[Interval]]) -> str:
+    """C4: supported if in each modality something grows, its interval above 0, and nothing shrinks, its interval below 0;
+    not supported if anything shrinks and nothing grows; otherwise this scale does not tell. changes: of each modality."""
+    grows = [any(change.low > 0 for change in modality) for modality in changes]
+    shrinks = any(change.high < 0 for modality in changes for change in modality)
+    if all(grows) and not shrinks:
+        return SUPPORTED
+    return NOT_SUPPORTED if shrinks and not any(grows) else NOT_TESTABLE
+
+
+def by_gain(gained: Interval, above_null: bool) -> str:
+    """C5: supported if the interval lies above 0 and the value reached lies above its null; not supported if the interval
+    lies below 0; otherwise this scale does not tell."""
+    if gained.low > 0 and above_null:
+        return SUPPORTED
+    return NOT_SUPPORTED if gained.high < 0 else NOT_TESTABLE
+
+
+def by_entry_depth(depth: Interval, margins: Sequence[Interval], least: float) -> str:
+    """C1 by geometry: supported if the depth lies at or above ``least`` and every margin above 0, each with its interval;
+    not supported if one interval lies on the other side; otherwise this scale does not tell."""
+    if depth.low >= least and all(margin.low > 0 for margin in margins):
+        return SUPPORTED
+    against = depth.high < least or any(margin.high < 0 for margin in margins)
+    return NOT_SUPPORTED if against else NOT_TESTABLE
+
+
+def band_verdict(kept: Interval | None, gained: Interval | None, step: Interval, keeps: float, gains: float) -> str:
+    """C6 for a band: supported if it keeps and gains at least so much of full tuning, both by the lower ends, in less time
+    a step by the upper end (``step``: as a share of full tuning's); not supported if an interval lies wholly on the other
+    side; otherwise, or where full tuning gains nothing, this scale does not tell."""
+    if kept is None or gained is None:
+        return NOT_TESTABLE
+    if kept.high < keeps or gained.high < gains or step.low >= 1:
+        return NOT_SUPPORTED
+    return SUPPORTED if kept.low >= keeps and gained.low >= gains and step.high < 1 else NOT_TESTABLE
+
+
+def beats_every_rival(over: dict[str, Interval], seeds: dict[str, int], rivals: Sequence[str], least: int = 3) -> str:
+    """"yes" if a band beats every rival, each difference above 0 by its lower end; "no" if one beats it so; else "open".
+
+    over: band minus rival; seeds: on how many each difference rests. Those on fewer than ``least`` decide nothing.
+    """
+    telling = {rival: d for rival, d in over.items() if seeds[rival] >= least}
+    if any(d.high < 0 for d in telling.values()):
+        return "no"
+    return "yes" if set(rivals) <= set(telling) and all(telling[r].low > 0 for r in rivals) else "open"

@@ -1,0 +1,83 @@
+"""What `make` was told, checked before anything is installed, run or removed.
+
+    python -m paperlib.study.make_words "$(VENV)" "$(PRESET)" $(CONFIG)
+
+Needs no package, so that it works before there is an environment; values are then read as YAML by the Snakefile alone.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+
+from paperlib.study.parameters import CODE_ROOT, PRESETS, Study, StudyError
+
+# What make or the shell would read as something else than a part of a name.
+SPECIAL = re.compile(r"[\s%:;#'\"$*?\\`&|<>(){}\[\]!]")
+
+
+def check_venv(text: str) -> None:
+    """Refuse a VENV that `make install` could empty or `make distclean` could remove although it holds something else.
+
+    Raises StudyError: for no path, one with blanks or special characters, one that holds this clone, and one that is there
+    and is no environment.
+    """
+    if not text or SPECIAL.search(text):
+        raise StudyError(f"VENV must be one path without blanks and special characters, got {text!r}: name another with "
+                         f"make VENV=...")
+    path = Path(os.path.expanduser(text))
+    holds_this = path.resolve() in (CODE_ROOT, *CODE_ROOT.parents)
+    if holds_this or (os.path.lexists(path) and not (path / "pyvenv.cfg").is_file()):
+        raise StudyError(f"VENV={text} is there and is no environment of Python's, so nothing is installed into it or removed: "
+                         f"name a folder that does not exist yet.")
+
+
+def check_config(preset: str, words: list[str]) -> Study:
+    """The study that PRESET and the words of CONFIG ("name=value") ask for. Raises StudyError for what cannot be used."""
+    config = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (name and equals and value):
+            raise StudyError(f"CONFIG takes name=value, with blanks between and none around the sign, got {word!r}.")
+        if name == "preset":
+            raise StudyError(f"CONFIG cannot hold the preset: say PRESET={value}.")
+        if name in config:
+            raise StudyError(f"CONFIG sets {name} twice: leave one.")
+        config[name] = value
+    if preset not in PRESETS:  # before YAML, which would read an empty one as none
+        raise StudyError(f"There is no preset {preset!r}: say PRESET= and one of {', '.join(PRESETS)}.")
+    if importlib.util.find_spec("yaml") is None:  # before the first installation names alone can be checked
+        return Study.make(preset, **dict.fromkeys(config))
+    return study_of({"preset": preset} | values(config))
+
+
+def values(config: dict) -> dict:
+    """Values as the YAML that they are written in: Snakemake reads retrain=true as the string "true".
+
+    Raises StudyError for a value that is no YAML.
+    """
+    import yaml
+
+    read = {}
+    for name, value in config.items():
+        try:
+            read[name] = yaml.safe_load(value) if isinstance(value, str) else value
+        except yaml.YAMLError:
+            raise StudyError(f"{name}={value} cannot be read as YAML: give a plain word, a number, true or false.") from None
+    return read
+
+
+def study_of(config: dict) -> Study:
+    """The study of a configuration that has been read, with its preset, "mini" if it names none."""
+    return Study.make(**{"preset": "mini"} | config)
+
+
+if __name__ == "__main__":
+    try:
+        check_venv(sys.argv[1])
+        check_config(sys.argv[2], sys.argv[3:])
+    except StudyError as error:
+        sys.exit(f"make: {error}")

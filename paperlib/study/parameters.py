@@ -1,0 +1,154 @@
+"""`Study`: which run this is. A preset, a model, a seed and the budgets, checked before anything is computed.
+
+Nothing here imports torch, so that a bad parameter is refused in milliseconds; only a device other than "auto" and "cpu"
+is looked for with it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from paperlib.study.checks import shown
+
+CODE_ROOT = Path(__file__).resolve().parent.parent.parent
+
+# Budgets. `smoke` is for tests (tiny random weights, seconds), `mini` for a laptop's CPU, `gpu` for one GPU.
+PRESETS: dict[str, dict] = {
+    "smoke": dict(model="tiny", retrain=True, n_eval=4, stage1_steps=2, stage2_steps=3, matching_steps=1, batch_size=4,
+                  lora_rank=2, band_steps=2, band_batch=2, band_rank=2),
+    "mini": dict(model="mini", n_eval=40, stage1_steps=150, stage2_steps=920, matching_steps=400, batch_size=16,
+                 lora_rank=24, band_steps=240, band_batch=8, band_rank=16),
+    "gpu": dict(model="mini", n_eval=2500, stage1_steps=500, stage2_steps=4000, matching_steps=1500, batch_size=32,
+                lora_rank=24, band_steps=2000, band_batch=32, band_rank=16),
+}
+
+
+# The least and the most of each number. The most of a seed is scikit-learn's; the others are far beyond what ends or fits.
+LIMITS = {"seed": (0, 2**32 - 1), "n_eval": (1, 10**5), "matching_steps": (0, 10**7), "batch_size": (1, 10**4),
+          "band_batch": (1, 10**4), "lora_rank": (1, 10**4), "band_rank": (1, 10**4)}
+
+
+class StudyError(ValueError):
+    """A preset or parameter cannot be used; the message is one sentence that says what to pass instead."""
+
+
+def repo_root() -> Path:
+    """The folder that holds data/ and figures/: the clone, or what the variable PAPERLIB_ROOT names."""
+    given = os.environ.get("PAPERLIB_ROOT")
+    return Path(given).resolve() if given else CODE_ROOT
+
+
+def device_fault(name: str) -> str | None:
+    """Why a device can't be used on this machine, in one sentence, or None if it can."""
+    if name in ("auto", "cpu") or importlib.util.find_spec("torch") is None:  # before anything is installed
+        return None
+    import torch  # here alone: it takes seconds
+
+    if name == "mps" and torch.backends.mps.is_available():
+        return None
+    kind, _, number = name.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" and torch.cuda.is_available() else 0
+    if kind == "cuda" and (number or "0").isdecimal() and int(number or 0) < count:
+        return None
+    there = ["cpu", *(f"cuda:{i}" for i in range(count)), *["mps"] * torch.backends.mps.is_available()]
+    return f"There is no device {name!r} on this machine: choose auto or one of {', '.join(there)}."
+
+
+@dataclass(frozen=True)
+class Study:
+    """The parameters of one run. Make it with `Study.make`, which fills in what the preset says.
+
+    preset        smoke, mini or gpu
+    model         what `paperlib.models.vlm.load_vlm` takes: a name, a local folder or a hub id
+    seed          of drawing, training and resampling
+    retrain       train the adapters again instead of loading the shipped ones
+    n_eval        evaluated examples per kind of question
+    stage1_steps, stage2_steps   updates of the two training stages
+    matching_steps   how many of stage 2's belong to its second course (see `paperlib.tasks.conversations.DIETS`)
+    batch_size    scenes per update
+    lora_rank     rank of the stage-2 adapters
+    band_steps, band_batch, band_rank   the same for tuning bands, which share one shorter budget
+    device        auto, cpu, mps, cuda or cuda:N
+    """
+
+    preset: str
+    model: str
+    seed: int
+    retrain: bool
+    n_eval: int
+    stage1_steps: int
+    stage2_steps: int
+    matching_steps: int
+    batch_size: int
+    lora_rank: int
+    band_steps: int
+    band_batch: int
+    band_rank: int
+    device: str
+
+    @classmethod
+    def make(cls, preset: str = "mini", **overrides) -> Study:
+        """The preset's study with some parameters replaced; None (or model="") means "what the preset says".
+
+        Raises StudyError for an unknown preset or parameter, and for a value of the wrong type or range.
+        """
+        if not isinstance(preset, str) or preset not in PRESETS:
+            raise StudyError(f"There is no preset {shown(preset)}: choose one of {', '.join(PRESETS)}.")
+        known = [f.name for f in fields(cls) if f.name != "preset"]
+        unknown = sorted(set(overrides) - set(known))
+        if unknown:
+            raise StudyError(f"There is no parameter {unknown[0]!r}: choose among {', '.join(known)}.")
+        values = dict(seed=0, retrain=False, device="auto") | PRESETS[preset]
+        values |= {name: value for name, value in overrides.items()
+                   if value is not None and not (name == "model" and isinstance(value, str) and not value)}
+        return cls(preset=preset, **values)
+
+    def __post_init__(self):
+        for f in fields(self):
+            value, wanted = getattr(self, f.name), {"str": str, "int": int, "bool": bool}[f.type]
+            if type(value) is not wanted:  # not isinstance: True would pass for the number 1
+                raise StudyError(f"{f.name} must be {'an' if wanted is int else 'a'} {f.type}, got "
+                                 f"{type(value).__name__} {shown(value)}: pass parameters as YAML (papermill -f), "
+                                 f"which keeps their types.")
+            least, most = LIMITS.get(f.name, (1, 10**7))
+            if wanted is int and value < least:
+                raise StudyError(f"{f.name} must be at least {least}, got {shown(value)}.")
+            if wanted is int and value > most:
+                raise StudyError(f"{f.name} must be at most {most:,}, got {shown(value)}.")
+        if self.matching_steps >= self.stage2_steps:
+            raise StudyError(f"matching_steps must be less than stage2_steps, of which they are a part, got "
+                             f"{self.matching_steps} of {self.stage2_steps}: pass both.")
+        if self.preset not in PRESETS:
+            raise StudyError(f"There is no preset {self.preset!r}: choose one of {', '.join(PRESETS)}.")
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+            raise StudyError(f"There is no device {self.device!r}: choose auto, cpu, mps, cuda or cuda:N.")
+        if missing := device_fault(self.device):
+            raise StudyError(missing)
+
+    def as_dict(self) -> dict:
+        """Every parameter by name: what goes into provenance and cache keys."""
+        return asdict(self)
+
+    @property
+    def root(self) -> Path:
+        """See `repo_root`."""
+        return repo_root()
+
+    @property
+    def figures(self) -> Path:
+        """figures/<preset>, where figures and the numbers drawn in them go."""
+        return self.root / "figures" / self.preset
+
+    @property
+    def adapters(self) -> Path:
+        """data/adapters, where the shipped connector and LoRA weights are."""
+        return self.root / "data" / "adapters"
+
+    @property
+    def cache(self) -> Path:
+        """data/cache, git-ignored: assets, converted weights, whatever can be made again."""
+        return self.root / "data" / "cache"

@@ -1,0 +1,131 @@
+"""The loss of packed conversations, from the picture's features to the cross-entropy, in pieces that can be kept."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from paperlib.models.adapters import connector
+from paperlib.models.late_entry import images
+from paperlib.models.vlm import VLM
+from paperlib.tasks.conversations import Conversation
+
+
+@dataclass
+class Packed:
+    """A batch of B conversations in T tokens. ``mask`` is additive, ``targets`` are token ids at ``where`` (batch and
+    position whose output predicts them), ``weights`` their share of the loss."""
+
+    input_ids: torch.Tensor  # [B, T]
+    position_ids: torch.Tensor  # [B, T]
+    mask: torch.Tensor  # [B, 1, T, T], 0 or the dtype's minimum
+    where: tuple[torch.Tensor, torch.Tensor]  # [n], [n]
+    targets: torch.Tensor  # [n]
+    weights: torch.Tensor  # [n], sums to 1
+    branch: torch.Tensor  # [B, T]: 0 for template and picture, t for turn t, -1 for padding
+
+
+def pack(vlm: VLM, conversations: list[Conversation], length: int, dtype=torch.float32) -> Packed:
+    """Pack conversations into sequences of exactly ``length`` tokens, taking turns while they fit.
+
+    Needs a chat template that puts the picture before the question. Raises ValueError if no turn fits.
+    """
+    head, tail = _frame(vlm)
+    ids = torch.full((len(conversations), length), vlm.tokenizer.pad_token_id)
+    positions = torch.zeros_like(ids)
+    branch = torch.full_like(ids, -1)
+    rows, columns, targets, weights = [], [], [], []
+    for b, talk in enumerate(conversations):
+        n = len(head)
+        ids[b, :n], positions[b, :n], branch[b, :n] = torch.tensor(head), torch.arange(n), 0
+        for t, (question, answer) in enumerate(talk.turns, start=1):
+            prompt, reply = vlm.tokenizer([question + tail, answer + vlm.tokenizer.eos_token])["input_ids"]
+            size = len(prompt) + len(reply)
+            if n + size > length:
+                continue
+            ids[b, n:n + size] = torch.tensor(prompt + reply)
+            positions[b, n:n + size] = torch.arange(len(head), len(head) + size)
+            branch[b, n:n + size] = t
+            rows += [b] * len(reply)
+            columns += range(n + len(prompt) - 1, n + size - 1)
+            targets += reply
+            # Between counting tokens (captions drown the answers) and counting turns (the reverse).
+            weights += [len(reply) ** -0.5] * len(reply)
+            n += size
+        if n == len(head):
+            raise ValueError(f"No turn of a conversation fits into {length} tokens: pass a larger length.")
+    causal = torch.ones(length, length).tril().bool()
+    visible = causal & ((branch[:, None] == branch[:, :, None]) | (branch[:, None] == 0))
+    mask = torch.zeros(visible.shape, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)
+    share = torch.tensor(weights)
+    device = vlm.device
+    return Packed(ids.to(device), positions.to(device), mask[:, None].to(device),
+                  (torch.tensor(rows, device=device), torch.tensor(columns, device=device)),
+                  torch.tensor(targets, device=device), (share / share.sum()).to(device), branch)
+
+
+def _frame(vlm: VLM) -> tuple[list[int], str]:
+    """Token ids up to the last image token, and the text between a question and its answer."""
+    text = vlm.prompt("QUESTION")
+    front, tail = text.split("QUESTION")
+    if not front.endswith(vlm.processor.image_token):
+        raise ValueError("Packing needs a chat template that puts the picture right before the question.")
+    n_image = vlm.model.config.image_seq_length
+    return vlm.tokenizer(front + vlm.processor.image_token * (n_image - 1))["input_ids"], tail
+
+
+def embedded(base: nn.Module, packed: Packed, features: torch.Tensor) -> torch.Tensor:
+    """What the first block reads, [B, T, D]: words, and the connector's output where image tokens stand.
+
+    features: the vision tower's, [B, image tokens, D_vision].
+    """
+    words = base.get_input_embeddings()(packed.input_ids)
+    image = connector(base)(features).to(words.dtype)
+    return words.masked_scatter((packed.input_ids == base.config.image_token_id)[..., None], image)
+
+
+@torch.no_grad()
+def below(base: nn.Module, packed: Packed, states: torch.Tensor, start: int) -> torch.Tensor:
+    """What block ``start`` reads, [B, T, D], from what the first block reads. No gradient passes."""
+    found = []
+    handle = base.model.language_model.layers[start - 1].register_forward_hook(
+        lambda block, args, output: found.append(output[0] if isinstance(output, tuple) else output))
+    try:
+        with _blocks(base, slice(0, start)):
+            _run(base, packed, states)
+    finally:
+        handle.remove()
+    return found[0]
+
+
+def packed_loss(base: nn.Module, packed: Packed, states: torch.Tensor, start: int = 0) -> torch.Tensor:
+    """Weighted cross-entropy of a packed batch, from what block ``start`` reads, [B, T, D].
+
+    Logits are computed only where a target is: the head is a fifth of the mini model's arithmetic, and most tokens are
+    prompt.
+    """
+    with _blocks(base, slice(start, None)):
+        states = _run(base, packed, states)
+    logits = base.get_output_embeddings()(states[packed.where])
+    return (F.cross_entropy(logits.float(), packed.targets, reduction="none") * packed.weights).sum()
+
+
+def _run(base: nn.Module, packed: Packed, states: torch.Tensor) -> torch.Tensor:
+    with images(base, packed.input_ids == base.config.image_token_id):
+        return base.model.language_model(inputs_embeds=states, attention_mask=packed.mask,
+                                         position_ids=packed.position_ids, use_cache=False).last_hidden_state
+
+
+@contextlib.contextmanager
+def _blocks(base: nn.Module, part: slice) -> Iterator[None]:
+    """The decoder with some of its blocks only."""
+    decoder = base.model.language_model
+    blocks = decoder.layers
+    decoder.layers = blocks[part]  # a ModuleList of the same blocks
+    try:
+        yield
+    finally:
+        decoder.layers = blocks

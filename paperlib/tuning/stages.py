@@ -1,0 +1,111 @@
+"""From an assembled model to a tuned one: both stages in order, and the models of the study by stage.
+
+Shipped adapters (seed 0) are in ``data/adapters/``. Retrained ones go to ``data/cache/adapters/<preset>-seed<seed>/``, so
+that the shipped ones stay as they are; copying ``stage1`` and ``tuned`` over them is how they were made.
+"""
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+from paperlib.models.adapter_files import RECORD, AdapterError, read_adapters
+from paperlib.models.adapters import apply_adapter, connector_digest, save_adapter
+from paperlib.models.vlm import VLM, VLMError, load_vlm
+from paperlib.scoring.evaluation import evaluate
+from paperlib.stats.accuracy import summarize
+from paperlib.study.parameters import Study
+from paperlib.study.results import plain, provenance, read_json
+from paperlib.tuning.checkpoints import make_way
+from paperlib.tuning.finetune import train
+from paperlib.tuning.train_config import TrainConfig
+
+log = logging.getLogger(__name__)
+STAGES = ("untrained", "stage 1", "tuned")
+FOLDERS = {"stage 1": "stage1", "tuned": "tuned"}
+
+
+def load_stage(study: Study, stage: str) -> VLM:
+    """The study's model at a stage: "untrained" (random LLM and connector), "stage 1" (connector tuned) or "tuned".
+
+    Raises VLMError for an unknown stage, or for a model that comes from elsewhere and has only "tuned".
+    """
+    if stage not in STAGES:
+        raise VLMError(f"Unknown stage {stage!r}: use one of {', '.join(STAGES)}.")
+    if study.model not in ("mini", "tiny"):
+        if stage == "tuned":
+            return load_vlm(study.model, study.device)
+        raise VLMError(f"Only the mini model has a stage {stage!r} here; {study.model!r} comes as it is: ask for 'tuned'.")
+    if stage == "untrained":
+        return load_vlm("mini-untrained" if study.model == "mini" else "tiny", study.device, study.seed)
+    vlm = _base(study)
+    apply_adapter(vlm.model, adapter_folder(study, stage))
+    return VLM(f"{study.model} {stage}", vlm.model.eval(), vlm.processor)
+
+
+def adapter_folder(study: Study, stage: str) -> Path:
+    """Where a stage's adapters are: the shipped ones, or those that `tune` makes for this study."""
+    if study.retrain:
+        return study.cache / "adapters" / f"{study.preset}-seed{study.seed}" / FOLDERS[stage]
+    return study.adapters / f"{study.model}-{FOLDERS[stage]}"
+
+
+def training_record(study: Study, stage: str) -> dict:
+    """Provenance of a stage's adapters: recipe, seed, versions, seconds, loss curve, accuracies on validation scenes."""
+    return read_json(adapter_folder(study, stage) / RECORD)
+
+
+def tune(study: Study, progress: bool = True) -> None:
+    """Train both stages for a study with ``retrain`` and save their adapters with provenance.
+
+    Resumes after a kill; a stage that was trained before with the same recipe and from the same start is kept, and what
+    was made otherwise is made again. Without ``retrain`` nothing is to be done: the shipped adapters serve.
+    """
+    for number, stage in enumerate(FOLDERS if study.retrain else (), start=1):
+        config, folder = TrainConfig.of(study, number), adapter_folder(study, stage)
+        start = start_of(study) if stage == "tuned" else None
+        if finished(folder, config, start):
+            continue
+        vlm, checkpoint = _base(study), folder.with_suffix(".checkpoint")
+        if stage == "tuned":
+            apply_adapter(vlm.model, adapter_folder(study, "stage 1"))
+        make_way(checkpoint, config, start)
+        run = train(vlm, config, checkpoint, progress=progress, start=start)
+        save_adapter(folder, vlm.model, {})  # evaluated as it will be loaded: in float16, on float32 weights
+        accuracies = summarize(evaluate(load_stage(study, stage), study, "validation"))
+        save_adapter(folder, vlm.model, provenance(
+            study, run["seconds"], config.steps * config.batch_size, stage=stage, recipe=asdict(config), start=start,
+            precision=run["precision"], compiled=run["compiled"], supervised_tokens=run["tokens"],
+            trained=_summary(run["trained"]), loss=run["loss"],
+            validation_accuracy={kind: list(interval) for kind, interval in accuracies.items()}))
+        checkpoint.unlink(missing_ok=True)
+
+
+def start_of(study: Study) -> str:
+    """Digest of what stage 2 and all bands start from: the connector of the study's stage 1. Where it differs from what a
+    run recorded, the run is stale."""
+    return connector_digest(adapter_folder(study, "stage 1"))
+
+
+def finished(folder: Path, config: TrainConfig, start: str | None, steps: int | None = None) -> dict | None:
+    """The record of a finished run that this configuration from this start, for so many steps, would only repeat; None if
+    there is none, or if its adapters are damaged, which is logged."""
+    if not (folder / RECORD).is_file():
+        return None
+    try:
+        found = read_adapters(folder)
+    except AdapterError as error:
+        log.warning("What is damaged is trained again: %s", error)
+        return None
+    record = found.record
+    began = record.get("start", (found.made_for or {}).get("connector"))  # bands say so in either place
+    same = record.get("recipe") == plain(asdict(config)) and began == start
+    return record if same and len(record.get("loss", ())) == (config.steps if steps is None else steps) else None
+
+
+def _base(study: Study) -> VLM:
+    return load_vlm("tiny" if study.model == "tiny" else "mini-base", study.device, seed=study.seed)
+
+
+def _summary(names: list[str]) -> dict:
+    return {"connector": sum("multi_modal_projector" in name for name in names),
+            "lora": sum("lora_" in name for name in names), "tensors": len(names)}

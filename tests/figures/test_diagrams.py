@@ -1,0 +1,39 @@
+"""The explaining figures draw what their data say."""
+
+import numpy as np
+
+from paperlib.figures.publish import DRAW
+
+
+def test_packed_mask_shows_exactly_what_may_be_attended_to():
+    branch = [0, 0, 1, 1, 1, 2, 2]
+    fig = DRAW["packed_mask"]({"turns": ["a?", "b?"], "branch": branch})
+    drawn = np.asarray(fig.axes[0].images[0].get_array()) > 0
+    for i, mine in enumerate(branch):
+        for j, theirs in enumerate(branch):
+            assert drawn[i, j] == (j <= i and theirs in (0, mine)), (i, j)
+    labels = [text.get_text() for text in fig.axes[0].texts]
+    assert labels == ["template and picture", "a?", "b?"]
+
+
+def test_choice_probabilities_draws_every_share_and_marks_the_answer():
+    question = {"question": "Where?", "answer": "here", "choices": ["here", "there"],
+                "stages": {"untrained": [0.5, 0.5], "tuned": [0.9, 0.1]}}
+    fig = DRAW["choice_probabilities"]({"questions": [question, question]})
+    assert len(fig.axes) == 2
+    assert sorted(round(bar.get_height()) for bar in fig.axes[0].patches) == [10, 50, 50, 90]
+    bold = [label.get_text() for label in fig.axes[0].get_xticklabels() if label.get_fontweight() == "bold"]
+    assert bold == ["here"]
+    assert "%" in fig.axes[0].get_ylabel()
+
+
+def test_lens_grid_puts_every_word_on_its_place():
+    from paperlib.tasks.scenes import compose
+
+    words = [["sky", "dog"], ["", "$5"]]
+    data = {"picture": compose({"top right": "large red star"}).to_dict(), "credit": "credit",
+            "panels": [{"title": "layer 0", "words": words}, {"title": "layer 9", "words": words}]}
+    fig = DRAW["lens_grid"](data)
+    assert [ax.get_title(loc="left") for ax in fig.axes] == ["layer 0", "layer 9"]
+    placed = {text.get_text(): text.get_position() for text in fig.axes[0].texts}
+    assert placed["sky"] == (32, 32) and placed["dog"] == (96, 32)  # of 128 x 128 pixels

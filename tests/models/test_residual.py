@@ -1,0 +1,76 @@
+"""Running a decoder, functions on its layers, and what is known of the interventions that act."""
+
+import pytest
+import torch
+from small_models import one_sentence, picture, tiny_vlm
+
+from paperlib.interventions.edits import bypass, patch, transplant
+from paperlib.models.residual import interventions, on_layer, run
+from paperlib.models.token_sets import tokens
+from paperlib.study.checks import check_numbers
+
+
+@pytest.fixture
+def vlm():
+    return tiny_vlm()
+
+
+@pytest.fixture
+def batch(vlm):
+    return vlm.batch([vlm.prompt("Hm?"), vlm.prompt("What is it?")], [picture(0), picture(1)], ["a dog", "x"])
+
+
+@torch.no_grad()
+def test_functions_on_layers_see_and_replace_states(vlm, batch):
+    """Against transformers' states; a state that is replaced goes on from there, and the handle ends it."""
+    out, seen = vlm.model.model(**batch, output_hidden_states=True), {}
+    handles = [on_layer(vlm, layer, lambda state, layer=layer: seen.__setitem__(layer, state)) for layer in range(5)]
+    assert torch.equal(run(vlm, batch), out.last_hidden_state)
+    assert all(torch.equal(seen[layer], out.hidden_states[layer]) for layer in range(4))
+    assert torch.equal(vlm.model.get_decoder().norm(seen[4]), out.last_hidden_state)
+    for layer in range(5):
+        handle = on_layer(vlm, layer, lambda state: state * 0, first=True)
+        run(vlm, batch)
+        assert not seen[layer].any() and torch.equal(seen[0], out.hidden_states[0]) == (layer > 0)
+        handle.remove()
+    for handle in handles:
+        handle.remove()
+    assert torch.equal(run(vlm, batch), out.last_hidden_state) and not seen[4].any()
+
+
+@torch.no_grad()
+def test_functions_on_one_layer_run_in_turn(vlm, batch):
+    for layer in (2, 4):
+        said = []
+        handles = [on_layer(vlm, layer, lambda state, name=name: said.append(name), first=name == "first")
+                   for name in ("a", "b", "first")]
+        run(vlm, batch)
+        assert said == ["first", "a", "b"]
+        for handle in handles:
+            handle.remove()
+
+
+def test_which_interventions_act(vlm, batch):
+    image = tokens(vlm, batch, "image")
+    acting = lambda: sorted(interventions(vlm).values())  # noqa: E731
+    assert acting() == []
+    with bypass(vlm, image, leave=3), transplant(vlm, vlm, [2, 1]):
+        with bypass(vlm, image, enter=2), patch(vlm, 4, image, [torch.ones(len(p), 32) for p in image]):
+            assert acting() == [0, 1, 3, 4]
+        assert acting() == [1, 3]
+    assert acting() == []
+
+
+def test_numbers():
+    assert check_numbers((3, 1, 3), 4, "block") == [1, 3] and check_numbers([], 4, "block") == []
+    for bad in (4, -1, 1.0, "1", True, None):
+        with pytest.raises(ValueError, match="this model has blocks 0 to 3") as error:
+            check_numbers([0, bad], 4, "block")
+        one_sentence(error.value)
+
+
+def test_training_mode_is_refused(vlm, batch):
+    vlm.model.train()
+    with pytest.raises(ValueError, match="training mode") as error:
+        run(vlm, batch)
+    one_sentence(error.value)

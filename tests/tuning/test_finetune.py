@@ -1,0 +1,650 @@
+"""The training loop: what is trained, that it learns, repeats, resumes after a kill, stops when it must."""
+
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from PIL import Image
+from small_models import changed, mini_base, one_sentence, tiny_vlm, tower_vlm, weights
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from paperlib.models import precision
+from paperlib.models.adapters import PROJECTIONS, connector
+from paperlib.models.vlm import load_vlm
+from paperlib.study.parameters import CODE_ROOT, Study
+from paperlib.tasks.conversations import Conversation
+from paperlib.tuning import finetune
+from paperlib.tuning.checkpoints import make_way, save
+from paperlib.tuning.finetune import train, trainable
+from paperlib.tuning.packing import embedded, packed_loss
+from paperlib.tuning.train_config import TrainConfig, TrainingError, compiler_found
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 60), "blue": (30, 60, 220), "white": (250, 250, 250)}
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A picture of one colour."""
+
+    colour: str
+
+    def render(self):
+        return Image.new("RGB", (128, 128), COLOURS[self.colour])
+
+
+def colour_talk(seed, index, diet="reading"):
+    """Conversations that need no asset and stay short: a colour to describe and, in stage 2, to name."""
+    colour = list(COLOURS)[(seed + index) % 4]
+    turns = (("What?", colour), ("Red?", "yes" if colour == "red" else "no"))
+    return Conversation(Plain(colour), turns[:1] if diet == "captions" else turns)
+
+
+@pytest.fixture(autouse=True)
+def short_talks(monkeypatch, request):
+    if "own_talks" not in request.fixturenames:
+        monkeypatch.setattr(finetune, "conversation", colour_talk)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small models gain nothing from more, and a process of its own below shall compute in the same order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The checkpoint of a finished run of config(2, 2), for tests that copy it."""
+    path = tmp_path_factory.mktemp("finished") / "run.checkpoint"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune, "conversation", colour_talk)
+        run(tiny_vlm(), config(2, 2), path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def own_talks():
+    """The real conversations, which need the assets."""
+
+
+def config(stage=2, steps=6, **more):
+    usual = dict(batch_size=2, length=112, rank=2, mixed=False, warmup=2)
+    return TrainConfig(stage, steps, **usual | more)
+
+
+def run(vlm, settings, checkpoint=None, every=50):
+    return train(vlm, settings, checkpoint, every=every, progress=False)
+
+
+def base_weights(vlm):
+    """The model's own weights, by their own names, whether or not LoRA is around them."""
+    base = vlm.model.get_base_model() if isinstance(vlm.model, PeftModel) else vlm.model
+    return {name.replace(".base_layer.", "."): value.clone() for name, value in base.state_dict().items()
+            if "lora_" not in name}
+
+
+# ---------------------------------------------------------------- what is trained
+
+BRIDGE = {f"model.multi_modal_projector.linear_{i}.{part}" for i in (1, 2) for part in ("weight", "bias")}
+IN_BLOCK = {f"{part}.weight" for part in (*PROJECTIONS, "input_layernorm", "post_attention_layernorm")}
+
+
+def blocks(layers):
+    return {f"model.language_model.layers.{i}.{name}" for i in layers for name in IN_BLOCK}
+
+
+@pytest.mark.parametrize("make, settings, layers", [
+    (tiny_vlm, config(1, 3), []), (tiny_vlm, config(1, 3, method="full"), []),
+    (tiny_vlm, config(2, 3, method="full"), None), (tiny_vlm, config(2, 3, layers=()), []),
+    (tiny_vlm, config(2, 3, method="full", layers=(1, 2)), [1, 2]),
+    (tiny_vlm, config(2, 3, method="full", layers=()), []),
+    (tower_vlm, config(1, 3), []), (tower_vlm, config(2, 3, method="full"), None)])
+def test_only_what_is_named_changes(make, settings, layers):
+    vlm = make()
+    wanted = BRIDGE | blocks(range(len(vlm.layers)) if layers is None else layers)
+    before = base_weights(vlm)
+    result = run(vlm, settings)
+    assert result["trained"] == sorted(wanted)
+    assert changed(before, base_weights(vlm)) == wanted  # tower, embedding and head stay
+    assert {name for name, p in vlm.model.named_parameters() if p.requires_grad} == wanted
+    assert not isinstance(vlm.model, PeftModel)
+
+
+@pytest.mark.parametrize("make, layers", [(tiny_vlm, None), (tiny_vlm, (1,)), (tower_vlm, (2, 0))])
+def test_only_lora_and_connector_change(make, layers):
+    vlm = make()
+    chosen = range(len(vlm.layers)) if layers is None else layers
+    before, result = base_weights(vlm), run(vlm, config(2, 3, layers=layers))
+    lora = {f"base_model.model.model.language_model.layers.{i}.{p}.lora_{x}.default.weight"
+            for i in chosen for p in PROJECTIONS for x in "AB"}
+    assert set(result["trained"]) == lora | {f"base_model.model.{name}" for name in BRIDGE}
+    assert changed(before, base_weights(vlm)) == BRIDGE
+    values = dict(vlm.model.named_parameters())
+    assert all(values[name].abs().max() > 0 for name in lora)  # B starts at zero
+
+
+def test_lora_starts_the_same_for_a_seed():
+    starts = [trainable(tiny_vlm(), config(2, seed=seed)) for seed in (5, 5, 6)]
+    name = next(name for name in starts[0] if "lora_A" in name)
+    assert torch.equal(starts[0][name], starts[1][name]) and not torch.equal(starts[0][name], starts[2][name])
+
+
+@pytest.mark.parametrize("bad", [dict(stage=3), dict(stage=0), dict(method="half"), dict(layers=(0, 4)),
+                                 dict(layers=(-1,)), dict(stage=1, layers=(9,))])
+def test_unknown_stages_methods_and_blocks(bad):
+    vlm = tiny_vlm()
+    grads = [p.requires_grad for p in vlm.model.parameters()]
+    with pytest.raises(TrainingError) as error:
+        run(vlm, replace(config(), **bad))
+    assert "0 to 3" in one_sentence(error.value)
+    assert [p.requires_grad for p in vlm.model.parameters()] == grads
+
+
+def test_lora_is_not_put_on_lora():
+    vlm = tiny_vlm()
+    run(vlm, config(2, 1))
+    with pytest.raises(TrainingError) as error:
+        run(vlm, config(2, 1))
+    assert "load_vlm" in str(error.value)
+
+
+@pytest.fixture
+def units(monkeypatch):
+    """-> a function that makes the machine one with or without units for bfloat16."""
+    return lambda there: monkeypatch.setattr(precision, "bfloat16_units", lambda device: there)
+
+
+def test_mixed_precision_trains_in_float32(units):
+    """Under bfloat16 autocast the frozen LLM is bfloat16, and what is trained is not."""
+    units(True)
+    for stage, method in ((1, "lora"), (2, "lora"), (2, "full")):
+        vlm, settings = tiny_vlm(), config(stage, 2, mixed=True, method=method)
+        result = run(vlm, settings)
+        dtypes = {p.dtype for name, p in vlm.model.named_parameters() if name in result["trained"]}
+        assert dtypes == {torch.float32} and all(map(math.isfinite, result["loss"]))
+        frozen = {p.dtype for p in vlm.layers.parameters() if not p.requires_grad}
+        assert frozen == (set() if settings.method == "full" else {torch.bfloat16})
+        plain = run(tiny_vlm(), replace(settings, mixed=False))
+        assert result["loss"] == pytest.approx(plain["loss"], rel=0.05)
+        assert (result["precision"], plain["precision"]) == ("bfloat16", "float32")
+
+
+@pytest.mark.parametrize("settings", [
+    config(1, 2, mixed=True), config(2, 2, mixed=True), config(2, 2, mixed=True, method="full"),
+    config(2, 2, mixed=True, layers=(2, 3), connector=False, epochs=2)], ids=["stage 1", "LoRA", "full", "input kept"])
+def test_without_units_what_allows_bfloat16_runs_in_float32(settings, units):
+    """To the bit what a recipe without mixed precision gives: on other CPUs bfloat16 is emulated."""
+    units(False)
+    vlm, plain = tiny_vlm(), tiny_vlm()
+    result, expected = run(vlm, settings), run(plain, replace(settings, mixed=False))
+    assert result["precision"] == "float32" and result["loss"] == expected["loss"]
+    assert {p.dtype for p in vlm.model.parameters()} == {torch.float32}
+    assert not changed(weights(vlm.model), weights(plain.model))
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_run_goes_on_on_a_machine_of_the_other_kind(before, units, tmp_path, monkeypatch):
+    path, settings = tmp_path / "run.checkpoint", config(2, 4, mixed=True)
+    units(before)
+    lift = stop_at(monkeypatch, 2, Killed())
+    with pytest.raises(Killed):
+        run(tiny_vlm(), settings, path, every=2)
+    lift()
+    units(not before)
+    result = run(tiny_vlm(), settings, path)
+    assert result["precision"] == ("float32" if before else "bfloat16") and len(result["loss"]) == 4
+    assert result["loss"] == pytest.approx(run(tiny_vlm(), settings)["loss"], rel=0.05)
+
+
+# ---------------------------------------------------------------- a compiler, or none
+
+@pytest.mark.parametrize("works", [True, False])
+def test_blocks_are_compiled_where_a_compiler_works(works, monkeypatch):
+    """The recipe allows it; the machine decides."""
+    compiled, vlm = [], tiny_vlm()
+    monkeypatch.setattr(finetune, "compiler_found", lambda device: works)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **how: compiled.append(self))
+    result = run(vlm, config(2, 1, compile=True))
+    assert result["compiled"] == works and len(compiled) == (len(vlm.layers) if works else 0)
+    assert not run(tiny_vlm(), config(2, 1))["compiled"]
+
+
+BROKEN = {"fails": "exit 1", "does nothing": "exit 0", "has no headers": 'exec c++ -nostdinc -nostdinc++ "$@"', "is missing": None,
+          "is there in name": '[ "$1" = --version ] && exec c++ --version; exit 1'}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="the compilers are shell scripts")
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_compiler_is_told_in_one_line(how, tmp_path):
+    """In a process of its own, in which torch looks for its compiler anew; asked twice, it tells once."""
+    script = tmp_path / "g++"
+    if BROKEN[how]:
+        script.write_text(f"#!/bin/sh\n{BROKEN[how]}\n")
+        script.chmod(0o755)
+    code = ("import logging; logging.basicConfig(format='%(message)s')\n"
+            "from paperlib.tuning.train_config import compiler_found\nprint(compiler_found(), compiler_found())")
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True,
+                          env={**os.environ, "CXX": str(script), "PYTHONPATH": str(CODE_ROOT)})
+    assert done.stdout.split() == ["False", "False"], done.stderr[-2000:]
+    told = [line for line in done.stderr.splitlines() if "uncompiled" in line]
+    assert len(told) == 1 and told[0].startswith("Training goes on uncompiled")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no compiler to be found")
+def test_a_compiler_that_works_is_found():
+    compiler_found.cache_clear()
+    assert compiler_found()
+
+
+# ---------------------------------------------------------------- the data of a step
+
+def test_each_step_takes_the_next_conversations(monkeypatch):
+    asked = []
+
+    def talk(seed, index, diet):
+        asked.append((seed, index, diet))
+        return colour_talk(seed, index, diet)
+
+    monkeypatch.setattr(finetune, "conversation", talk)
+    run(tiny_vlm(), config(1, 3, seed=7))
+    run(tiny_vlm(), config(2, 3, seed=8, matching=1))
+    reading, matching = [(8, i, "reading") for i in range(4)], [(8, i, "matching") for i in (4, 5)]
+    assert asked == [(7, i, "captions") for i in range(6)] + reading + matching
+
+
+@pytest.mark.parametrize("make", [tiny_vlm, tower_vlm])
+def test_features_are_those_of_the_model(make):
+    """What `batch` reads from the tower is what the model itself hands to its connector."""
+    vlm, seen = make(), []
+    _, features = finetune.batch(vlm, vlm.model, config(), 0)
+    hook = connector(vlm.model).register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    pictures = [colour_talk(0, i).picture.render() for i in range(2)]
+    with torch.no_grad():
+        vlm.model(**vlm.batch([vlm.prompt("What?")] * 2, pictures))
+    hook.remove()
+    assert features.shape[:2] == (2, 16) and features.std() > 0.01
+    torch.testing.assert_close(features, seen[0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("make, colours", [
+    (tiny_vlm, ["red"]), (tiny_vlm, ["blue", "green"]), (tower_vlm, ["red"]), (tower_vlm, ["blue", "green"]),
+    pytest.param(mini_base, ["red"], marks=pytest.mark.assets)])
+def test_packed_loss_is_the_models_own_cross_entropy(make, colours, monkeypatch):
+    """One turn each, so all answer tokens weigh the same: loss and gradient of model(**batch, labels=...)."""
+    vlm, turns = make(), (("Which?", "a b c d"),)
+    monkeypatch.setattr(finetune, "conversation",
+                        lambda seed, index, diet: Conversation(Plain(colours[index]), turns))
+    packed, features = finetune.batch(vlm, vlm.model, config(batch_size=len(colours), length=96), 0)
+    assert packed.weights.min() == packed.weights.max()
+    answer = "a b c d" + vlm.tokenizer.eos_token
+    batch = vlm.batch([vlm.prompt("Which?")] * len(colours), [Plain(c).render() for c in colours],
+                      [answer] * len(colours))
+    labels = torch.full_like(batch["input_ids"], -100)
+    for row, span in enumerate(vlm.spans(batch)):
+        labels[row, span.answer] = batch["input_ids"][row, span.answer]
+    assert (labels >= 0).sum() == len(packed.targets)
+    weight = connector(vlm.model).linear_1.weight  # the gradient has come all the way through the LLM there
+    values, grads = [], []
+    for loss in (lambda: packed_loss(vlm.model, packed, embedded(vlm.model, packed, features)),
+                 lambda: vlm.model(**batch, labels=labels).loss):
+        values.append(loss())
+        grads.append(torch.autograd.grad(values[-1], weight)[0])
+    assert values[0].item() == pytest.approx(values[1].item(), rel=1e-4) and values[0] > 0.1
+    assert grads[0].norm() > 1e-3
+    assert (grads[0] - grads[1]).norm() < 1e-3 * grads[0].norm()
+
+
+# ---------------------------------------------------------------- learning
+
+@pytest.mark.parametrize("settings", [
+    config(1, 40, lr_connector=1e-2), config(2, 40, lr_connector=1e-2, lr_llm=1e-2),
+    config(2, 40, method="full", lr_llm=5e-3)], ids=["stage 1", "LoRA", "full"])
+def test_the_loss_of_one_batch_goes_down(settings, monkeypatch):
+    monkeypatch.setattr(finetune, "conversation",
+                        lambda seed, index, diet: colour_talk(0, index % 2))
+    result = run(tiny_vlm(), settings)
+    losses = result["loss"]
+    assert len(losses) == settings.steps and result["tokens"] > 0 and result["seconds"] >= 0
+    limit = 0.85 if settings.stage == 1 else 0.6  # a random LLM is hardly to be steered by its input alone
+    assert max(losses[-5:]) < limit * losses[0]
+
+
+def test_the_answer_comes_to_depend_on_the_picture():
+    """Trained on colours, the tiny model names them, and another picture's colour is worse."""
+    vlm = tiny_vlm()
+    run(vlm, config(2, 60, method="full", batch_size=4, lr_connector=1e-2, lr_llm=5e-3))
+    said = [vlm.answer(Plain(colour).render(), "What?", 8) for colour in COLOURS]
+    assert said == list(COLOURS)
+
+
+def test_two_runs_are_the_same_and_another_seed_is_not():
+    runs = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(len(runs))  # nothing depends on the state before
+        vlm = tiny_vlm()
+        runs.append((run(vlm, config(seed=seed))["loss"], weights(vlm.model)))
+    assert runs[0][0] == runs[1][0] and not changed(runs[0][1], runs[1][1])
+    assert runs[0][0] != runs[2][0]
+
+
+def test_rates_warm_up_and_decay():
+    """Both groups' rates at every step against the formula, written out here."""
+    seen = []
+    hook = register_optimizer_step_pre_hook(
+        lambda optimizer, args, kwargs: seen.append([group["lr"] for group in optimizer.param_groups]))
+    run(tiny_vlm(), config(2, 12, warmup=4, lr_connector=2e-3, lr_llm=5e-4))
+    hook.remove()
+    for step, rates in enumerate(seen):
+        factor = (step + 1) / 4 if step < 4 else 0.05 + 0.475 * (1 + math.cos(math.pi * (step - 4) / 8))
+        assert rates == pytest.approx([2e-3 * factor, 5e-4 * factor])
+    assert len(seen) == 12
+
+
+def test_rates_start_anew_in_the_second_course():
+    seen = []
+    hook = register_optimizer_step_pre_hook(
+        lambda optimizer, args, kwargs: seen.append(optimizer.param_groups[0]["lr"]))
+    run(tiny_vlm(), config(2, 11, matching=5, warmup=2, lr_connector=1.0))
+    hook.remove()
+    course = [0.5, 1.0] + [0.05 + 0.475 * (1 + math.cos(math.pi * done)) for done in (0, 1 / 4, 2 / 4, 3 / 4)]
+    short = [0.5, 1.0] + [0.05 + 0.475 * (1 + math.cos(math.pi * done)) for done in (0, 1 / 3, 2 / 3)]
+    assert seen == pytest.approx(course + short)
+
+
+def test_gradients_are_clipped():
+    norms = []
+
+    def note(optimizer, args, kwargs):
+        grads = [p.grad for group in optimizer.param_groups for p in group["params"]]
+        norms.append(torch.cat([g.flatten() for g in grads]).norm().item())
+
+    hook = register_optimizer_step_pre_hook(note)
+    for clip in (1e6, 0.01):
+        run(tiny_vlm(), config(2, 2, clip=clip))
+    hook.remove()
+    assert min(norms[:2]) > 0.1  # as they are
+    assert norms[2:] == pytest.approx([0.01, 0.01], rel=1e-3)
+
+
+# ---------------------------------------------------------------- stopping and going on
+
+class Killed(BaseException):
+    pass
+
+
+def stop_at(monkeypatch, step, error):
+    """Let the loop fail when it asks for the batch of a step."""
+    whole = finetune.batch
+
+    def batch(vlm, base, settings, now):
+        if now == step:
+            raise error
+        return whole(vlm, base, settings, now)
+
+    monkeypatch.setattr(finetune, "batch", batch)
+    return lambda: monkeypatch.setattr(finetune, "batch", whole)
+
+
+@pytest.mark.parametrize("step, settings", [
+    (1, config(2, 7)), (2, config(2, 7)), (5, config(2, 7)), (5, config(1, 7)),
+    (5, config(2, 7, method="full", layers=(1, 2)))])
+def test_a_killed_run_goes_on_to_the_same_end(settings, step, tmp_path, monkeypatch):
+    """Checkpoints come every 2 steps: killed before the first, at one, and between two."""
+    whole = tiny_vlm()
+    expected = run(whole, settings, tmp_path / "whole.checkpoint", every=2)
+    path = tmp_path / "some" / "run.checkpoint"
+    lift = stop_at(monkeypatch, step, Killed())
+    with pytest.raises(Killed):
+        run(tiny_vlm(), settings, path, every=2)
+    lift()
+    assert path.is_file() == (step >= 2)
+    vlm = tiny_vlm()
+    torch.manual_seed(1234)
+    result = run(vlm, settings, path, every=2)
+    assert result["loss"] == expected["loss"] and result["tokens"] == expected["tokens"]
+    assert result["trained"] == expected["trained"]
+    assert not changed(weights(whole.model), weights(vlm.model))
+    # A finished run is not trained further, and its weights come back.
+    lift = stop_at(monkeypatch, step, AssertionError("trained again"))
+    again = tiny_vlm()
+    assert run(again, settings, path)["loss"] == expected["loss"]
+    assert not changed(weights(whole.model), weights(again.model))
+    lift()
+
+
+def killed_while_saving(path):
+    """For a process of its own: killed between writing the second checkpoint and putting it in place."""
+    finetune.conversation = colour_talk
+    replace_file, calls = os.replace, []
+
+    def kill(source, target):
+        calls.append(target)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        replace_file(source, target)
+
+    os.replace = kill
+    run(tiny_vlm(), config(2, 7), Path(path), every=2)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_sigkill_in_the_middle_of_a_checkpoint(tmp_path):
+    path = tmp_path / "run.checkpoint"
+    code = "import sys, test_finetune; test_finetune.killed_while_saving(sys.argv[1])"
+    folders = os.pathsep.join([str(CODE_ROOT), str(CODE_ROOT / "tests")])
+    environment = {**os.environ, "PYTHONPATH": folders, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code, path], env=environment, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    assert len(torch.load(path, weights_only=True)["losses"]) == 2  # the first checkpoint, whole
+    whole, vlm = tiny_vlm(), tiny_vlm()
+    expected, result = run(whole, config(2, 7)), run(vlm, config(2, 7), path, every=2)
+    assert result["loss"] == expected["loss"] and not changed(weights(whole.model), weights(vlm.model))
+
+
+def test_a_checkpoint_that_cannot_be_written_spares_the_last(tmp_path, monkeypatch):
+    path, save, settings = tmp_path / "run.checkpoint", torch.save, config(1, 7)
+
+    def full_disk(state, target):
+        if len(state["losses"]) > 2:
+            Path(target).write_bytes(b"half")
+            raise OSError("No space left on device")
+        save(state, target)
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(TrainingError, match="No space") as error:
+        run(tiny_vlm(), settings, path, every=2)
+    assert "run.checkpoint" in one_sentence(error.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["run.checkpoint"]
+    monkeypatch.setattr(torch, "save", save)
+    assert run(tiny_vlm(), settings, path)["loss"] == run(tiny_vlm(), settings)["loss"]
+    assert [p.name for p in tmp_path.iterdir()] == ["run.checkpoint"]
+
+
+@pytest.mark.parametrize("room", [0, 1000, 15_000])
+def test_a_disk_that_is_full(room, tmp_path, limited):
+    """The system itself refuses to write more: at once, within the header, within the tensors."""
+    path = tmp_path / "run.checkpoint"
+    run(tiny_vlm(), config(2, 2), path)
+    before = path.read_bytes()
+    with pytest.raises(TrainingError) as error, limited(room):
+        parameters = trainable(tiny_vlm(), config(2, 2))
+        optimizer = torch.optim.AdamW(parameters.values())
+        save(path, config(2, 2), parameters, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0),
+             [1.0], 1, 1.0)
+    assert "make room" in one_sentence(error.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["run.checkpoint"] and path.read_bytes() == before
+
+
+@pytest.mark.parametrize("stage, other, start", [(2, dict(seed=1), "a"), (2, dict(rank=3), "a"), (2, {}, "b"), (2, {}, None),
+                                                 (1, {}, "a")])
+def test_way_is_made_for_other_settings_or_another_start(stage, other, start, tmp_path, caplog):
+    """One line in the log; nothing is resumed. What fits stays, and goes on."""
+    path = tmp_path / "run.checkpoint"
+    train(tiny_vlm(), config(2, 2), path, progress=False, start="a")
+    make_way(path, config(2, 2), "a")
+    assert path.is_file() and not caplog.records
+    settings = replace(config(stage, 2), **other)
+    with pytest.raises(TrainingError, match="other settings"):
+        train(tiny_vlm(), settings, path, progress=False, start=start)
+    make_way(path, settings, start)
+    assert not path.exists() and [r.message.count("run.checkpoint") for r in caplog.records] == [1]
+    expected = train(tiny_vlm(), settings, progress=False)["loss"]
+    assert train(tiny_vlm(), settings, path, progress=False, start=start)["loss"] == expected
+
+
+@pytest.mark.parametrize("other", [dict(steps=9), dict(seed=1), dict(lr_llm=1e-4), dict(layers=(0, 1)),
+                                   dict(batch_size=3), dict(method="full"), dict(clip=2.0), dict(rank=3),
+                                   dict(matching=1)])
+def test_resuming_with_other_settings_is_refused(other, tmp_path, finished):
+    path = tmp_path / "run.checkpoint"
+    path.write_bytes(finished)
+    with pytest.raises(TrainingError) as error:
+        run(tiny_vlm(), replace(config(2, 2), **other), path)
+    assert "run.checkpoint" in one_sentence(error.value) and str(tmp_path) not in str(error.value)
+    assert path.read_bytes() == finished
+
+
+def test_resuming_another_model_is_refused(tmp_path, finished):
+    path = tmp_path / "run.checkpoint"
+    path.write_bytes(finished)
+    with pytest.raises(TrainingError, match="another model"):
+        run(tower_vlm(), config(2, 2), path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
+def test_damaged_checkpoints(content, tmp_path, finished):
+    path = tmp_path / "run.checkpoint"
+    path.write_bytes(finished[:len(finished) // 2] if content is None else content)
+    with pytest.raises(TrainingError) as error:
+        run(tiny_vlm(), config(2, 2), path)
+    assert "delete it" in one_sentence(error.value)
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_stops_training(where, value, tmp_path, monkeypatch):
+    """At step 3: the checkpoint of step 2 stays, and no weight has been touched since."""
+    path, whole = tmp_path / "run.checkpoint", finetune.packed_loss
+    vlm, calls, before = tiny_vlm(), [], {}
+
+    def spoil(base, *args):
+        calls.append(1)
+        loss = whole(base, *args)
+        if len(calls) < 4:
+            return loss
+        before.update(base_weights(vlm))
+        if where == "loss":
+            return loss * value
+        return loss + Spoil.apply(connector(base).linear_1.bias, value)
+
+    monkeypatch.setattr(finetune, "packed_loss", spoil)
+    with pytest.raises(TrainingError) as error:
+        run(vlm, config(1, 7), path, every=1)
+    assert "step 3" in one_sentence(error.value) and "rates" in str(error.value)
+    assert not changed(before, base_weights(vlm))
+    state = torch.load(path, weights_only=True)
+    assert len(state["losses"]) == 3
+    assert all(torch.isfinite(p).all() for p in state["parameters"].values())
+
+
+class Spoil(torch.autograd.Function):
+    """Adds nothing to a loss, and a value to its gradient."""
+
+    @staticmethod
+    def forward(ctx, x, value):
+        ctx.full = torch.full_like(x, value)
+        return x.new_zeros(())
+
+    @staticmethod
+    def backward(ctx, grad):
+        return ctx.full, None
+
+
+@pytest.mark.parametrize("ends", ["well", "killed", "not finite"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_the_model_is_left_as_it_was_found(ends, attention, monkeypatch):
+    """Attention implementation, evaluation mode, and no gradients left over that a next run would add to."""
+    vlm, used = tiny_vlm(), []
+    llm = vlm.model.model.language_model
+    llm.set_attn_implementation(attention)
+    llm.register_forward_pre_hook(lambda module, args: used.append(module.config._attn_implementation))
+    if ends == "killed":
+        stop_at(monkeypatch, 2, Killed())
+    elif ends == "not finite":
+        monkeypatch.setattr(finetune, "packed_loss", lambda *args: packed_loss(*args) * float("nan"))
+    if ends == "well":
+        run(vlm, config(1, 3))
+    else:
+        with pytest.raises((Killed, TrainingError)):
+            run(vlm, config(1, 3))
+    assert set(used) == {"eager"}
+    assert llm.config._attn_implementation == vlm.model.config.text_config._attn_implementation == attention
+    assert not any(module.training for module in vlm.model.modules())
+    assert all(p.grad is None for p in vlm.model.parameters())
+
+
+def test_an_interrupted_run_can_be_called_again(tmp_path, monkeypatch):
+    """What a reader does: interrupt the cell in mid step and run it again, on the same model."""
+    path, whole, calls = tmp_path / "run.checkpoint", torch.nn.utils.clip_grad_norm_, []
+
+    def interrupt(*args):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt  # the gradient of step 3 is there and not yet used
+        return whole(*args)
+
+    monkeypatch.setattr(finetune.nn.utils, "clip_grad_norm_", interrupt)
+    vlm, expected = tiny_vlm(), tiny_vlm()
+    with pytest.raises(KeyboardInterrupt):
+        run(vlm, config(1, 6), path, every=1)
+    monkeypatch.undo()
+    monkeypatch.setattr(finetune, "conversation", colour_talk)
+    assert run(vlm, config(1, 6), path)["loss"] == run(expected, config(1, 6))["loss"]
+    assert not changed(weights(vlm.model), weights(expected.model))
+
+
+# ---------------------------------------------------------------- presets and real conversations
+
+def test_recipe_of_a_study():
+    study = Study.make("mini", seed=3)
+    for stage, steps in ((1, study.stage1_steps), (2, study.stage2_steps)):
+        recipe = TrainConfig.of(study, stage)
+        assert (recipe.stage, recipe.steps, recipe.batch_size, recipe.rank, recipe.seed) == (
+            stage, steps, study.batch_size, study.lora_rank, 3)
+        assert recipe.matching == (study.matching_steps if stage == 2 else 0)
+        assert recipe.mixed and recipe.layers is None and recipe.method == "lora"
+    smoke = TrainConfig.of(Study.make("smoke"), 1)
+    assert not smoke.mixed and not smoke.compile
+    assert smoke.length > TrainConfig.of(study, 1).length  # the tiny model's tokens are bytes
+
+
+@pytest.mark.assets
+@pytest.mark.parametrize("stage", [1, 2])
+def test_the_smoke_recipe_runs_on_real_conversations(own_talks, stage):
+    vlm = load_vlm("tiny", device="cpu")
+    recipe = TrainConfig.of(Study.make("smoke"), stage)
+    result = run(vlm, recipe)
+    assert len(result["loss"]) == recipe.steps and all(map(math.isfinite, result["loss"]))
+
+
+@pytest.mark.assets
+@pytest.mark.parametrize("stage", [1, 2])
+def test_captions_fit_into_every_recipe(own_talks, stage):
+    """No conversation is left without a turn: the longest captions of many fit, for both models."""
+    talks = [finetune.conversation(0, i, "captions") for i in range(400)]
+    longest = sorted(talks, key=lambda talk: len(talk.turns[0][1]))[-4:]
+    for vlm, study in ((mini_base(), Study.make("mini")), (load_vlm("tiny"), Study.make("smoke"))):
+        packed = finetune.pack(vlm, longest, TrainConfig.of(study, stage).length)
+        assert set(packed.where[0].tolist()) == {0, 1, 2, 3}
