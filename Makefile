@@ -8,6 +8,7 @@
 
 PYTHON ?= python3
 PRESET ?= mini
+RUN ?= $(PRESET)
 CORES ?= all
 CONFIG ?=
 SEEDS ?= 0,1,2
@@ -45,7 +46,7 @@ SNAKEMAKE = $(BIN)/python -m snakemake --cores $(CORES) --rerun-incomplete --nol
 # The tests are many and small: a process on each core, with one thread, is faster than one process with many threads.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4
 
-.PHONY: help checked install assets figures test notebooks reference redraw bench clean distclean
+.PHONY: help checked install assets figures test notebooks reference redraw claims lint bench clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -55,7 +56,9 @@ help:
 	@echo "make test       pytest, and nbval over the notebooks at preset smoke"
 	@echo "make reference  train and ask every band for notebook 05: PRESET=mini SEEDS=0,1,2; goes on after a kill"
 	@echo "make notebooks  execute notebooks/ in place at their own parameters, as they are committed"
-	@echo "make redraw     draw the figures of PRESET again from their JSON, without a model"
+	@echo "make redraw     draw the figures of RUN (default: PRESET) again from their JSON, without a model"
+	@echo "make claims     write the README's table of claims from results/mini/"
+	@echo "make lint       ruff, the type checker, and the rules of imports between the wings"
 	@echo "make bench      the benchmarks of tests/benchmarks/"
 	@echo "make clean      remove runs/ and what tools left; assets and the environment stay"
 	@echo "make distclean  clean, and remove $(VENV) and data/cache/"
@@ -83,12 +86,10 @@ assets: $(STAMP)
 
 figures: assets
 	$(SNAKEMAKE) --config preset=$(PRESET) $(CONFIG)
-	@echo
-	@cat runs/$(PRESET)/timings.md
 
 # The notebooks are executed at preset smoke by the same Snakefile, then nbval executes each result again:
 # every cell must run, and cells marked with the comment NBVAL_CHECK_OUTPUT must give the same output twice.
-test: assets
+test: lint assets
 	@ls -d data/cache/models/mini-* >/dev/null 2>&1 || \
 	  $(BIN)/python -c 'from paperlib.models.assemble import build_mini; build_mini(print)'
 	$(PYTEST) --dist worksteal tests
@@ -106,13 +107,23 @@ reference: assets
 	$(BIN)/python -m paperlib.tuning.band_runs '$(PRESET)' '$(SEEDS)'
 
 redraw: $(STAMP)
-	$(BIN)/python -m paperlib.figures.publish figures/$(PRESET)/*.json
+	$(BIN)/python -m paperlib.figures.publish figures/$(RUN)/*.json
+
+claims: $(STAMP)
+	$(BIN)/python -m paperlib.figures.claims
+
+lint: $(STAMP)
+	$(BIN)/python -m ruff check paperlib tests
+	$(BIN)/python -m ruff format --check paperlib tests
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-cache
 
 bench: assets
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
 
 clean:
-	rm -rf runs .snakemake .pytest_cache .hypothesis .benchmarks build dist *.egg-info figures/smoke
+	rm -rf runs .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis .benchmarks build dist *.egg-info \
+	  figures/smoke* results/smoke*
 	find paperlib tests notebooks -type d '(' -name __pycache__ -o -name .ipynb_checkpoints ')' -prune -exec rm -rf {} +
 
 distclean: checked clean

@@ -4,10 +4,11 @@
 #   snakemake --cores all --config preset=mini seed=1 retrain=true   any field of Study can be set
 #   snakemake --cores all --rerun-incomplete --nolock ...            go on after a kill
 #
-# Executed notebooks, timings and peak memory go to runs/<preset>/, figures to figures/<preset>/. Figures are
-# written by the notebooks and are not declared as outputs: Snakemake would delete them before each run,
-# committed ones included. The same file runs on a cluster through an executor plugin (snakemake --executor
-# slurm ...).
+# Executed notebooks, timings and peak memory go to runs/<run>/, results to results/<run>/, figures to figures/<run>/, where
+# a run is named by its preset and by what differs from it (`Study.run`). Results and figures are written by the notebooks
+# and are not declared as outputs: Snakemake would delete them before each run, committed ones included. A notebook is run
+# again when code that it computes with changes, and not for how figures look: make redraw does that. The same file runs on
+# a cluster through an executor plugin (snakemake --executor slurm ...).
 
 import atexit
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-from paperlib.study import StudyError, runs
+from paperlib.study import CODE_ROOT, StudyError, runs, sources
 from paperlib.study.make_words import study_of, values
 
 # Every notebook, in reading order, and the notebooks that must have run before it. The Makefile and the tests take their
@@ -36,9 +37,17 @@ try:  # before anything runs
     STUDY = study_of(CONFIG)
 except StudyError as error:
     sys.exit(f"Snakefile: {error}")
-RUNS = f"runs/{STUDY.preset}"
+RUNS = f"runs/{STUDY.run}"
 if STUDY.retrain:  # two that run at once must not both train the adapters that all load
     NOTEBOOKS = {name: before if name == TRAINS else [TRAINS, *before] for name, before in NOTEBOOKS.items()}
+
+
+
+def code_of(notebook):
+    """The code that a notebook computes with: an edit elsewhere leaves it up to date, and so does one of how figures look."""
+    paths = (path.relative_to(CODE_ROOT) for path in sources.notebook_sources(notebook))
+    return [path.as_posix() for path in paths if path.parent.name != "figures"]
+
 
 # The notebooks' `parameters` cell. Only what was asked for goes into overrides: the rest is the preset's.
 PARAMETERS = {
@@ -58,6 +67,10 @@ onstart:
     todo = {job.rule.name for job in workflow.dag.needrun_jobs()}
     subprocess.run([sys.executable, "-m", "paperlib.models.estimate", STUDY.preset, ",".join(PARAMETERS["overrides"]) or "-",
                     *[notebook for notebook in NOTEBOOKS if notebook in todo]])
+
+
+onsuccess:
+    atexit.register(print, "\n" + Path(f"{RUNS}/timings.md").read_text(encoding="utf-8"), end="")
 
 
 onerror:
@@ -93,7 +106,7 @@ for notebook, before in NOTEBOOKS.items():
             notebook
         input:
             [f"{RUNS}/{other}.ipynb" for other in before],
-            code=[str(path) for path in sorted(Path("paperlib").glob("*.py"))],
+            code=code_of(f"notebooks/{notebook}.ipynb"),
             notebook=f"notebooks/{notebook}.ipynb",
             parameters=f"{RUNS}/parameters.yaml",
         output:

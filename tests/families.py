@@ -54,13 +54,24 @@ QUESTIONS = [[10, 11, 12, 13], [14, 15, 16, 17, 18, 19, 20], [21, 22]]
 ANSWERS = [[30], [31, 32], [33]]
 
 LAYERS, WIDTH, PATCH = 4, 32, 4
-TEXT = dict(vocab_size=64, hidden_size=WIDTH, intermediate_size=64, num_hidden_layers=LAYERS, num_attention_heads=4,
-            num_key_value_heads=2, max_position_embeddings=128, pad_token_id=PAD, bos_token_id=BOS, eos_token_id=EOS)
+TEXT = dict(
+    vocab_size=64,
+    hidden_size=WIDTH,
+    intermediate_size=64,
+    num_hidden_layers=LAYERS,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=128,
+    pad_token_id=PAD,
+    bos_token_id=BOS,
+    eos_token_id=EOS,
+)
 MROPE = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 1, 1]}  # of head_dim / 2 = 4 frequencies
 VISION = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, patch_size=PATCH)
 
 
 # ---------------------------------------------------------------- shared
+
 
 def build(model_class: type[PreTrainedModel], config: PreTrainedConfig) -> VLM:
     """A model in evaluation mode with random weights, always the same, that make inputs move the logits clearly.
@@ -107,7 +118,7 @@ def pixel_rows(batch: Batch) -> list[slice]:
 def row(batch: Batch, i: int) -> Batch:
     """Row i alone, without its padding."""
     length = int(batch["attention_mask"][i].sum())
-    alone = Batch({key: value[i:i + 1] for key, value in batch.items()})
+    alone = Batch({key: value[i : i + 1] for key, value in batch.items()})
     alone["pixel_values"] = batch["pixel_values"][pixel_rows(batch)[i]]
     for key in {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"} & batch.keys():
         alone[key] = alone[key][:, :length]
@@ -127,41 +138,67 @@ def other_picture(batch: Batch, *rows: int) -> Batch:
 
 # ---------------------------------------------------------------- one vision encoder, one square picture: CLIP, SigLIP
 
+
 def llava_15():
     """The penultimate layer of CLIP without its class token: 3 x 3 patches, 9 tokens."""
-    config = LlavaConfig(text_config=LlamaConfig(**TEXT), vision_config=CLIPVisionConfig(image_size=12, **VISION),
-                         image_token_index=IMAGE, image_seq_length=9)
+    config = LlavaConfig(
+        text_config=LlamaConfig(**TEXT),
+        vision_config=CLIPVisionConfig(image_size=12, **VISION),
+        image_token_index=IMAGE,
+        image_seq_length=9,
+    )
     return build(LlavaForConditionalGeneration, config), batch_of([[IMAGE] * 9] * 3, pixel_values=pixels(3, 3, 12, 12))
 
 
 def internvl():
     """6 x 6 patches without the class token; 2 x 2 of them make one of 9 tokens."""
     vision = dict(image_size=[24, 24], **VISION | {"patch_size": [PATCH, PATCH]})
-    config = InternVLConfig(text_config=Qwen2Config(**TEXT), vision_config=vision, image_token_id=IMAGE,
-                            image_seq_length=9, downsample_ratio=0.5, tie_word_embeddings=False)
+    config = InternVLConfig(
+        text_config=Qwen2Config(**TEXT),
+        vision_config=vision,
+        image_token_id=IMAGE,
+        image_seq_length=9,
+        downsample_ratio=0.5,
+        tie_word_embeddings=False,
+    )
     return build(InternVLForConditionalGeneration, config), batch_of(framed(9, 9, 9), pixel_values=pixels(3, 3, 24, 24))
 
 
 def paligemma():
     """3 x 3 patches. The picture comes first, and all but the answer is a prefix that attends in both directions."""
     vision = SiglipVisionConfig(image_size=12, vision_use_head=False, **VISION)
-    config = PaliGemmaConfig(text_config=GemmaConfig(head_dim=8, **TEXT), vision_config=vision,
-                             image_token_index=IMAGE, projection_dim=WIDTH, hidden_size=WIDTH)
+    config = PaliGemmaConfig(
+        text_config=GemmaConfig(head_dim=8, **TEXT),
+        vision_config=vision,
+        image_token_index=IMAGE,
+        projection_dim=WIDTH,
+        hidden_size=WIDTH,
+    )
     batch = batch_of([[IMAGE] * 9] * 3, image_first=True, pixel_values=pixels(3, 3, 12, 12))
     batch["token_type_ids"] = torch.zeros_like(batch["input_ids"])  # 0 in the prefix and in padding, 1 in the answer
     for types, end, n in zip(batch["token_type_ids"], batch["attention_mask"].sum(1), batch.answer_lengths):
-        types[end - n:end] = 1
+        types[end - n : end] = 1
     return build(PaliGemmaForConditionalGeneration, config), batch
 
 
 def gemma_3():
     """6 x 6 patches pooled to 9 tokens, which see each other in both directions. Every other block sees the last 6
     tokens only, less than a picture."""
-    text = Gemma3TextConfig(head_dim=8, query_pre_attn_scalar=8, sliding_window=6,
-                            layer_types=["sliding_attention", "full_attention"] * (LAYERS // 2), **TEXT)
-    config = Gemma3Config(text_config=text, image_token_index=IMAGE, boi_token_index=OPEN, eoi_token_index=CLOSE,
-                          vision_config=SiglipVisionConfig(image_size=24, vision_use_head=False, **VISION),
-                          mm_tokens_per_image=9)
+    text = Gemma3TextConfig(
+        head_dim=8,
+        query_pre_attn_scalar=8,
+        sliding_window=6,
+        layer_types=["sliding_attention", "full_attention"] * (LAYERS // 2),
+        **TEXT,
+    )
+    config = Gemma3Config(
+        text_config=text,
+        image_token_index=IMAGE,
+        boi_token_index=OPEN,
+        eoi_token_index=CLOSE,
+        vision_config=SiglipVisionConfig(image_size=24, vision_use_head=False, **VISION),
+        mm_tokens_per_image=9,
+    )
     batch = batch_of(framed(9, 9, 9), pixel_values=pixels(3, 3, 24, 24))
     batch["token_type_ids"] = (batch["input_ids"] == IMAGE).long()
     return build(Gemma3ForConditionalGeneration, config), batch
@@ -181,15 +218,17 @@ def anyres_batch() -> Batch:
 
 
 def llava_next():
-    config = LlavaNextConfig(text_config=LlamaConfig(**TEXT), vision_config=CLIPVisionConfig(image_size=12, **VISION),
-                             **ANYRES)
+    config = LlavaNextConfig(
+        text_config=LlamaConfig(**TEXT), vision_config=CLIPVisionConfig(image_size=12, **VISION), **ANYRES
+    )
     return build(LlavaNextForConditionalGeneration, config), anyres_batch()
 
 
 def llava_onevision():
     vision = SiglipVisionConfig(image_size=12, vision_use_head=False, **VISION)
-    config = LlavaOnevisionConfig(text_config=Qwen2Config(**TEXT), vision_config=vision, video_token_index=VIDEO,
-                                  **ANYRES)
+    config = LlavaOnevisionConfig(
+        text_config=Qwen2Config(**TEXT), vision_config=vision, video_token_index=VIDEO, **ANYRES
+    )
     return build(LlavaOnevisionForConditionalGeneration, config), anyres_batch()
 
 
@@ -199,8 +238,11 @@ IDEFICS3 = dict(vision_config=dict(image_size=24, **VISION), image_token_id=IMAG
 def smolvlm():
     """6 x 6 patches of one crop; 2 x 2 of them make one of 9 tokens."""
     config = SmolVLMConfig(text_config=LlamaConfig(**TEXT), **IDEFICS3)
-    batch = batch_of(framed(9, 9, 9), pixel_values=pixels(3, 1, 3, 24, 24),
-                     pixel_attention_mask=torch.ones(3, 1, 24, 24, dtype=torch.long))
+    batch = batch_of(
+        framed(9, 9, 9),
+        pixel_values=pixels(3, 1, 3, 24, 24),
+        pixel_attention_mask=torch.ones(3, 1, 24, 24, dtype=torch.long),
+    )
     return build(SmolVLMForConditionalGeneration, config), batch
 
 
@@ -208,7 +250,7 @@ def idefics3():
     """As SmolVLM, but with text between the crops, so that image tokens aren't in one piece. The middle row has one
     crop, and a black one for padding; the last row's second crop is padded at its right."""
     config = Idefics3Config(text_config=LlamaConfig(**TEXT), **IDEFICS3)
-    crop, = framed(9)
+    (crop,) = framed(9)
     values, mask = pixels(3, 2, 3, 24, 24), torch.ones(3, 2, 24, 24, dtype=torch.long)
     values[1, 1], mask[1, 1] = 0, 0
     values[2, 1, ..., 16:], mask[2, 1, ..., 16:] = 0, 0
@@ -225,22 +267,33 @@ QWEN_VISION = dict(num_heads=2, patch_size=PATCH, temporal_patch_size=2, spatial
 def qwen_batch() -> Batch:
     """Pictures of 4 x 6, 6 x 4 and 4 x 4 patches; 2 x 2 of them make one token."""
     grid = torch.tensor([[1, 4, 6], [1, 6, 4], [1, 4, 4]])
-    batch = batch_of(framed(6, 6, 4), image_grid_thw=grid,
-                     pixel_values=pixels(int(grid.prod(-1).sum()), 3 * 2 * PATCH * PATCH))
+    batch = batch_of(
+        framed(6, 6, 4), image_grid_thw=grid, pixel_values=pixels(int(grid.prod(-1).sum()), 3 * 2 * PATCH * PATCH)
+    )
     batch["mm_token_type_ids"] = (batch["input_ids"] == IMAGE).int()
     return batch
 
 
 def qwen2_vl():
-    config = Qwen2VLConfig(text_config=TEXT | {"rope_parameters": dict(MROPE)}, **QWEN,
-                           vision_config=dict(embed_dim=16, hidden_size=WIDTH, depth=2, mlp_ratio=2, **QWEN_VISION))
+    config = Qwen2VLConfig(
+        text_config=TEXT | {"rope_parameters": dict(MROPE)},
+        **QWEN,
+        vision_config=dict(embed_dim=16, hidden_size=WIDTH, depth=2, mlp_ratio=2, **QWEN_VISION),
+    )
     return build(Qwen2VLForConditionalGeneration, config), qwen_batch()
 
 
 def qwen2_5_vl():
     """Its vision encoder attends within windows of 2 x 2 tokens, but for the last block."""
-    vision = dict(hidden_size=16, out_hidden_size=WIDTH, intermediate_size=32, depth=2, window_size=4 * PATCH,
-                  fullatt_block_indexes=[1], **QWEN_VISION)
+    vision = dict(
+        hidden_size=16,
+        out_hidden_size=WIDTH,
+        intermediate_size=32,
+        depth=2,
+        window_size=4 * PATCH,
+        fullatt_block_indexes=[1],
+        **QWEN_VISION,
+    )
     config = Qwen2_5_VLConfig(text_config=TEXT | {"rope_parameters": dict(MROPE)}, vision_config=vision, **QWEN)
     return build(Qwen2_5_VLForConditionalGeneration, config), qwen_batch()
 
@@ -248,10 +301,18 @@ def qwen2_5_vl():
 def qwen3_vl():
     """DeepStack: states of the vision encoder's first two blocks are added to the image tokens after decoder blocks
     0 and 1."""
-    vision = dict(hidden_size=16, out_hidden_size=WIDTH, intermediate_size=32, depth=3, num_position_embeddings=16,
-                  deepstack_visual_indexes=[0, 1], **QWEN_VISION)
-    config = Qwen3VLConfig(text_config=TEXT | {"head_dim": 8, "rope_parameters": dict(MROPE)}, vision_config=vision,
-                           **QWEN)
+    vision = dict(
+        hidden_size=16,
+        out_hidden_size=WIDTH,
+        intermediate_size=32,
+        depth=3,
+        num_position_embeddings=16,
+        deepstack_visual_indexes=[0, 1],
+        **QWEN_VISION,
+    )
+    config = Qwen3VLConfig(
+        text_config=TEXT | {"head_dim": 8, "rope_parameters": dict(MROPE)}, vision_config=vision, **QWEN
+    )
     return build(Qwen3VLForConditionalGeneration, config), qwen_batch()
 
 

@@ -25,9 +25,12 @@ SHAPES = ("circle", "square", "triangle", "star", "cross")
 CELLS = {"top left": (0, 0), "top right": (0, 1), "bottom left": (1, 0), "bottom right": (1, 1)}
 PLACE = "|".join(CELLS)
 FACTS = {  # the words of a question -> the property
-    "fly": r"Can (.+) fly\?", "eat": r"Is (.+) something people eat\?",
-    "wear": r"Is (.+) something people wear\?", "water": r"Does (.+) live in water\?",
-    "music": r"Is (.+) used to make music\?", "ride": r"Can (.+) carry people from place to place\?",
+    "fly": r"Can (.+) fly\?",
+    "eat": r"Is (.+) something people eat\?",
+    "wear": r"Is (.+) something people wear\?",
+    "water": r"Does (.+) live in water\?",
+    "music": r"Is (.+) used to make music\?",
+    "ride": r"Can (.+) carry people from place to place\?",
 }
 
 
@@ -119,8 +122,12 @@ def answer(text: str, picture) -> str:
         return "large" if named(m[1]).box[2] >= 46 else "small"
     if m := re.fullmatch(r"Is the (.+) (left of|right of|above|below) the (.+)\?", text):
         (row, column), (row_2, column_2) = place(named(m[1])), place(named(m[3]))
-        ahead = {"left of": column_2 - column, "right of": column - column_2, "above": row_2 - row,
-                 "below": row - row_2}[m[2]]
+        ahead = {
+            "left of": column_2 - column,
+            "right of": column - column_2,
+            "above": row_2 - row,
+            "below": row - row_2,
+        }[m[2]]
         assert ahead, f"neither, nor: {text}"
         return "yes" if ahead > 0 else "no"
     for name, pattern in FACTS.items():

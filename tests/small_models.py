@@ -41,14 +41,30 @@ def tiny_vlm(seed: int = 0) -> VLM:
 def tower_vlm(seed: int = 0) -> VLM:
     """A LLaVA with the EfficientNet-Lite tower (random, uneven batch statistics) and a small random Llama."""
     tokenizer = assemble.build_tiny()[1].tokenizer
-    text = LlamaConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
-                       num_key_value_heads=2, vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=1,
-                       pad_token_id=1, tie_word_embeddings=True)
+    text = LlamaConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        vocab_size=len(tokenizer),
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+        tie_word_embeddings=True,
+    )
     torch.manual_seed(seed)
-    model = LlavaForConditionalGeneration(LlavaConfig(
-        vision_config=EfficientNetLiteConfig(), text_config=text, image_seq_length=16,
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"), vision_feature_layer=-1,
-        vision_feature_select_strategy="full", tie_word_embeddings=True))
+    model = LlavaForConditionalGeneration(
+        LlavaConfig(
+            vision_config=EfficientNetLiteConfig(),
+            text_config=text,
+            image_seq_length=16,
+            image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+            vision_feature_layer=-1,
+            vision_feature_select_strategy="full",
+            tie_word_embeddings=True,
+        )
+    )
     uneven(model.model.vision_tower)
     model.generation_config.eos_token_id = model.generation_config.pad_token_id = 1
     return VLM("tower", louder(model).eval(), assemble._processor(tokenizer, 0, "full"))
@@ -73,11 +89,26 @@ def write_parts(folder: Path) -> tuple[Path, Path, dict[str, np.ndarray]]:
     folder.mkdir(parents=True, exist_ok=True)
     rng, tensors = np.random.default_rng(0), {}
     writer = gguf.GGUFWriter(folder / "llm.gguf", "llama")
-    fields = {"block_count": 2, "context_length": 256, "embedding_length": 32, "feed_forward_length": 64,
-              "head_count": 4, "head_count_kv": 2, "rope_freq_base": 50000.0, "rope_dimension_count": 8,
-              "layer_norm_rms_eps": 1e-5, "add_bos_token": False, "add_space_prefix": False,
-              "tokenizer_model": "gpt2", "tokenizer_pre": "smollm", "bos_token_id": 1, "eos_token_id": 2,
-              "unk_token_id": 0, "pad_token_id": 2, "chat_template": "{{ 'not this one' }}"}
+    fields = {
+        "block_count": 2,
+        "context_length": 256,
+        "embedding_length": 32,
+        "feed_forward_length": 64,
+        "head_count": 4,
+        "head_count_kv": 2,
+        "rope_freq_base": 50000.0,
+        "rope_dimension_count": 8,
+        "layer_norm_rms_eps": 1e-5,
+        "add_bos_token": False,
+        "add_space_prefix": False,
+        "tokenizer_model": "gpt2",
+        "tokenizer_pre": "smollm",
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "unk_token_id": 0,
+        "pad_token_id": 2,
+        "chat_template": "{{ 'not this one' }}",
+    }
     for add, value in fields.items():
         getattr(writer, f"add_{add}")(value)
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -88,10 +119,20 @@ def write_parts(folder: Path) -> tuple[Path, Path, dict[str, np.ndarray]]:
     writer.add_token_merges(["Ġ t", "h e"])
     shapes = {"token_embd": (len(tokens), 32), "output_norm": (32,)}
     for i in range(2):
-        shapes |= {f"blk.{i}.{name}": shape for name, shape in {
-            "attn_norm": (32,), "attn_q": (32, 32), "attn_k": (16, 32), "attn_v": (16, 32),
-            "attn_output": (32, 32), "ffn_norm": (32,), "ffn_gate": (64, 32), "ffn_up": (64, 32),
-            "ffn_down": (32, 64)}.items()}
+        shapes |= {
+            f"blk.{i}.{name}": shape
+            for name, shape in {
+                "attn_norm": (32,),
+                "attn_q": (32, 32),
+                "attn_k": (16, 32),
+                "attn_v": (16, 32),
+                "attn_output": (32, 32),
+                "ffn_norm": (32,),
+                "ffn_gate": (64, 32),
+                "ffn_up": (64, 32),
+                "ffn_down": (32, 64),
+            }.items()
+        }
     for name, shape in shapes.items():
         tensors[f"{name}.weight"] = rng.normal(0, 0.3, size=shape).astype(np.float32)
         writer.add_tensor(f"{name}.weight", tensors[f"{name}.weight"])

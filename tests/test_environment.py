@@ -50,8 +50,12 @@ def test_torch_is_pinned_exactly_and_first():
 def test_the_lock_holds_what_is_asked_for_and_no_gpu_libraries():
     asked = pins(lines("requirements.in"))
     assert asked == {name: LOCK.get(name) for name in asked}
-    unwanted = [name for name in LOCK if name.startswith(("nvidia", "cuda", "triton")) or name in
-                ("pip", "wheel", "torchvision", "torchaudio", "timm")]
+    unwanted = [
+        name
+        for name in LOCK
+        if name.startswith(("nvidia", "cuda", "triton"))
+        or name in ("pip", "wheel", "torchvision", "torchaudio", "timm")
+    ]
     assert unwanted == []
 
 
@@ -86,8 +90,13 @@ def test_every_import_is_locked():
     unlocked = set()
     for path in files:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else \
-                [node.module] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+            names = (
+                [a.name for a in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module]
+                if isinstance(node, ast.ImportFrom) and node.level == 0
+                else []
+            )
             for module in {name.split(".")[0] for name in names} - sys.stdlib_module_names - own:
                 if not any(canonicalize_name(d) in LOCK for d in packages.get(module, [])):
                     unlocked.add(f"{path.name} imports {module}")
@@ -96,6 +105,7 @@ def test_every_import_is_locked():
 
 def test_the_package_declares_its_requirements_and_python():
     import tomllib
+
     project = tomllib.loads((CODE_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["project"]["requires-python"] == ">=3.11" and sys.version_info >= (3, 11)
     assert project["tool"]["setuptools"]["dynamic"]["dependencies"] == {"file": ["requirements.in"]}
@@ -103,8 +113,9 @@ def test_the_package_declares_its_requirements_and_python():
 
 def tracked_texts():
     """(path, text) of every text file that git tracks, or would track."""
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=CODE_ROOT,
-                            capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=CODE_ROOT, capture_output=True, text=True
+    )
     if listed.returncode != 0:
         pytest.skip("not a git clone, so what is tracked is unknown")
     for name in sorted(set(listed.stdout.splitlines())):
@@ -114,19 +125,30 @@ def tracked_texts():
 
 
 # Built from pieces, so that this file does not name what it forbids.
-REGISTRIES = re.compile("|".join(re.escape(host) for host in [
-    "py" + "pi.org", "python" + "hosted.org", "download." + "pytorch.org", "conda." + "anaconda.org",
-    "--index-" + "url", "--extra-index-" + "url"]))
-ABSOLUTE = re.compile(r"(?<![\w.~$})+/=-])/(?:home|Users|root|work|tmp|opt|mnt|private|workspace)/\w"
-                      r"|\b[A-Z]:\\\\?Users")
+REGISTRIES = re.compile(
+    "|".join(
+        re.escape(host)
+        for host in [
+            "py" + "pi.org",
+            "python" + "hosted.org",
+            "download." + "pytorch.org",
+            "conda." + "anaconda.org",
+            "--index-" + "url",
+            "--extra-index-" + "url",
+        ]
+    )
+)
+ABSOLUTE = re.compile(
+    r"(?<![\w.~$})+/=-])/(?:home|Users|root|work|tmp|opt|mnt|private|workspace)/\w"
+    r"|\b[A-Z]:\\\\?Users"
+)
 
 
 def test_no_tracked_file_names_a_registry_or_an_absolute_path():
     found = []
     for name, text in tracked_texts():
         for pattern in (REGISTRIES, ABSOLUTE):
-            found += [f"{name}: {text[max(0, m.start() - 20):m.end() + 20]!r}"
-                      for m in pattern.finditer(text)]
+            found += [f"{name}: {text[max(0, m.start() - 20) : m.end() + 20]!r}" for m in pattern.finditer(text)]
     assert found == []
 
 
@@ -139,12 +161,19 @@ def test_the_patterns_find_what_they_should():
 
 
 def test_git_ignores_what_runs_make():
-    ignored = [".venv/x", "data/cache/x", "runs/mini/x.ipynb", ".snakemake/x", "figures/smoke/x.json",
-               "notebooks/.ipynb_checkpoints/x", "paperlib/__pycache__/x.pyc"]
-    kept = ["figures/mini/x.json", "data/adapters/x.safetensors", "data/assets.toml", "notebooks/x.ipynb",
-            ".ci/run"]
-    done = subprocess.run(["git", "-C", str(CODE_ROOT), "check-ignore", "--no-index", *ignored, *kept],
-                          capture_output=True, text=True)
+    ignored = [
+        ".venv/x",
+        "data/cache/x",
+        "runs/mini/x.ipynb",
+        ".snakemake/x",
+        "figures/smoke/x.json",
+        "notebooks/.ipynb_checkpoints/x",
+        "paperlib/__pycache__/x.pyc",
+    ]
+    kept = ["figures/mini/x.json", "data/adapters/x.safetensors", "data/assets.toml", "notebooks/x.ipynb", ".ci/run"]
+    done = subprocess.run(
+        ["git", "-C", str(CODE_ROOT), "check-ignore", "--no-index", *ignored, *kept], capture_output=True, text=True
+    )
     if done.returncode == 128:
         pytest.skip("not a git clone")
     assert done.stdout.split() == ignored

@@ -57,8 +57,13 @@ def test_named_and_opened_as_the_others(path):
     first = notebook["cells"][0]
     assert first["cell_type"] == "markdown" and source(first).startswith("# ")
     assert notebook["metadata"]["kernelspec"]["name"] == "python3"
-    headings = [line for cell in notebook["cells"] if cell["cell_type"] == "markdown"
-                for line in source(cell).splitlines() if line.startswith("#")]
+    headings = [
+        line
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "markdown"
+        for line in source(cell).splitlines()
+        if line.startswith("#")
+    ]
     assert any("exercise" in line.lower() for line in headings), "a notebook ends with exercises"
 
 
@@ -95,7 +100,7 @@ def test_begins_in_one_way_and_uses_no_parameters_name_before(path):
     cells = [source(cell) for cell in code_cells(read(path))]
     begun = [i for i, text in enumerate(cells) if "begin(globals())" in text]
     assert len(begun) == 1 and begun[0] <= 2 and not any("Study.make" in text for text in cells)
-    for text in cells[:begun[0] + 1]:
+    for text in cells[: begun[0] + 1]:
         names = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)]
         stored = {node.id for node in names if isinstance(node.ctx, ast.Store)}
         assert not stored & FIELDS

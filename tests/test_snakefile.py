@@ -33,12 +33,26 @@ if not os.path.exists('../failed'):
 
 
 def toy(path, *cells):
-    path.write_text(json.dumps({
-        "nbformat": 4, "nbformat_minor": 5,
-        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-        "cells": [{"cell_type": "code", "id": f"c{i}", "execution_count": None, "outputs": [], "source": text,
-                   "metadata": {"tags": ["parameters"]} if text == PARAMETERS else {}}
-                  for i, text in enumerate(cells)]}))
+    path.write_text(
+        json.dumps(
+            {
+                "nbformat": 4,
+                "nbformat_minor": 5,
+                "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+                "cells": [
+                    {
+                        "cell_type": "code",
+                        "id": f"c{i}",
+                        "execution_count": None,
+                        "outputs": [],
+                        "source": text,
+                        "metadata": {"tags": ["parameters"]} if text == PARAMETERS else {},
+                    }
+                    for i, text in enumerate(cells)
+                ],
+            }
+        )
+    )
 
 
 @pytest.fixture
@@ -67,11 +81,16 @@ def keep(clone, before):
 
 def start(clone, *arguments):
     """Snakemake as the Makefile calls it, in a process group of its own."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--rerun-incomplete", "--nolock",
-               "--quiet", "host"]
-    return subprocess.Popen(command + [*arguments], cwd=clone, text=True, start_new_session=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            env=os.environ | {"PYTHONPATH": str(CODE_ROOT)})
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--rerun-incomplete", "--nolock", "--quiet", "host"]
+    return subprocess.Popen(
+        command + [*arguments],
+        cwd=clone,
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"PYTHONPATH": str(CODE_ROOT)},
+    )
 
 
 def snakemake(clone, *arguments):
@@ -105,7 +124,8 @@ def test_resumes_after_a_kill_and_a_failure_and_writes_timings(small_clone):
     assert not (runs / f"{LAST}.ipynb").exists()
     assert output.rstrip().splitlines()[-1] == (
         f"{LAST} failed: ValueError: out of ink. Read runs/smoke/{LAST}.partial.ipynb; once mended, the same command goes on "
-        f"from here.")
+        f"from here."
+    )
     assert "no times were measured at preset smoke" in output
 
     status, output = snakemake(clone, *config)
@@ -162,12 +182,15 @@ def test_every_notebook_has_a_rule_and_waits_for_the_one_that_trains(clone):
         assert (f"runs/smoke/{FIRST}.ipynb" in rule.split("output:")[0]) == (name != FIRST)
 
 
-@pytest.mark.parametrize("config, words", [
-    ("preset=large", "There is no preset 'large': choose one of smoke, mini, gpu."),
-    ("n_evals=3", "There is no parameter 'n_evals': choose among"),
-    ("retrain=yess", "retrain must be a bool, got str 'yess'"),
-    ("model=@me/x", "model=@me/x cannot be read as YAML"),
-])
+@pytest.mark.parametrize(
+    "config, words",
+    [
+        ("preset=large", "There is no preset 'large': choose one of smoke, mini, gpu."),
+        ("n_evals=3", "There is no parameter 'n_evals': choose among"),
+        ("retrain=yess", "retrain must be a bool, got str 'yess'"),
+        ("model=@me/x", "model=@me/x cannot be read as YAML"),
+    ],
+)
 def test_bad_configuration_is_refused_before_anything_runs(clone, config, words):
     status, output = snakemake(clone, "--config", config)
     assert status != 0 and words in output and "Traceback" not in output

@@ -1,1 +1,19 @@
-"""figures"""
+"""How results are drawn, and what the cells of a notebook share. Open `notebook.py` first.
+
+Figures are drawn from results alone, without a model: `curves.py`, `comparisons.py` and `diagrams.py` draw, `style.py` holds
+colours and fonts, `publish.py` saves and redraws, `claims.py` writes README's table.
+"""
+
+import lazy_loader
+
+# Which module defines what is offered here; it is imported when a name is first used.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "curves": ["line"],
+        "interactive": ["menus"],
+        "notebook": ["Notebook"],
+        "publish": ["redraw"],
+        "style": ["DRAW"],
+    },
+)

@@ -24,8 +24,17 @@ def shares(data: dict) -> Figure:
         y = np.array([rows.index(row) for row in here]) + step * (s - (len(series) - 1) / 2)
         value, low, high = np.array([values[row][:3] for row in here], float).reshape(-1, 3).T
         ax.hlines(y, low, high, color=colour, linewidth=1.1, zorder=2)
-        ax.plot(value, y, marker, color=colour, markersize=3.8, markeredgecolor="white", markeredgewidth=0.4,
-                label=style.plain(name), zorder=3)
+        ax.plot(
+            value,
+            y,
+            marker,
+            color=colour,
+            markersize=3.8,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+            label=style.plain(name),
+            zorder=3,
+        )
     for y in range(0, len(rows), 2):
         ax.axhspan(y - 0.5, y + 0.5, color=FAINT, linewidth=0, zorder=0)
     for i, (x, label) in enumerate(data.get("marks", ())):
@@ -46,8 +55,14 @@ def benchmark_map(data: dict) -> Figure:
     of numbers or None, "centre": the value that is white, optional}]}. Panels stand below each other.
     """
     panels, rows, columns = data["panels"], data["rows"], data["columns"]
-    fig, axes = plt.subplots(len(panels), 1, figsize=(PAGE, len(panels) * (0.2 * len(rows) + 0.35) + 0.75),
-                             layout="constrained", squeeze=False, sharex=True)
+    fig, axes = plt.subplots(
+        len(panels),
+        1,
+        figsize=(PAGE, len(panels) * (0.2 * len(rows) + 0.35) + 0.75),
+        layout="constrained",
+        squeeze=False,
+        sharex=True,
+    )
     for ax, panel in zip(axes[:, 0], panels):
         values = np.array([[np.nan if v is None else v for v in row] for row in panel["values"]], float)
         if "centre" in panel:
@@ -60,11 +75,13 @@ def benchmark_map(data: dict) -> Figure:
             if np.isfinite(value):
                 r, g, b, _ = image.cmap(image.norm(value))
                 dark = 0.299 * r + 0.587 * g + 0.114 * b < 0.55
-                ax.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=SMALL,
-                        color="white" if dark else "black")
+                ax.text(
+                    j, i, f"{value:.0f}", ha="center", va="center", fontsize=SMALL, color="white" if dark else "black"
+                )
         ax.set_yticks(range(len(rows)), [style.plain(row) for row in rows])
-        ax.set_xticks(range(len(columns)), [style.plain(c) for c in columns], rotation=40, ha="right",
-                      rotation_mode="anchor")
+        ax.set_xticks(
+            range(len(columns)), [style.plain(c) for c in columns], rotation=40, ha="right", rotation_mode="anchor"
+        )
         ax.tick_params(length=0)
         ax.set_title(style.plain(panel["title"]))
         ends = [image.norm.vmin, image.norm.vmax]
@@ -87,12 +104,19 @@ def pareto(data: dict) -> Figure:
         (x, *dx), (y, *dy) = point["x"], point["y"]
         ax.hlines(y, *dx, color=colour, linewidth=0.9)
         ax.vlines(x, *dy, color=colour, linewidth=0.9)
-        ax.plot(x, y, marker, color=colour, markersize=5, label=style.plain(point["label"]), zorder=3,
-                fillstyle="full" if i < len(SERIES) else "none")
+        ax.plot(
+            x,
+            y,
+            marker,
+            color=colour,
+            markersize=5,
+            label=style.plain(point["label"]),
+            zorder=3,
+            fillstyle="full" if i < len(SERIES) else "none",
+        )
     where = sorted((p["x"][0], p["y"][0]) for p in points)
     best = [(x, y) for x, y in where if not any(a <= x and b >= y and (a, b) != (x, y) for a, b in where)]
-    ax.plot(*zip(*best), color=BLUE, linewidth=0.8, linestyle="--", zorder=1,
-            label="beaten by none in both")
+    ax.plot(*zip(*best), color=BLUE, linewidth=0.8, linestyle="--", zorder=1, label="beaten by none in both")
     for i, (y, label) in enumerate(data.get("marks", ())):
         ax.axhline(y, color=GREY, linewidth=0.9, linestyle=(":", "--", "-.")[i % 3], zorder=1, label=style.plain(label))
     ax.set(xlabel=data["xlabel"], ylabel=data["ylabel"])
@@ -141,8 +165,15 @@ def _dots(chance: dict, series: dict, level: float) -> Figure:
         _dot_panel(ax, part, rows, chance, series)
         ax.set_xlabel(f"accuracy (%), {100 * level:g} % intervals")
     shown = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels())}
-    fig.legend(shown.values(), shown.keys(), loc="outside upper left", ncols=columns, handlelength=1.2,
-               columnspacing=1.2, borderaxespad=0.2)
+    fig.legend(
+        shown.values(),
+        shown.keys(),
+        loc="outside upper left",
+        ncols=columns,
+        handlelength=1.2,
+        columnspacing=1.2,
+        borderaxespad=0.2,
+    )
     return fig
 
 
@@ -154,19 +185,45 @@ def _dot_panel(ax, kinds: list[str], rows: int, chance: dict, series: dict) -> N
         y = np.array([kinds.index(kind) for kind in here]) + step * (s - (len(series) - 1) / 2)
         value, low, high = 100 * np.array([values[kind][:3] for kind in here]).reshape(-1, 3).T
         ax.hlines(y, low, high, color=colour, linewidth=1.1, zorder=2, clip_on=False)
-        ax.plot(value, y, marker, color=colour, markersize=3.6, markeredgecolor="white", markeredgewidth=0.4,
-                label=style.plain(name), zorder=3, clip_on=False)
+        ax.plot(
+            value,
+            y,
+            marker,
+            color=colour,
+            markersize=3.6,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+            label=style.plain(name),
+            zorder=3,
+            clip_on=False,
+        )
     for y, kind in enumerate(kinds):
         if y % 2 == 0:
             ax.axhspan(y - 0.5, y + 0.5, color=FAINT, linewidth=0, zorder=0)
         counts = sorted({values[kind][3] for values in series.values() if kind in values})
         text = "n = " + "–".join(f"{n:,}" for n in dict.fromkeys([counts[0], counts[-1]]))
-        ax.annotate(text, (1, y), (6, 0), ("axes fraction", "data"), textcoords="offset points", va="center",
-                    fontsize=SMALL, color=GREY, annotation_clip=False)
+        ax.annotate(
+            text,
+            (1, y),
+            (6, 0),
+            ("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            fontsize=SMALL,
+            color=GREY,
+            annotation_clip=False,
+        )
     if known := [y for y, kind in enumerate(kinds) if kind in chance]:
         ends = [y - 0.46 for y in known], [y + 0.46 for y in known]
-        ax.vlines([100 * chance[kinds[y]] for y in known], *ends, color=GREY, linestyle=":", linewidth=1.1,
-                  label="chance", zorder=1)
+        ax.vlines(
+            [100 * chance[kinds[y]] for y in known],
+            *ends,
+            color=GREY,
+            linestyle=":",
+            linewidth=1.1,
+            label="chance",
+            zorder=1,
+        )
     ax.set(xlim=(0, 100), ylim=(rows - 0.5, -0.5))
     ax.set_yticks(range(len(kinds)), [style.plain(kind) for kind in kinds])
     ax.tick_params(axis="y", length=0)

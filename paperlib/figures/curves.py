@@ -29,18 +29,32 @@ def layer_curves(data: dict) -> Figure:
     rows = -(-len(panels) // columns)
     labels = list(dict.fromkeys(line["label"] for panel in panels for line in panel["lines"]))
     size = COLUMN if columns == 1 else PAGE
-    named = {*labels, *(mark[-1] for panel in panels for key in ("marks", "spans") for mark in panel.get(key, ()))} - {""}
+    named = {*labels, *(mark[-1] for panel in panels for key in ("marks", "spans") for mark in panel.get(key, ()))} - {
+        ""
+    }
     in_a_row = max(1, int((size * 72 - 10) // (max(style.width(label, style.font()) for label in named) + 30)))
-    fig, axes = plt.subplots(rows, columns, figsize=(size, 1.75 * rows + 0.25 + 0.17 * -(-len(named) // in_a_row)),
-                             layout="constrained", squeeze=False)
+    fig, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(size, 1.75 * rows + 0.25 + 0.17 * -(-len(named) // in_a_row)),
+        layout="constrained",
+        squeeze=False,
+    )
     shared = {}
     for number, (ax, panel) in enumerate(zip(axes.flat, panels)):
         for line in panel["lines"]:
             i = line.get("colour", labels.index(line["label"]))
             colour, _ = SERIES[i % len(SERIES)]
             x, y = (_numbers(line[key]) for key in ("x", "y"))
-            ax.plot(x, y, DASHES[line.get("dash", 0)], color=colour, label=style.plain(line["label"]),
-                    marker="o" if len(x) < 16 else None, markersize=2.6)
+            ax.plot(
+                x,
+                y,
+                DASHES[line.get("dash", 0)],
+                color=colour,
+                label=style.plain(line["label"]),
+                marker="o" if len(x) < 16 else None,
+                markersize=2.6,
+            )
             if "low" in line:
                 low, high = (_numbers(line[key]) for key in ("low", "high"))
                 ax.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
@@ -55,7 +69,7 @@ def layer_curves(data: dict) -> Figure:
         ax.set_yscale(panel.get("yscale", "linear"))
         ax.set_xlabel(data["xlabel"] if number + columns >= len(panels) else "")
         shared.setdefault(panel["ylabel"], []).append(ax)
-    for ax in axes.flat[len(panels):]:
+    for ax in axes.flat[len(panels) :]:
         ax.axis("off")
     if data.get("share", True):
         for group in shared.values():
@@ -63,8 +77,15 @@ def layer_curves(data: dict) -> Figure:
             for ax in group:
                 ax.set_ylim(limits[:, 0].min(), limits[:, 1].max())
     shown = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels())}
-    fig.legend(shown.values(), shown.keys(), loc="outside upper left", handlelength=2.2, columnspacing=1.2,
-               borderaxespad=0.2, ncols=in_a_row)
+    fig.legend(
+        shown.values(),
+        shown.keys(),
+        loc="outside upper left",
+        handlelength=2.2,
+        columnspacing=1.2,
+        borderaxespad=0.2,
+        ncols=in_a_row,
+    )
     return fig
 
 
@@ -82,16 +103,30 @@ def layer_maps(data: dict) -> Figure:
     low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
     low, high = (-max(-low, high), max(-low, high)) if diverging else (low, high)
     names = data.get("yticks")
-    fig, axes = plt.subplots(1, len(maps), figsize=(PAGE if len(maps) > 1 else COLUMN, data.get("height", 2.6)),
-                             layout="constrained", squeeze=False, sharey=True)
+    fig, axes = plt.subplots(
+        1,
+        len(maps),
+        figsize=(PAGE if len(maps) > 1 else COLUMN, data.get("height", 2.6)),
+        layout="constrained",
+        squeeze=False,
+        sharey=True,
+    )
     for ax, m, v in zip(axes[0], maps, values):
         x, y = (np.asarray(data.get(key, range(size))) for key, size in (("x", v.shape[1]), ("y", v.shape[0])))
         rows = np.arange(len(y)) if names else y
         colours = "RdBu_r" if diverging else "cividis"
         shown = ax.pcolormesh(x, rows, v, vmin=low, vmax=high, cmap=colours, shading="nearest", rasterized=True)
         if data.get("ridge"):
-            ax.plot(x[np.nanargmax(v, axis=1)], rows, "o", color="white", markeredgecolor="black", markersize=2.4,
-                    markeredgewidth=0.4, label="largest in its row")
+            ax.plot(
+                x[np.nanargmax(v, axis=1)],
+                rows,
+                "o",
+                color="white",
+                markeredgecolor="black",
+                markersize=2.4,
+                markeredgewidth=0.4,
+                label="largest in its row",
+            )
         if names:
             ax.set_yticks(rows, [style.plain(name) for name in names])
         ax.set_title(style.wrap(style.plain(m["title"]), 72 * PAGE / max(2, len(maps)) - 40))
@@ -110,9 +145,7 @@ def loss_curves(data: dict) -> Figure:
 
     data: {stage: {"step": [..], "loss": [..]}}, losses in nats per supervised token.
     """
-    fig, axes = plt.subplots(
-        1, len(data), figsize=(PAGE, 2.3), layout="constrained", sharey=True, squeeze=False
-    )
+    fig, axes = plt.subplots(1, len(data), figsize=(PAGE, 2.3), layout="constrained", sharey=True, squeeze=False)
     for ax, (stage, curve) in zip(axes[0], data.items()):
         step, loss = np.asarray(curve["step"], float), np.asarray(curve["loss"], float)
         half = len(loss) // 40
@@ -134,9 +167,12 @@ def _numbers(values: list) -> np.ndarray:
     return np.array([np.nan if v is None else v for v in values], float)
 
 
-def line(label: str, depth: Sequence[float], estimates: Sequence[Interval | None], scale: float = 100.0,
-         **look) -> dict:
+def line(
+    label: str, depth: Sequence[float], estimates: Sequence[Interval | None], scale: float = 100.0, **look
+) -> dict:
     """Estimates by depth as a curve of `paperlib.figures.curves.layer_curves`; where there is none the curve has a gap."""
-    parts = {key: [None if e is None else scale * getattr(e, name) for e in estimates]
-             for key, name in (("y", "value"), ("low", "low"), ("high", "high"))}
+    parts = {
+        key: [None if e is None else scale * getattr(e, name) for e in estimates]
+        for key, name in (("y", "value"), ("low", "low"), ("high", "high"))
+    }
     return {"label": label, "x": list(depth), **parts, **look}

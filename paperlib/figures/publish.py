@@ -17,12 +17,11 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from paperlib.figures import comparisons, curves, diagrams, style
-from paperlib.figures import comparisons as accuracies  # all but the last register their figures in DRAW
+from paperlib.figures import comparisons, curves, diagrams, style  # all but the last register their figures in DRAW
 from paperlib.figures.style import DRAW
 from paperlib.study.results import ResultError, plain, provenance, read_result, result_bytes, write_whole
 
-__all__ = ["DRAW", "publish", "save_figure", "redraw", "accuracies", "comparisons", "curves", "diagrams"]
+__all__ = ["DRAW", "comparisons", "curves", "diagrams", "publish", "redraw", "save_figure"]
 
 # Dates and version stamps would make every run a change.
 STAMPS = {"pdf": {"CreationDate": None, "Producer": None, "Creator": None}, "png": {"Software": None}}

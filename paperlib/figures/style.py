@@ -17,21 +17,46 @@ from matplotlib.textpath import text_to_path
 COLUMN, PAGE = 3.4, 7.0  # inches: the widths of one and of two columns of text
 SMALL = 7.0  # points: no text is smaller
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = OKABE_ITO = (
-    "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
 )
 SERIES = tuple(zip((BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, BLACK), "osD^vPX"))
 GREY, FAINT = "#595959", "#F2F2F2"
 
 STYLE = {
-    "font.family": "DejaVu Sans", "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8,
-    "xtick.labelsize": SMALL, "ytick.labelsize": SMALL, "legend.fontsize": SMALL, "legend.frameon": False,
-    "axes.prop_cycle": matplotlib.cycler(color=[c for c, _ in SERIES]), "axes.titlelocation": "left",
-    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6, "axes.edgecolor": GREY,
-    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.color": GREY, "ytick.color": GREY,
-    "xtick.labelcolor": "black", "ytick.labelcolor": "black", "lines.linewidth": 1.2,
-    "figure.dpi": 100, "savefig.dpi": 200,
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+    "legend.frameon": False,
+    "axes.prop_cycle": matplotlib.cycler(color=[c for c, _ in SERIES]),
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": GREY,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": "black",
+    "ytick.labelcolor": "black",
+    "lines.linewidth": 1.2,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
     # Fonts as text, so that a PDF can be searched; a fixed salt, so that an SVG is the same twice.
-    "pdf.fonttype": 42, "ps.fonttype": 42, "svg.hashsalt": "paperlib",
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+    "svg.hashsalt": "paperlib",
 }
 
 DRAW: dict[str, Callable[[dict], Figure]] = {}

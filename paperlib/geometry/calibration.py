@@ -39,9 +39,18 @@ def measure(dimension: int, n: int, k_max: int = K_MAX, draws: int = DRAWS, seed
         estimates = [("gride", d) for d in dimension_by_scale(near, k_max)]
         for method, d in [*estimates, ("twonn", intrinsic_dimension(near, "twonn"))]:
             read.setdefault((method, d.k), []).append((d.value, d.error))
-    return [{"method": method, "dimension": dimension, "n": n, "k": k,
-             "mean": round(np.mean([v for v, _ in pairs]), 4), "sd": round(np.std([v for v, _ in pairs], ddof=1), 4),
-             "error": round(np.mean([e for _, e in pairs]), 4)} for (method, k), pairs in read.items()]
+    return [
+        {
+            "method": method,
+            "dimension": dimension,
+            "n": n,
+            "k": k,
+            "mean": round(np.mean([v for v, _ in pairs]), 4),
+            "sd": round(np.std([v for v, _ in pairs], ddof=1), 4),
+            "error": round(np.mean([e for _, e in pairs]), 4),
+        }
+        for (method, k), pairs in read.items()
+    ]
 
 
 def write_calibration(path: Path | str = TABLE) -> Path:
@@ -49,9 +58,14 @@ def write_calibration(path: Path | str = TABLE) -> Path:
     start = time.perf_counter()
     rows = [row for n in COUNTS for dimension in DIMENSIONS for row in measure(dimension, n)]
     versions = package_versions() | {"scikit-dimension": importlib.metadata.version("scikit-dimension")}
-    made = {"command": "python -m paperlib.geometry.calibration", "draws": DRAWS, "seed": SEED, "packages": versions,
-            "points": "isotropic Gaussians from numpy's default_rng([seed, dimension, n, draw])",
-            "seconds": round(time.perf_counter() - start, 1)}
+    made = {
+        "command": "python -m paperlib.geometry.calibration",
+        "draws": DRAWS,
+        "seed": SEED,
+        "packages": versions,
+        "points": "isotropic Gaussians from numpy's default_rng([seed, dimension, n, draw])",
+        "seconds": round(time.perf_counter() - start, 1),
+    }
     return write_result(path, {"rows": rows}, made)
 
 
@@ -73,8 +87,10 @@ def calibrated(value: float, n: int, k: int = 16, method: str = "gride") -> floa
     if not rows or not counts[0] <= n <= counts[-1] or not value >= 0:
         known = sorted({(row["method"], row["k"]) for row in read_calibration()})
         listed = ", ".join(f"{m} {k}" for m, k in known)
-        raise GeometryError(f"There is no calibration for {method!r}, k = {k}, n = {n} and value {value}: the table "
-                            f"has n from {min(COUNTS)} to {max(COUNTS)}, and {listed}.")
+        raise GeometryError(
+            f"There is no calibration for {method!r}, k = {k}, n = {n} and value {value}: the table "
+            f"has n from {min(COUNTS)} to {max(COUNTS)}, and {listed}."
+        )
     truths = sorted({row["dimension"] for row in rows})
     mean = {(row["dimension"], row["n"]): row["mean"] for row in rows}
     readings = [np.interp(math.log(n), np.log(counts), [mean[d, c] for c in counts]) for d in truths]

@@ -27,7 +27,8 @@ CENSORED = 0.1  # share of the largest ratios that TwoNN takes as "at least this
 @dataclass(frozen=True)
 class Dimension:
     """An estimate: value and standard error in dimensions; scale, the mean distance to the 2k-th neighbour, in the
-    unit of the points; k, the order of the nearer neighbour."""
+    unit of the points; k, the order of the nearer neighbour.
+    """
 
     value: float
     error: float
@@ -65,13 +66,17 @@ def intrinsic_dimension(x, method: str = "gride", k: int = 16) -> Dimension:
     near, far = distances[:, k - 1], distances[:, 2 * k - 1]
     ratios = int((far - near > ties).sum())
     if ratios < max(10, (1 - TIED) * len(far)):
-        raise GeometryError(f"Neighbours {k} and {2 * k} are at different distances for {ratios} points only, of "
-                            f"{len(far)}, and a dimension needs 10 and nine in ten: measure more points, and none on a "
-                            f"grid.")
+        raise GeometryError(
+            f"Neighbours {k} and {2 * k} are at different distances for {ratios} points only, of "
+            f"{len(far)}, and a dimension needs 10 and nine in ten: measure more points, and none on a "
+            f"grid."
+        )
     middle, high = np.quantile(far / near, [0.5, 0.95])
     if high - middle <= (1e-6 + 2 * np.median(ties / near)) * middle:
-        raise GeometryError(f"Neighbours {2 * k} are {middle:.4g} times as far as neighbours {k} for nearly all points, as "
-                            f"on a grid, where a dimension has no estimate: measure points that are drawn at random.")
+        raise GeometryError(
+            f"Neighbours {2 * k} are {middle:.4g} times as far as neighbours {k} for nearly all points, as "
+            f"on a grid, where a dimension has no estimate: measure points that are drawn at random."
+        )
     if method == "gride":
         value, error = _gride(distances, k, 2 * k)
     else:
@@ -102,7 +107,7 @@ def plateau(curve: Sequence[Dimension], tolerance: float = 0.1) -> Plateau | Non
         raise GeometryError(f"tolerance must be a share of at least 0, got {shown(tolerance)}.")
     for length in range(len(curve), 1, -1):
         for start in range(len(curve) - length, -1, -1):
-            run = curve[start:start + length]
+            run = curve[start : start + length]
             values = np.array([d.value for d in run])
             if (abs(values - np.median(values)) <= tolerance * np.median(values)).all():
                 return Plateau(float(np.median(values)), run[0].k, run[-1].k)
@@ -116,6 +121,8 @@ def _distances(x, k: int) -> tuple[np.ndarray, np.ndarray]:
     distances = x.distances.cpu().numpy()
     repeats = int((distances[:, 0] <= x.points.copies.cpu().numpy()).sum())
     if repeats:
-        raise GeometryError(f"{repeats} of {len(x)} rows repeat another, and a distance of 0 has no ratio: measure "
-                            f"different rows only, for instance those of np.unique(x, axis=0).")
+        raise GeometryError(
+            f"{repeats} of {len(x)} rows repeat another, and a distance of 0 has no ratio: measure "
+            f"different rows only, for instance those of np.unique(x, axis=0)."
+        )
     return distances, x.points.ties.cpu().numpy()

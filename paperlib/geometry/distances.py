@@ -50,8 +50,8 @@ class Points:
         y, products = centred(x * unit), x.new_empty(len(x), len(x))
         with full_precision(y):
             for start in range(0, len(x), 256):  # on one side of the diagonal, and mirrored
-                product = y[start:start + 256] @ y[start:].T
-                products[start:start + 256, start:], products[start:, start:start + 256] = product, product.T
+                product = y[start : start + 256] @ y[start:].T
+                products[start : start + 256, start:], products[start:, start : start + 256] = product, product.T
         return Points(x, (products, squared_lengths(y)), unit)
 
     def __len__(self) -> int:
@@ -77,7 +77,7 @@ class Points:
 
     @cached_property
     def precision(self) -> float:
-        """eps of the type that coordinates were rounded to: that of float32 for its values in float64, too."""
+        """Eps of the type that coordinates were rounded to: that of float32 for its values in float64, too."""
         return torch.finfo(rounded_to(self.x)).eps
 
     def bounds(self, rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
@@ -130,7 +130,7 @@ class Points:
 
 
 def as_points(x) -> torch.Tensor:
-    """x [N, D], a tensor or an array, on its device: float32 and float64 as they are, half precision as float32
+    """X [N, D], a tensor or an array, on its device: float32 and float64 as they are, half precision as float32
     (nothing may be computed in less), and integers as float64.
 
     Raises GeometryError for another shape, fewer than two rows, NaN or infinite values, or rows that are all equal.
@@ -144,12 +144,15 @@ def as_points(x) -> torch.Tensor:
             raise GeometryError(f"Points must be numbers, got an array of {x.dtype}: pass floats [N, D].")
         x = torch.tensor(np.ascontiguousarray(x))
     if x.is_complex() or x.ndim != 2 or len(x) < 2 or x.shape[1] < 1:
-        raise GeometryError(f"Points must be real numbers [N, D] with at least two rows, got {x.dtype} of shape "
-                            f"{list(x.shape)}: pass one row per example.")
+        raise GeometryError(
+            f"Points must be real numbers [N, D] with at least two rows, got {x.dtype} of shape "
+            f"{list(x.shape)}: pass one row per example."
+        )
     x = x.detach().float() if x.is_floating_point() and x.dtype != torch.float64 else x.detach().double()
     if not x.sum().isfinite() and (bad := int((~x.isfinite()).any(1).sum())):  # the sum is quick, and may overflow
-        raise GeometryError(f"{bad} of {len(x)} rows hold NaN or infinite values: drop them, or capture the states "
-                            f"in float32.")
+        raise GeometryError(
+            f"{bad} of {len(x)} rows hold NaN or infinite values: drop them, or capture the states in float32."
+        )
     if (x[0] == x[1]).all() and (x == x[0]).all():
         raise GeometryError("All rows are equal, so there is nothing to measure: take another layer or position.")
     return x
@@ -157,7 +160,8 @@ def as_points(x) -> torch.Tensor:
 
 def unit_of(x: torch.Tensor) -> float:
     """1 for usual values x, whose squares and their products are safe; elsewhere the power of two that brings the largest
-    to about 1, as far as their type has it."""
+    to about 1, as far as their type has it.
+    """
     exponent, most = math.frexp(float(x.abs().amax()))[1], 120 if x.dtype == torch.float32 else 1000
     return 1.0 if abs(exponent) <= 20 else 2.0 ** -max(-most, min(most, exponent))
 
@@ -168,7 +172,7 @@ def rounded_to(x: torch.Tensor) -> torch.dtype:
 
 
 def centred(x: torch.Tensor) -> torch.Tensor:
-    """x [N, D] less its mean."""
+    """X [N, D] less its mean."""
     x = x - x.mean(0)
     return x - x.mean(0)  # what rounding left of a large mean
 

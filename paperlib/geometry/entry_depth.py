@@ -39,8 +39,9 @@ class EntryDepth:
     verdict: str
 
 
-def entry_depth(depth: Sequence[float], overlaps, control, total: int, share: float = 0.5,
-                least: float = 1 / 4) -> EntryDepth:
+def entry_depth(
+    depth: Sequence[float], overlaps, control, total: int, share: float = 0.5, least: float = 1 / 4
+) -> EntryDepth:
     """Read the rule.
 
     depth: relative depth of each caption layer. overlaps, control: [1 + n, layers], the share of neighbours that the
@@ -51,14 +52,18 @@ def entry_depth(depth: Sequence[float], overlaps, control, total: int, share: fl
     """
     x, both = np.asarray(depth, float), [np.asarray(values, float) for values in (overlaps, control)]
     if x.ndim != 1 or any(values.ndim != 2 or values.shape != (len(both[0]), len(x)) for values in both):
-        raise GeometryError(f"Entry depth needs two tables of overlaps [1 + n, {x.size} layers] alike, got "
-                            f"{list(both[0].shape)} and {list(both[1].shape)}.")
+        raise GeometryError(
+            f"Entry depth needs two tables of overlaps [1 + n, {x.size} layers] alike, got "
+            f"{list(both[0].shape)} and {list(both[1].shape)}."
+        )
     late, first = x >= least, x <= max(FIRST, x.min())
     if not late.any():
         raise GeometryError(f"No caption layer lies at {least:.2f} of the depth or deeper: measure deeper layers.")
     (points, shares), (other_points, other_shares) = (_advantage(values, first, late) for values in both)
-    where, *margins = (jackknife(values, total, share) for values in (
-        x[both[0].argmax(1)], points, points - other_points, shares - other_shares))
+    where, *margins = (
+        jackknife(values, total, share)
+        for values in (x[both[0].argmax(1)], points, points - other_points, shares - other_shares)
+    )
     return EntryDepth(where, *margins, by_entry_depth(where, margins, least))
 
 

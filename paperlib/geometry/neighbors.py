@@ -50,13 +50,16 @@ class Neighbors:
         """[N, k] indices. Raises GeometryError for more than were searched."""
         k = _check_k(k, len(self))
         if k > self.indices.shape[1]:
-            raise GeometryError(f"Only {self.indices.shape[1]} neighbours were searched and {k} are needed: search "
-                                f"deeper with Neighbors.of(x, k={k}).")
+            raise GeometryError(
+                f"Only {self.indices.shape[1]} neighbours were searched and {k} are needed: search "
+                f"deeper with Neighbors.of(x, k={k})."
+            )
         return self.indices[:, :k]
 
     def tied(self, k: int) -> torch.Tensor:
         """[N] whether neighbours k and k + 1 are equally far from a point within rounding (`Points.ties`), so that which
-        of them is among the k nearest isn't defined. Lists that end at k are searched again, one deeper."""
+        of them is among the k nearest isn't defined. Lists that end at k are searched again, one deeper.
+        """
         k = _check_k(k, len(self))
         if k == len(self) - 1:
             return torch.zeros(len(self), dtype=torch.bool, device=self.indices.device)
@@ -78,8 +81,9 @@ class Neighbors:
         variance = k * share * (1 - share) * (others - k) / max(1, others - 1)  # hypergeometric
         depth = int(k * share - 3 * variance**0.5 + 1e-9)
         if depth < 1:
-            raise GeometryError(f"{k} neighbours are too few to measure {n} of {len(self)} points: search deeper or "
-                                f"take more points.")
+            raise GeometryError(
+                f"{k} neighbours are too few to measure {n} of {len(self)} points: search deeper or take more points."
+            )
         place = torch.full((len(self),), -1, device=rows.device)
         place[rows] = torch.arange(n, device=rows.device)
         indices = place[self.indices[rows]]  # [n, K], -1 outside the subset
@@ -95,25 +99,35 @@ class Neighbors:
 
 
 def searched(x, k: int, metric: str = "euclidean") -> Neighbors:
-    """x itself if it is `Neighbors`, which may be deeper than k, or those of the points x [N, D].
+    """X itself if it is `Neighbors`, which may be deeper than k, or those of the points x [N, D].
 
     Raises GeometryError as `Neighbors.of`, or for neighbours by the other metric.
     """
     if not isinstance(x, Neighbors):
         return Neighbors.of(x, k, metric)
     if x.metric != metric:
-        raise GeometryError(f"This metric needs {metric} neighbours and these are {x.metric}: search them with "
-                            f"Neighbors.of(x, k, metric={metric!r}).")
+        raise GeometryError(
+            f"This metric needs {metric} neighbours and these are {x.metric}: search them with "
+            f"Neighbors.of(x, k, metric={metric!r})."
+        )
     return x
 
 
 def _unit_rows(x: torch.Tensor) -> torch.Tensor:
     largest = x.abs().amax(1, keepdim=True).double()
     if (largest == 0).any():
-        raise GeometryError(f"{int((largest == 0).sum())} rows are all zeros and have no direction: drop them, or use "
-                            f"metric 'euclidean'.")
-    unit = torch.cat([part / part.norm(dim=1, keepdim=True) for part in  # in float64, so that copies stay copies
-                      (part.double() / most for part, most in zip(blocks(x, x.shape[1]), blocks(largest, x.shape[1])))])
+        raise GeometryError(
+            f"{int((largest == 0).sum())} rows are all zeros and have no direction: drop them, or use "
+            f"metric 'euclidean'."
+        )
+    unit = torch.cat(
+        [
+            part / part.norm(dim=1, keepdim=True)
+            for part in (  # in float64, so that copies stay copies
+                part.double() / most for part, most in zip(blocks(x, x.shape[1]), blocks(largest, x.shape[1]))
+            )
+        ]
+    )
     unit = unit.to(rounded_to(x))
     if (unit == unit[0]).all():
         raise GeometryError("All rows point in one direction, so cosines tell nothing: use metric 'euclidean'.")
@@ -122,8 +136,10 @@ def _unit_rows(x: torch.Tensor) -> torch.Tensor:
 
 def _check_k(k: int, n: int) -> int:
     if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= k < n:
-        raise GeometryError(f"k must be a whole number from 1 to N - 1 = {n - 1}, got {shown(k)}: a point has no more "
-                            f"neighbours than that.")
+        raise GeometryError(
+            f"k must be a whole number from 1 to N - 1 = {n - 1}, got {shown(k)}: a point has no more "
+            f"neighbours than that."
+        )
     return int(k)
 
 

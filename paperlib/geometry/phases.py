@@ -36,8 +36,10 @@ def phase(depth: Sequence[float], dimension: Sequence[float]) -> Phase:
     """
     x, d = np.asarray(depth, float), np.asarray(dimension, float)
     if len(x) != len(d) or len(x) < 3:
-        raise GeometryError(f"A phase is read from a dimension at each of three layers or more, got {len(x)} depths and "
-                            f"{len(d)} dimensions.")
+        raise GeometryError(
+            f"A phase is read from a dimension at each of three layers or more, got {len(x)} depths and "
+            f"{len(d)} dimensions."
+        )
     peak = 1 + int(d[1:-1].argmax())
     ends = max(d[0], d[-1])
     if d[peak] <= ends:
@@ -50,8 +52,9 @@ def phase(depth: Sequence[float], dimension: Sequence[float]) -> Phase:
     return Phase(float(x[peak]), float(d[peak] / d[0]), float(stop - start))
 
 
-def profiles(searched: dict[str, Sequence[Neighbors]], k: int = 16, n: int = 20, share: float = 0.8,
-             seed: int = 0) -> dict[str, np.ndarray]:
+def profiles(
+    searched: dict[str, Sequence[Neighbors]], k: int = 16, n: int = 20, share: float = 0.8, seed: int = 0
+) -> dict[str, np.ndarray]:
     """GRIDE's dimension of every layer of every named series, {name: [1 + n, layers]}.
 
     Row 0 is from all N points, rows 1 to n from share x N of them without replacement, the same for all series and
@@ -65,5 +68,7 @@ def profiles(searched: dict[str, Sequence[Neighbors]], k: int = 16, n: int = 20,
     def dimension(layer: Neighbors) -> float:
         return intrinsic_dimension(layer, "gride", k).value
 
-    return {name: np.stack([subsampled(dimension, layer, n=n, share=share, seed=seed) for layer in layers], axis=1)
-            for name, layers in searched.items()}
+    return {
+        name: np.stack([subsampled(dimension, layer, n=n, share=share, seed=seed) for layer in layers], axis=1)
+        for name, layers in searched.items()
+    }

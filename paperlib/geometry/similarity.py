@@ -110,7 +110,7 @@ def permutation_null(metric: Callable, x, y, n: int = 200, seed: int = 0, groups
 
 
 def without_outliers(x, factor: float = 6.0, how: str = "remove") -> tuple[torch.Tensor, list[int]]:
-    """x [N, D] without its massive dimensions, and which they were.
+    """X [N, D] without its massive dimensions, and which they were.
 
     The rule: a dimension is massive if its standard deviation exceeds `factor` times the median one, so that it weighs
     more than factor^2 usual dimensions in a squared distance. A large mean alone is none: centring removes it.
@@ -133,6 +133,7 @@ def without_outliers(x, factor: float = 6.0, how: str = "remove") -> tuple[torch
 
 
 # Each metric for many pairings at once: row i of x stands beside row orders[m, i] of y. Returns [M] values.
+
 
 def _overlaps(x, y, orders, k=16, metric="euclidean"):
     x, y = _searched(x, k, metric), _searched(y, k, metric)
@@ -164,8 +165,10 @@ def _imbalances(x, y, orders):
     orders = _paired(x.points.x, y.x, orders)
     repeats = int((x.distances[:, 0] <= x.points.copies).sum())
     if repeats:
-        raise GeometryError(f"{repeats} of {len(x)} rows of x repeat another, so which row is nearest isn't defined: "
-                            f"drop repeats from x, and the same rows from y.")
+        raise GeometryError(
+            f"{repeats} of {len(x)} rows of x repeat another, so which row is nearest isn't defined: "
+            f"drop repeats from x, and the same rows from y."
+        )
     near = orders[:, _settled(x, 1)[:, 0]]  # [M, N], as rows of y
     targets = torch.empty_like(orders).scatter_(1, orders, near)  # row orders[m, i] of y looks at near[m, i]
     return 2 / len(x) * y.ranks(targets.T).mean(0)
@@ -180,8 +183,10 @@ def _ckas(x, y, orders, unbiased=True):
     own = [_hsic(z, z, unbiased) for z in (x, y)]
     for name, z, (value, terms) in zip("xy", (x, y), own):
         if not value > terms * (24 + z.x.shape[1] ** 0.5) * torch.finfo(z.x.dtype).eps:  # as in `Points.bounds`
-            raise GeometryError(f"HSIC({name}, {name}) is no more than rounding, so CKA isn't defined: the rows of {name} "
-                                f"are about equally far apart, or too few for their width, so measure more rows.")
+            raise GeometryError(
+                f"HSIC({name}, {name}) is no more than rounding, so CKA isn't defined: the rows of {name} "
+                f"are about equally far apart, or too few for their width, so measure more rows."
+            )
     scale = own[0][0].sqrt() * own[1][0].sqrt()
     return torch.stack([_hsic(x, other, unbiased)[0] for other in others]) / scale
 
@@ -214,8 +219,13 @@ def _hsic(x: Points, y: Points, unbiased: bool) -> tuple[torch.Tensor, torch.Ten
 
 
 TIED = 0.1  # share of rows with a tie at the k-th place that is let pass
-_VERSIONS = {neighborhood_overlap: _overlaps, mutual_knn: _mutual, label_overlap: _label_overlaps,
-             information_imbalance: _imbalances, cka: _ckas}
+_VERSIONS = {
+    neighborhood_overlap: _overlaps,
+    mutual_knn: _mutual,
+    label_overlap: _label_overlaps,
+    information_imbalance: _imbalances,
+    cka: _ckas,
+}
 
 
 def _single(version, x, y, *options) -> float:
@@ -242,12 +252,16 @@ def _settled(x: Neighbors, k: int) -> torch.Tensor:
     near = x.nearest(k)
     crowded = int((x.distances[:, k - 1] <= x.points.copies).sum())
     if crowded:
-        raise GeometryError(f"{crowded} of {len(x)} rows have {k} or more copies, so which are nearest isn't defined: "
-                            f"drop repeated rows, and the same rows of what they are compared with.")
+        raise GeometryError(
+            f"{crowded} of {len(x)} rows have {k} or more copies, so which are nearest isn't defined: "
+            f"drop repeated rows, and the same rows of what they are compared with."
+        )
     tied = int(x.tied(k).sum())
     if tied > TIED * len(x):
-        raise GeometryError(f"Neighbours {k} and {k + 1} are equally far for {tied} of {len(x)} rows, so which are nearest "
-                            f"isn't defined: choose another k, or measure points that are on no grid.")
+        raise GeometryError(
+            f"Neighbours {k} and {k + 1} are equally far for {tied} of {len(x)} rows, so which are nearest "
+            f"isn't defined: choose another k, or measure points that are on no grid."
+        )
     return near
 
 
@@ -255,8 +269,9 @@ def _labels(labels, what: str) -> np.ndarray:
     """Labels [N] as an array that can be sorted."""
     labels = np.asarray(labels.cpu() if isinstance(labels, torch.Tensor) else labels)
     if labels.ndim != 1 or any(label is None or label != label for label in labels.tolist()):
-        raise GeometryError(f"{what} must be one number or word for each row, and none None or NaN, got shape "
-                            f"{list(labels.shape)}.")
+        raise GeometryError(
+            f"{what} must be one number or word for each row, and none None or NaN, got shape {list(labels.shape)}."
+        )
     return labels.astype(str) if labels.dtype.kind == "O" else labels
 
 
@@ -266,6 +281,8 @@ def _paired(x: torch.Tensor, y: torch.Tensor, orders: torch.Tensor | None) -> to
     Raises GeometryError if x and y can't be paired.
     """
     if len(x) != len(y) or x.device != y.device:
-        raise GeometryError(f"Row i of both must be example i on the same device, got {len(x)} rows on {x.device} and "
-                            f"{len(y)} on {y.device}.")
+        raise GeometryError(
+            f"Row i of both must be example i on the same device, got {len(x)} rows on {x.device} and "
+            f"{len(y)} on {y.device}."
+        )
     return torch.arange(len(x), device=x.device)[None] if orders is None else orders.to(x.device)

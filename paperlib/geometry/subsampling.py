@@ -31,8 +31,10 @@ def subsampled(estimate: Callable, *parts, n: int = 50, share: float = 0.5, seed
     total = counts.pop()
     n, taken = whole(n, "n", 2, 10**5, error=GeometryError), round(between(share, "share", GeometryError) * total)
     if not 0 < taken < total:
-        raise GeometryError(f"Subsampling needs a share between 0 and 1 that leaves some of the {total} rows out and takes "
-                            f"some, got {share}.")
+        raise GeometryError(
+            f"Subsampling needs a share between 0 and 1 that leaves some of the {total} rows out and takes "
+            f"some, got {share}."
+        )
     rng, values = np.random.default_rng(seed), [estimate(*parts)]
     for _ in range(n):
         rows = np.sort(rng.choice(total, taken, replace=False))
@@ -48,11 +50,16 @@ def jackknife(values: Sequence[float], total: int, share: float = 0.5, level: fl
     the estimate from all points, because one from fewer points is biased in another way.
     Raises GeometryError for fewer than three values, values that are not finite, or a share or level outside (0, 1).
     """
-    values, total = finite(values, "Values of a jackknife", 1, GeometryError), whole(total, "total", 2, error=GeometryError)
+    values, total = (
+        finite(values, "Values of a jackknife", 1, GeometryError),
+        whole(total, "total", 2, error=GeometryError),
+    )
     level, taken = between(level, "level", GeometryError), round(between(share, "share", GeometryError) * total)
     if len(values) < 3 or not 0 < taken < total:
-        raise GeometryError(f"A jackknife needs three values, and a share between 0 and 1 that leaves some rows out, got "
-                            f"{len(values)} and {share}.")
+        raise GeometryError(
+            f"A jackknife needs three values, and a share between 0 and 1 that leaves some rows out, got "
+            f"{len(values)} and {share}."
+        )
     value, error = float(values[0]), float(np.std(values[1:], ddof=1)) * (taken / (total - taken)) ** 0.5
     reach = NormalDist().inv_cdf((1 + level) / 2) * error
     return Interval(value, value - reach, value + reach, total)

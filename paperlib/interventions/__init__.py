@@ -1,1 +1,16 @@
-"""interventions"""
+"""What happens to an answer if the forward pass is changed. Open `edits.py` first.
+
+Each intervention is a context manager: transplant, bypass, knockout, patch. `sweeps.py` runs many of them over windows of
+blocks and computes nothing below a window twice.
+"""
+
+import lazy_loader
+
+# Which module defines what is offered here; it is imported when a name is first used.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "edits": ["bypass", "knockout", "patch", "random_change", "transplant"],
+        "sweeps": ["Sweep", "windows"],
+    },
+)

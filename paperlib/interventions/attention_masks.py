@@ -24,8 +24,10 @@ def close(mask: torch.Tensor | None, closed: torch.Tensor, causal: bool = True) 
         ones = torch.ones(closed.shape[-2:], dtype=torch.bool, device=closed.device)
         return (ones.tril() if causal else ones) & ~closed
     if not isinstance(mask, torch.Tensor) or mask.ndim != 4 or mask.shape[-2:] != closed.shape[-2:]:
-        raise ValueError("The attention mask does not give queries by keys: use attn_implementation='eager' or 'sdpa' "
-                         "and no key-value cache.")
+        raise ValueError(
+            "The attention mask does not give queries by keys: use attn_implementation='eager' or 'sdpa' "
+            "and no key-value cache."
+        )
     if mask.dtype == torch.bool:
         return mask & ~closed
     return torch.where(closed, torch.finfo(mask.dtype).min, mask)
@@ -35,13 +37,16 @@ def check_attention(vlm: VLM) -> None:
     """Raises ValueError if the decoder's attention takes no mask of queries by keys (flash and flex attention)."""
     implementation = vlm.model.get_decoder().config._attn_implementation
     if implementation not in ("eager", "sdpa"):
-        raise ValueError(f"Attention edges can't be closed in {implementation!r}: call "
-                         f"vlm.model.set_attn_implementation('sdpa') first.")
+        raise ValueError(
+            f"Attention edges can't be closed in {implementation!r}: call "
+            f"vlm.model.set_attn_implementation('sdpa') first."
+        )
 
 
 @contextlib.contextmanager
 def closing(vlm: VLM, blocks: list[int], closed: Callable[[int, int], torch.Tensor]) -> Iterator[None]:
     """Close ``closed(B, T)``, bool [B, 1, T, T], in the given blocks for as long as the block runs."""
+
     @lru_cache(maxsize=1)  # one for all blocks of a pass
     def edges(n_rows: int, length: int, device: torch.device) -> torch.Tensor:
         return closed(n_rows, length).to(device)

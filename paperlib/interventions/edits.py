@@ -31,12 +31,15 @@ def knockout(vlm: VLM, layers: Iterable[int], queries: TokenSet, keys: TokenSet)
     blocks = check_numbers(layers, len(vlm.layers), "block")
     queries, keys = check_set(queries, "queries"), check_set(keys, "keys")
     if len(queries) != len(keys):
-        raise ValueError(f"Queries are given for {len(queries)} rows and keys for {len(keys)}: give both for every "
-                         f"row.")
+        raise ValueError(
+            f"Queries are given for {len(queries)} rows and keys for {len(keys)}: give both for every row."
+        )
     for row, (q, k) in enumerate(zip(queries, keys)):
         if torch.isin(q, k).any():
-            raise ValueError(f"Queries and keys of row {row} overlap, but a token must go on seeing itself: give sets "
-                             f"without common positions.")
+            raise ValueError(
+                f"Queries and keys of row {row} overlap, but a token must go on seeing itself: give sets "
+                f"without common positions."
+            )
     check_attention(vlm)
 
     def closed(n_rows: int, length: int) -> torch.Tensor:
@@ -93,8 +96,9 @@ def random_change(vlm: VLM, donor: VLM, layers: Iterable[int], seed: int = 0) ->
 
 
 @contextlib.contextmanager
-def bypass(vlm: VLM, positions: TokenSet, enter: int = 0, leave: int | None = None,
-           visible: bool = True) -> Iterator[None]:
+def bypass(
+    vlm: VLM, positions: TokenSet, enter: int = 0, leave: int | None = None, visible: bool = True
+) -> Iterator[None]:
     """Image tokens go around early blocks, late ones, or both: their state stays the same below ``enter`` and from
     ``leave`` on.
 
@@ -108,8 +112,9 @@ def bypass(vlm: VLM, positions: TokenSet, enter: int = 0, leave: int | None = No
     enter, leave = check_numbers([enter], depth + 1, "layer")[0], depth if leave is None else leave
     check_numbers([leave], depth + 1, "layer")
     if enter > leave:
-        raise ValueError(f"Tokens that leave at layer {leave} can't enter at layer {enter}: let enter be at most "
-                         f"leave.")
+        raise ValueError(
+            f"Tokens that leave at layer {leave} can't enter at layer {enter}: let enter be at most leave."
+        )
     positions = check_set(positions)
     kept: list[torch.Tensor] = []
 
@@ -142,12 +147,14 @@ def patch(vlm: VLM, layer: int, positions: TokenSet, states: list[torch.Tensor])
     check_numbers([layer], len(vlm.layers) + 1, "layer")
     positions, width = check_set(positions), vlm.model.config.get_text_config().hidden_size
     if len(states) != len(positions):
-        raise ValueError(f"States are given for {len(states)} rows and positions for {len(positions)}: give both for "
-                         f"every row.")
+        raise ValueError(
+            f"States are given for {len(states)} rows and positions for {len(positions)}: give both for every row."
+        )
     for row, (p, s) in enumerate(zip(positions, states)):
         if s.shape != (len(p), width):
-            raise ValueError(f"Row {row} needs states of shape {(len(p), width)}, one for each position, but got "
-                             f"{tuple(s.shape)}.")
+            raise ValueError(
+                f"Row {row} needs states of shape {(len(p), width)}, one for each position, but got {tuple(s.shape)}."
+            )
     new = torch.cat(list(states))
 
     def replace(state: torch.Tensor) -> torch.Tensor:
@@ -193,12 +200,16 @@ def _weights(vlm: VLM, blocks: list[int], new: Callable[[int, str, nn.Parameter]
 
 def _check_donor(vlm: VLM, donor: VLM) -> None:
     def parts(model: VLM) -> list[dict]:
-        return [{name: (tuple(p.shape), p.dtype, p.device) for name, p in block.named_parameters()}
-                for block in model.layers]
+        return [
+            {name: (tuple(p.shape), p.dtype, p.device) for name, p in block.named_parameters()}
+            for block in model.layers
+        ]
 
     own, theirs = parts(vlm), parts(donor)
     if any("lora_" in name for blocks in (own, theirs) for block in blocks for name in block):
         raise ValueError("A model has adapters that are not merged into its blocks: call merge_and_unload() first.")
     if own != theirs:
-        raise ValueError(f"The blocks of {donor.name!r} do not fit into {vlm.name!r}: a donor needs as many blocks, "
-                         f"with parameters of the same names, shapes, types and devices.")
+        raise ValueError(
+            f"The blocks of {donor.name!r} do not fit into {vlm.name!r}: a donor needs as many blocks, "
+            f"with parameters of the same names, shapes, types and devices."
+        )

@@ -25,8 +25,15 @@ class Sweep:
     Each block in ``at`` costs the memory of all states of one layer. ``fast`` is that of `scoring.choice_logprobs`.
     """
 
-    def __init__(self, vlm: VLM, examples: Sequence, at: Iterable[int], images: str = "own", batch_size: int = 32,
-                 fast: bool = True):
+    def __init__(
+        self,
+        vlm: VLM,
+        examples: Sequence,
+        at: Iterable[int],
+        images: str = "own",
+        batch_size: int = 32,
+        fast: bool = True,
+    ):
         self.vlm, self.examples, self.fast = vlm, list(examples), fast
         self.chunks: list[Chunk] = chunks(vlm, self.examples, images, batch_size)
         at = list(at)
@@ -35,8 +42,10 @@ class Sweep:
 
     def clean(self) -> list[Record]:
         """Records without any intervention."""
-        return records(self.examples, [read for chunk, traced in zip(self.chunks, self.traces)
-                                       for read in chunk.read(traced.output)])
+        return records(
+            self.examples,
+            [read for chunk, traced in zip(self.chunks, self.traces) for read in chunk.read(traced.output)],
+        )
 
     def under(self, start: int, intervention: Callable[[Chunk], AbstractContextManager] = nullcontext) -> list[Record]:
         """Records under ``intervention(chunk)`` and what is in force already, resumed at ``start``, one of ``at``.

@@ -50,8 +50,10 @@ class Trace:
         now = interventions(self.vlm)
         changed = [first for me, first in (self.acting | now).items() if (me in self.acting) != (me in now)]
         if changed and min(changed) < start:
-            raise ValueError(f"An intervention that differs from the trace acts on block {min(changed)}: resume there "
-                             f"or below, not at block {start}.")
+            raise ValueError(
+                f"An intervention that differs from the trace acts on block {min(changed)}: resume there "
+                f"or below, not at block {start}."
+            )
         decoder, (args, kwargs) = self.vlm.model.get_decoder(), self.call
         blocks = decoder.layers
         handle = on_layer(self.vlm, start, lambda _: self.states[start], first=True)
@@ -91,8 +93,10 @@ def trace(vlm: VLM, batch: Batch, at: Iterable[int]) -> Trace:
     def keep(layer: int):
         return lambda state: states.__setitem__(layer, state)
 
-    handles = [decoder.register_forward_pre_hook(lambda module, *call: calls.append(call), with_kwargs=True),
-               vlm.layers[0].register_forward_hook(lambda block, args, out: tuples.append(isinstance(out, tuple)))]
+    handles = [
+        decoder.register_forward_pre_hook(lambda module, *call: calls.append(call), with_kwargs=True),
+        vlm.layers[0].register_forward_hook(lambda block, args, out: tuples.append(isinstance(out, tuple))),
+    ]
     try:
         with hooked(vlm, [(layer, keep(layer)) for layer in blocks]):
             output = run(vlm, batch)

@@ -1,1 +1,24 @@
-"""models"""
+"""Of which model it is asked. Open `vlm.py` first.
+
+`VLM` wraps any Hugging Face image-text model, and everything above speaks to it alone. `assemble.py` builds the mini model,
+`adapters.py` loads what tuning left, `capture.py` reads states of the residual stream (`residual.py`) at token sets.
+"""
+
+import lazy_loader
+
+# Which module defines what is offered here; it is imported when a name is first used. A name that is also a module's
+# (`capture`) is imported from there: from paperlib.models.capture import capture.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "vlm": ["VLM", "load_vlm"],
+        "inputs": ["VLMError"],
+        "adapters": ["connector"],
+        "capture": ["set_states", "token_states"],
+        "image_cache": ["sharing_tower"],
+        "late_entry": ["entered", "install", "remove"],
+        "precision": ["fast_products"],
+        "residual": ["run"],
+        "token_sets": ["edge", "spelled", "tokens"],
+    },
+)

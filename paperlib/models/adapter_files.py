@@ -32,9 +32,11 @@ class Adapters:
 
 def is_adapter_folder(folder: Path) -> bool:
     """Whether a folder is one of adapters as `adapters.save_adapter` writes it, perhaps with parts missing, and not a
-    whole model."""
+    whole model.
+    """
     return not (folder / "config.json").is_file() and any(
-        (folder / name).is_file() for name in (CONNECTOR, MADE_FOR, ENTRY, RECORD))
+        (folder / name).is_file() for name in (CONNECTOR, MADE_FOR, ENTRY, RECORD)
+    )
 
 
 def read_adapters(folder: Path) -> Adapters:
@@ -53,13 +55,18 @@ def read_adapters(folder: Path) -> Adapters:
     if len(there & {CONNECTOR, MADE_FOR}) != 1:
         raise _broken(folder, f"{CONNECTOR} or {MADE_FOR}", "must be there, one of them and not both")
     made_for = _json(folder, MADE_FOR) if MADE_FOR in there else None
-    if made_for is not None and (made_for.keys() != {"connector", "llm"}
-                                 or not all(isinstance(v, str) for v in made_for.values())):
+    if made_for is not None and (
+        made_for.keys() != {"connector", "llm"} or not all(isinstance(v, str) for v in made_for.values())
+    ):
         raise _broken(folder, MADE_FOR, "must name a connector and an llm")
-    found = Adapters(_json(folder, RECORD), _tensors(folder, CONNECTOR) if CONNECTOR in there else None, made_for,
-                     _lora_config(folder) if CONFIG in there else None,
-                     _tensors(folder, LORA) if LORA in there else None,
-                     _json(folder, ENTRY) if ENTRY in there else None)
+    found = Adapters(
+        _json(folder, RECORD),
+        _tensors(folder, CONNECTOR) if CONNECTOR in there else None,
+        made_for,
+        _lora_config(folder) if CONFIG in there else None,
+        _tensors(folder, LORA) if LORA in there else None,
+        _json(folder, ENTRY) if ENTRY in there else None,
+    )
     if found.entry is not None and found.entry.keys() != {"enter", "scale"}:
         raise _broken(folder, ENTRY, "must hold 'enter' and 'scale'")
     _check_recipe(folder, found)
@@ -78,14 +85,20 @@ def _check_recipe(folder: Path, found: Adapters) -> None:
         layers = None if layers is None else set(layers)
     except (AttributeError, KeyError, TypeError):
         raise _broken(folder, RECORD, "holds a recipe that is none") from None
-    for name, wanted, there in ((LORA, lora, found.lora), (CONNECTOR, bridge, found.connector),
-                                (ENTRY, bool(enter), found.entry)):
+    for name, wanted, there in (
+        (LORA, lora, found.lora),
+        (CONNECTOR, bridge, found.connector),
+        (ENTRY, bool(enter), found.entry),
+    ):
         if bool(wanted) != (there is not None):
             raise _broken(folder, name, f"is {'missing' if wanted else 'there'}, which does not go with {RECORD}")
     if found.entry and found.entry["enter"] != enter:
         raise _broken(folder, ENTRY, f"names another block than {RECORD}")
-    if lora and (found.config.r != rank or found.config.lora_alpha != 2 * rank
-                 or (layers is not None and _blocks(found.lora) != layers)):
+    if lora and (
+        found.config.r != rank
+        or found.config.lora_alpha != 2 * rank
+        or (layers is not None and _blocks(found.lora) != layers)
+    ):
         raise _broken(folder, CONFIG, f"is of another rank, scale or band than {RECORD} says")
 
 
@@ -131,5 +144,7 @@ def _broken(folder: Path, name: str, what: str) -> AdapterError:
 
 
 def _remedy() -> str:
-    return ("take the folder from the repository again, or train it with retrain=true in notebook 01 (bands of notebook "
-            "05: make reference)")
+    return (
+        "take the folder from the repository again, or train it with retrain=true in notebook 01 (bands of notebook "
+        "05: make reference)"
+    )

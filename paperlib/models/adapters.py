@@ -38,8 +38,15 @@ from paperlib.study.results import write_json
 # peft asks transformers for an attribute by its old name; readers can do nothing about it.
 warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
 
-PROJECTIONS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-               "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+PROJECTIONS = (
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+)
 
 
 def connector(model: nn.Module) -> nn.Module:
@@ -57,11 +64,16 @@ def add_lora(model: nn.Module, rank: int, layers: list[int]) -> PeftModel:
     wanted = {f"{prefix}.layers.{i}.{p}" for i in layers for p in PROJECTIONS}
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="|".join(re.escape(w) for w in sorted(wanted)))
     tuned = get_peft_model(model, config)
-    found = {name.removesuffix(".lora_A.default").removeprefix("base_model.model.")
-             for name, _ in tuned.named_modules() if name.endswith(".lora_A.default")}
+    found = {
+        name.removesuffix(".lora_A.default").removeprefix("base_model.model.")
+        for name, _ in tuned.named_modules()
+        if name.endswith(".lora_A.default")
+    }
     if found != wanted:
-        raise AdapterError(f"LoRA reached {len(found)} modules instead of the {len(wanted)} asked for: this model's "
-                           f"decoder blocks lack some of {', '.join(PROJECTIONS)}.")
+        raise AdapterError(
+            f"LoRA reached {len(found)} modules instead of the {len(wanted)} asked for: this model's "
+            f"decoder blocks lack some of {', '.join(PROJECTIONS)}."
+        )
     return tuned
 
 
@@ -70,12 +82,16 @@ def made_for(model: nn.Module) -> dict[str, str]:
 
     Embeddings are left out: that of the image token is made when a model is assembled, and never read.
     """
-    return {"connector": _digest(connector(model).state_dict()), "llm": _digest(model.get_decoder().layers.state_dict())}
+    return {
+        "connector": _digest(connector(model).state_dict()),
+        "llm": _digest(model.get_decoder().layers.state_dict()),
+    }
 
 
 def connector_digest(folder: Path) -> str:
     """`made_for` of the connector that a folder of adapters holds. Raises AdapterError as `apply_adapter` does, and if
-    the folder holds none."""
+    the folder holds none.
+    """
     found = read_adapters(folder).connector
     if found is None:
         raise AdapterError(f"The adapters in {folder.name} left the connector as it was: take those of stage 1.")
@@ -103,9 +119,11 @@ def save_adapter(folder: Path, model: nn.Module, provenance: dict, frozen: dict[
                 (folder / name).unlink(missing_ok=True)
         os.replace(scratch / RECORD, folder / RECORD)
     except (OSError, SafetensorError) as error:  # the latter is how safetensors tells of a full disk
-        raise AdapterError(f"The adapters in {folder.name} cannot be written "
-                           f"({getattr(error, 'strerror', None) or str(error).strip().rstrip('.')}): make room on the "
-                           f"disk or let the folder be written to, and run it again.") from error
+        raise AdapterError(
+            f"The adapters in {folder.name} cannot be written "
+            f"({getattr(error, 'strerror', None) or str(error).strip().rstrip('.')}): make room on the "
+            f"disk or let the folder be written to, and run it again."
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder
@@ -139,8 +157,10 @@ def apply_adapter(model: nn.Module, folder: Path) -> None:
     here = made_for(model) if found.made_for else {}
     for part, digest in here.items():
         if found.made_for[part] != digest:
-            raise AdapterError(f"The adapters in {folder.name} were made for another {part} than this model's: load the "
-                               f"model that they were tuned from, the mini model's stage 1, or tune them again.")
+            raise AdapterError(
+                f"The adapters in {folder.name} were made for another {part} than this model's: load the "
+                f"model that they were tuned from, the mini model's stage 1, or tune them again."
+            )
     try:
         bridge = connector(model).state_dict()
         if found.connector is not None:
@@ -159,13 +179,16 @@ def apply_adapter(model: nn.Module, folder: Path) -> None:
             model.requires_grad_(True)  # peft froze it; autocast rounds only such weights once instead of at each use
         entry.load(folder, model)
     except Exception as error:  # peft and torch each have their own way to say the same
-        raise AdapterError(f"The adapters in {folder.name} cannot be loaded into this model ({type(error).__name__}): "
-                           f"they are damaged or made for another model.") from error
+        raise AdapterError(
+            f"The adapters in {folder.name} cannot be loaded into this model ({type(error).__name__}): "
+            f"they are damaged or made for another model."
+        ) from error
 
 
 def _check_lora(model: nn.Module, found: Adapters) -> None:
     """Raise an error unless a LoRA fits ``model`` exactly, before anything is changed: peft overlooks matrices that are
-    missing or too many, and leaves its own layers in the model when a shape is wrong."""
+    missing or too many, and leaves its own layers in the model when a shape is wrong.
+    """
     wanted = {}
     for name, module in model.named_modules():
         if re.fullmatch(found.config.target_modules, name):

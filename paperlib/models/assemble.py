@@ -79,13 +79,25 @@ def build_mini(say=lambda line: None) -> Path:
     # new row is set, so that every assembly gives the same model.
     llm.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     torch.nn.init.zeros_(llm.get_input_embeddings().weight[-1])
-    text_config = LlamaConfig(**{key: value for key, value in llm.config.to_dict().items()
-                                 if key not in ("quantization_config", "_name_or_path", "model_type")})
+    text_config = LlamaConfig(
+        **{
+            key: value
+            for key, value in llm.config.to_dict().items()
+            if key not in ("quantization_config", "_name_or_path", "model_type")
+        }
+    )
     torch.manual_seed(0)
-    model = LlavaForConditionalGeneration(LlavaConfig(
-        vision_config=EfficientNetLiteConfig(), text_config=text_config, image_seq_length=(SIDE // 32) ** 2,
-        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN), vision_feature_layer=-1,
-        vision_feature_select_strategy="full", tie_word_embeddings=True))
+    model = LlavaForConditionalGeneration(
+        LlavaConfig(
+            vision_config=EfficientNetLiteConfig(),
+            text_config=text_config,
+            image_seq_length=(SIDE // 32) ** 2,
+            image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+            vision_feature_layer=-1,
+            vision_feature_select_strategy="full",
+            tie_word_embeddings=True,
+        )
+    )
     model.model.language_model.load_state_dict(llm.model.state_dict())
     with torch.no_grad():  # the tower's features have a spread of about 5: start image tokens at the spread of words
         model.model.multi_modal_projector.linear_1.weight /= 5
@@ -117,17 +129,44 @@ def build_tiny(seed: int = 0) -> tuple[LlavaForConditionalGeneration, LlavaProce
     backend = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(special + alphabet)}, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token=special[0], eos_token=special[1],
-                                        pad_token=special[1], additional_special_tokens=[IMAGE_TOKEN])
-    text = LlamaConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4,
-                       num_key_value_heads=2, vocab_size=len(tokenizer), max_position_embeddings=1024,
-                       bos_token_id=0, eos_token_id=1, pad_token_id=1)
-    vision = CLIPVisionConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-                              image_size=SIDE, patch_size=32, projection_dim=32)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token=special[0],
+        eos_token=special[1],
+        pad_token=special[1],
+        additional_special_tokens=[IMAGE_TOKEN],
+    )
+    text = LlamaConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=1024,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
+    vision = CLIPVisionConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=SIDE,
+        patch_size=32,
+        projection_dim=32,
+    )
     torch.manual_seed(seed)
-    model = LlavaForConditionalGeneration(LlavaConfig(
-        vision_config=vision, text_config=text, image_token_index=special.index(IMAGE_TOKEN),
-        image_seq_length=(SIDE // 32) ** 2, vision_feature_layer=-1))
+    model = LlavaForConditionalGeneration(
+        LlavaConfig(
+            vision_config=vision,
+            text_config=text,
+            image_token_index=special.index(IMAGE_TOKEN),
+            image_seq_length=(SIDE // 32) ** 2,
+            vision_feature_layer=-1,
+        )
+    )
     model.generation_config.eos_token_id = model.generation_config.pad_token_id = 1
     return model.eval(), _processor(tokenizer, 1, "default")
 
@@ -137,8 +176,14 @@ def _processor(tokenizer, extra_tokens: int, strategy: str) -> LlavaProcessor:
     size = {"height": SIDE, "width": SIDE}
     images = CLIPImageProcessorPil(size=size, crop_size=size, image_mean=[0.5] * 3, image_std=[0.5] * 3)
     tokenizer.padding_side = "right"
-    return LlavaProcessor(image_processor=images, tokenizer=tokenizer, patch_size=32, chat_template=CHAT_TEMPLATE,
-                          vision_feature_select_strategy=strategy, num_additional_image_tokens=extra_tokens)
+    return LlavaProcessor(
+        image_processor=images,
+        tokenizer=tokenizer,
+        patch_size=32,
+        chat_template=CHAT_TEMPLATE,
+        vision_feature_select_strategy=strategy,
+        num_additional_image_tokens=extra_tokens,
+    )
 
 
 def _save(model, processor, folder: Path) -> Path:
@@ -171,8 +216,9 @@ def _damage(folder: Path) -> str:
     except (OSError, ValueError):
         return f"{DIGESTS}, the sha256 of its files, is missing or damaged"
     files = digests if isinstance(digests, dict) and digests else {DIGESTS: ""}
-    bad = [name for name, sha256 in files.items()
-           if not (folder / name).is_file() or file_digest(folder / name) != sha256]
+    bad = [
+        name for name, sha256 in files.items() if not (folder / name).is_file() or file_digest(folder / name) != sha256
+    ]
     return f"{', '.join(bad)} missing or damaged" if bad else ""
 
 

@@ -30,10 +30,16 @@ from paperlib.models.token_sets import flat, tokens
 from paperlib.models.vlm import VLM, Batch, fingerprint
 from paperlib.study.checks import check_numbers
 from paperlib.study.disk import room
-from paperlib.study.results import code_version, data_digest
+from paperlib.study.results import data_digest
+from paperlib.study.sources import code_digest
 
-SOURCES = {"image mean": "image", "image last": "image", "answer start": "answer start", "text mean": "text",
-           "text last": "text"}
+SOURCES = {
+    "image mean": "image",
+    "image last": "image",
+    "answer start": "answer start",
+    "text mean": "text",
+    "text last": "text",
+}
 POSITIONS = tuple(SOURCES)
 
 log = logging.getLogger("paperlib")
@@ -84,13 +90,24 @@ def set_states(vlm: VLM, batch: Batch, layers: Sequence[int], names: Iterable[st
     with hooked(vlm, [(layer, keep(layer)) for layer in set(layers)]):
         run(vlm, batch)
     together = {name: torch.stack([found[layer][name] for layer in layers]).cpu() for name in sets}
-    return {name: [part.clone() for part in together[name].split([len(p) for p in positions], dim=1)]
-            for name, positions in sets.items()}
+    return {
+        name: [part.clone() for part in together[name].split([len(p) for p in positions], dim=1)]
+        for name, positions in sets.items()
+    }
 
 
-def capture(vlm: VLM, prompts: Sequence[str], images: Sequence[Image.Image] | None,
-            answers: Sequence[str] | None = None, *, positions: Sequence[str], batch_size: int = 32, fast: bool = False,
-            cache: Path | None = None, key: dict | None = None) -> dict[str, torch.Tensor]:
+def capture(
+    vlm: VLM,
+    prompts: Sequence[str],
+    images: Sequence[Image.Image] | None,
+    answers: Sequence[str] | None = None,
+    *,
+    positions: Sequence[str],
+    batch_size: int = 32,
+    fast: bool = False,
+    cache: Path | None = None,
+    key: dict | None = None,
+) -> dict[str, torch.Tensor]:
     """`states` for any number of prompts: {name: [N, L + 1, D], float32, on the CPU}, in the order given.
 
     prompts, images, answers: as `VLM.batch` takes them. Sequences of similar length share a batch, to pad little.
@@ -108,17 +125,29 @@ def capture(vlm: VLM, prompts: Sequence[str], images: Sequence[Image.Image] | No
     for source, given in (("image", images), ("text", answers)):
         names = [name for name in positions if SOURCES[name] == source]
         if names and given is None:
-            raise ValueError(f"{names[0]!r} needs {'images' if source == 'image' else 'the text as answers'}: give "
-                             f"them or leave the position out.")
+            raise ValueError(
+                f"{names[0]!r} needs {'images' if source == 'image' else 'the text as answers'}: give "
+                f"them or leave the position out."
+            )
     if cache is None:
         return _captured(vlm, prompts, images, answers, positions, batch_size, fast)
     if key is None and interventions(vlm):
-        raise ValueError("States under an intervention can be cached only by a key that tells which: give key={...} or "
-                         "no cache.")
+        raise ValueError(
+            "States under an intervention can be cached only by a key that tells which: give key={...} or no cache."
+        )
     pictures = images and [(i.size, hashlib.sha256(i.tobytes()).hexdigest()) for i in images]
-    made = data_digest({"weights": fingerprint(vlm), "code": code_version()["sha256"], "prompts": prompts,
-                        "images": pictures, "answers": answers, "positions": sorted(positions), "fast": fast,
-                        "key": key})
+    made = data_digest(
+        {
+            "weights": fingerprint(vlm),
+            "code": code_digest(__name__),
+            "prompts": prompts,
+            "images": pictures,
+            "answers": answers,
+            "positions": sorted(positions),
+            "fast": fast,
+            "key": key,
+        }
+    )
     path = Path(cache) / f"{made[:24]}.safetensors"
     if path.is_file():
         try:
@@ -137,7 +166,7 @@ def _captured(vlm, prompts, images, answers, positions, batch_size, fast) -> dic
     order = sorted(range(len(prompts)), key=lengths.__getitem__, reverse=True)
     found = {}
     with vlm.remembering(), fast_products(vlm.device, fast):
-        for rows in (order[i:i + batch_size] for i in range(0, len(order), batch_size)):
+        for rows in (order[i : i + batch_size] for i in range(0, len(order), batch_size)):
             batch = vlm.batch(*(group and [group[i] for i in rows] for group in (prompts, images, answers)))
             parts = states(vlm, batch, positions)
             found = found or {name: part.new_empty(len(order), *part.shape[1:]) for name, part in parts.items()}

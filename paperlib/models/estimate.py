@@ -48,8 +48,14 @@ def read_table(path: Path = TABLE) -> list[dict]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def estimate(preset: str, settings: Sequence[str], notebooks: Sequence[str], table: list[dict], probe: Callable | None = None,
-             gpu: bool = False) -> str:
+def estimate(
+    preset: str,
+    settings: Sequence[str],
+    notebooks: Sequence[str],
+    table: list[dict],
+    probe: Callable | None = None,
+    gpu: bool = False,
+) -> str:
     """What can be said about the time of notebooks, as one or two sentences.
 
     settings: names of parameters that differ from the preset's; probe: what measures this machine, `speed` if not given.
@@ -61,10 +67,14 @@ def estimate(preset: str, settings: Sequence[str], notebooks: Sequence[str], tab
         return "How long this takes is not known: times were measured without a GPU, and this machine has one."
     precision, tflops = (probe or speed)()
     entry = min(measured, key=lambda e: (e["precision"] != precision, abs(e["tflops"] - tflops)))
-    seconds = {name: entry["seconds"][name] * entry["tflops"] / tflops for name in notebooks if name in entry["seconds"]}
+    seconds = {
+        name: entry["seconds"][name] * entry["tflops"] / tflops for name in notebooks if name in entry["seconds"]
+    }
     parts = ", ".join(f"{name[:2]}: {about(s)}" for name, s in seconds.items())
-    text = (f"On this machine ({tflops:.2g} TFLOP/s in {precision}) the notebooks take about {about(sum(seconds.values()))} "
-            f"({parts}): scaled from times measured at {entry['tflops']:.2g} TFLOP/s in {entry['precision']}.")
+    text = (
+        f"On this machine ({tflops:.2g} TFLOP/s in {precision}) the notebooks take about {about(sum(seconds.values()))} "
+        f"({parts}): scaled from times measured at {entry['tflops']:.2g} TFLOP/s in {entry['precision']}."
+    )
     if missing := [name for name in notebooks if name not in entry["seconds"]]:
         text += f" No time was measured for {', '.join(missing)}."
     if "retrain" in settings:
@@ -118,6 +128,7 @@ def main(words: list[str]) -> None:
     table, gpu = read_table(), False
     if any(entry["preset"] == preset for entry in table):  # torch takes seconds to import
         import torch
+
         gpu = torch.cuda.is_available()
     print(estimate(preset, [] if settings == "-" else settings.split(","), notebooks, table, gpu=gpu))
 

@@ -27,8 +27,13 @@ def remembering(model: nn.Module, megabytes: int = 256) -> Iterator[None]:
     def parts(output) -> Sequence | None:  # what is not a tensor for each picture may be anything
         return [output.pooler_output] if isinstance(output.pooler_output, (list, tuple)) else None
 
-    with _remembered(core, "get_image_features", _Memory(megabytes), parts,
-                     lambda tokens: BaseModelOutputWithPooling(pooler_output=list(tokens))):
+    with _remembered(
+        core,
+        "get_image_features",
+        _Memory(megabytes),
+        parts,
+        lambda tokens: BaseModelOutputWithPooling(pooler_output=list(tokens)),
+    ):
         yield
 
 
@@ -53,7 +58,9 @@ def sharing_tower(models: Sequence[nn.Module], megabytes: int = 256) -> Iterator
 
     def joined(last, pooled, *hidden) -> BaseModelOutputWithPooling:
         last, pooled, *hidden = (part and torch.stack(part) for part in (last, pooled, *hidden))
-        return BaseModelOutputWithPooling(last_hidden_state=last, pooler_output=pooled, hidden_states=tuple(hidden) or None)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=last, pooler_output=pooled, hidden_states=tuple(hidden) or None
+        )
 
     with contextlib.ExitStack() as stack:
         for tower in dict.fromkeys(towers):
@@ -64,12 +71,18 @@ def sharing_tower(models: Sequence[nn.Module], megabytes: int = 256) -> Iterator
 @contextlib.contextmanager
 def _remembered(module: nn.Module, name: str, memory: "_Memory", parts: Callable, joined: Callable) -> Iterator[None]:
     """A method of a module that takes pixel values, with memory. parts(output): what is kept of an output, each with a row
-    a picture or None; joined(*parts): an output again, from a list of rows for each part."""
+    a picture or None; joined(*parts): an output again, from a list of rows for each part.
+    """
     encode, outer = getattr(module, name), vars(module).get(name)
 
     def remembered(pixel_values, *args, **kwargs):
-        rows = None if torch.is_grad_enabled() else memory.rows(
-            pixel_values, str((args, sorted(kwargs.items()))), lambda new: parts(encode(new, *args, **kwargs)))
+        rows = (
+            None
+            if torch.is_grad_enabled()
+            else memory.rows(
+                pixel_values, str((args, sorted(kwargs.items()))), lambda new: parts(encode(new, *args, **kwargs))
+            )
+        )
         return encode(pixel_values, *args, **kwargs) if rows is None else joined(*rows)
 
     setattr(module, name, remembered)
@@ -89,13 +102,16 @@ class _Memory:
 
     def rows(self, pixel_values: torch.Tensor, arguments: str, encode: Callable) -> list | None:
         """A list of rows, or None, for each part that ``encode`` returns; it is given new pictures only. None if rows are
-        not pictures (several crops each), or not kept apart, or encode returns None."""
+        not pictures (several crops each), or not kept apart, or encode returns None.
+        """
         if pixel_values.ndim != 4:
             return None
         kind = pixel_values.device.type
         how = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else pixel_values.dtype
-        keys = [(hashlib.sha256(row.contiguous().numpy()).digest(), row.shape, how, arguments)
-                for row in pixel_values.detach().cpu().float()]
+        keys = [
+            (hashlib.sha256(row.contiguous().numpy()).digest(), row.shape, how, arguments)
+            for row in pixel_values.detach().cpu().float()
+        ]
         new = {key: i for i, key in enumerate(keys) if key not in self.kept}
         here = {}
         if new:
@@ -124,4 +140,5 @@ def _core(model: nn.Module) -> nn.Module | None:
 def _equal(a: nn.Module, b: nn.Module) -> bool:
     mine, other = a.state_dict(), b.state_dict()
     return mine.keys() == other.keys() and all(
-        mine[name].device == other[name].device and torch.equal(mine[name], other[name]) for name in mine)
+        mine[name].device == other[name].device and torch.equal(mine[name], other[name]) for name in mine
+    )

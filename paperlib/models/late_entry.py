@@ -33,7 +33,8 @@ FILE = "entry.json"
 
 class Entry:
     """An entry in force, made by `install`. block: the first that sees image tokens. scale: what they are multiplied
-    with when they enter."""
+    with when they enter.
+    """
 
     def __init__(self, base: nn.Module, block: int, scale: float):
         self.core, self.decoder, self.image_token = base.model, base.get_decoder(), base.config.image_token_id
@@ -74,23 +75,30 @@ class Entry:
         if min(numbers, default=self.block) >= self.block:
             return forward()
         if numbers[0] != 0:
-            raise ValueError(f"Image tokens enter at block {self.block}, but the decoder was started above block 0: "
-                             f"start it there, or at block {self.block} or above.")
+            raise ValueError(
+                f"Image tokens enter at block {self.block}, but the decoder was started above block 0: "
+                f"start it there, or at block {self.block} or above."
+            )
         if where is None:
-            raise ValueError("The decoder does not know where image tokens are: call the whole model, or the decoder "
-                             "within paperlib.models.late_entry.images(model, input_ids == image_token_id).")
+            raise ValueError(
+                "The decoder does not know where image tokens are: call the whole model, or the decoder "
+                "within paperlib.models.late_entry.images(model, input_ids == image_token_id)."
+            )
         earlier = getattr(cache, "image_positions", None)
         if where.any():
             if cache is not None and cache.get_seq_length():
-                raise ValueError("Image tokens can enter only in the first pass that fills a key-value cache: give "
-                                 "pictures and the text before them in one pass.")
+                raise ValueError(
+                    "Image tokens can enter only in the first pass that fills a key-value cache: give "
+                    "pictures and the text before them in one pass."
+                )
             around = Split(self, where)
         elif earlier is not None:
             around = partial(hide, earlier)
         else:
             return forward()
-        self.decoder.layers = nn.ModuleList([Around(around, i, block) if i < self.block else block
-                                             for i, block in zip(numbers, blocks)])
+        self.decoder.layers = nn.ModuleList(
+            [Around(around, i, block) if i < self.block else block for i, block in zip(numbers, blocks)]
+        )
         try:
             return forward()
         finally:
@@ -118,11 +126,15 @@ def check(model: nn.Module, block: int, scale: float = 1.0) -> None:
     if isinstance(block, bool) or not isinstance(block, Integral) or not 0 <= block < depth:
         raise ValueError(f"Image tokens can't enter at block {block!r}: this model has blocks 0 to {depth - 1}.")
     if isinstance(scale, bool) or not isinstance(scale, Real) or not (math.isfinite(scale) and scale > 0):
-        raise ValueError(f"The scale of image tokens must be finite and above 0, got {scale!r}: take what "
-                         f"measure_scale(vlm, batch, block) returns.")
+        raise ValueError(
+            f"The scale of image tokens must be finite and above 0, got {scale!r}: take what "
+            f"measure_scale(vlm, batch, block) returns."
+        )
     if block == 0 and scale != 1:
-        raise ValueError(f"The scale of image tokens at block 0 must be 1, got {scale!r}: they are there what the "
-                         f"connector makes of them.")
+        raise ValueError(
+            f"The scale of image tokens at block 0 must be 1, got {scale!r}: they are there what the "
+            f"connector makes of them."
+        )
 
 
 def entered(model: nn.Module) -> Entry | None:
@@ -199,12 +211,15 @@ def load(folder: Path, model: nn.Module) -> Entry | None:
 def restore(model: nn.Module) -> Entry | None:
     """Install the entry that a model's configuration tells of after `save_pretrained` and `from_pretrained`; None if it
     tells of none. `paperlib.models.vlm.load_vlm` does this; without it image tokens enter at the bottom. Raises ValueError as
-    `load` does."""
+    `load` does.
+    """
     told = getattr(model.config, "image_entry", None)
     if told is None:
         return None
     if not isinstance(told, dict) or told.keys() != {"enter", "scale"}:
-        raise ValueError("image_entry in the model's configuration must hold 'enter' and 'scale': take the folder again.")
+        raise ValueError(
+            "image_entry in the model's configuration must hold 'enter' and 'scale': take the folder again."
+        )
     return install(model, told["enter"], told["scale"])
 
 

@@ -18,7 +18,8 @@ ALIKE, SURE = 0.75, 0.85  # shares of equal characters: from which on a name is 
 
 def check_name(name: str | Path) -> str:
     """The name as text, if it may stand for a model: one of `NAMES`, a folder, or of the form of a hub id and not nearly
-    the end of the path of adapters that are here. Raises VLMError otherwise."""
+    the end of the path of adapters that are here. Raises VLMError otherwise.
+    """
     text = str(name) if isinstance(name, Path) else name
     if not isinstance(text, str):
         raise no_model(name)
@@ -65,9 +66,11 @@ def hub_source(name: str) -> str:
 def no_model(name) -> VLMError:
     """The error for a name that stands for no model that can be used; it tells what may have been meant."""
     meant = " or ".join(repr(other) for other in near(name)) if isinstance(name, str) else ""
-    return VLMError(f"No usable model {repr(name)[:80]}{f' (did you mean {meant}?)' if meant else ''}: give one of "
-                    f"{', '.join(NAMES)}, a whole folder written by save_pretrained, or a hub id of an image-text model "
-                    f"that this machine can reach.")
+    return VLMError(
+        f"No usable model {repr(name)[:80]}{f' (did you mean {meant}?)' if meant else ''}: give one of "
+        f"{', '.join(NAMES)}, a whole folder written by save_pretrained, or a hub id of an image-text model "
+        f"that this machine can reach."
+    )
 
 
 def near(name: str) -> list[str]:

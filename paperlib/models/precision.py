@@ -22,8 +22,11 @@ def bfloat16_units(device: torch.device) -> bool:
         # torch asks the CPU itself, whatever the variables forbid.
         there = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
         limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""
-        return (there and limit.upper() not in _WITHOUT_UNITS
-                and torch.backends.cpu.get_cpu_capability() not in ("DEFAULT", "NO AVX", "AVX2"))
+        return (
+            there
+            and limit.upper() not in _WITHOUT_UNITS
+            and torch.backends.cpu.get_cpu_capability() not in ("DEFAULT", "NO AVX", "AVX2")
+        )
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
@@ -33,7 +36,7 @@ def product_dtype(device: torch.device, fast: bool = True) -> torch.dtype:
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """"bfloat16" or "float32", as records and figures name it."""
+    """ "bfloat16" or "float32", as records and figures name it."""
     return str(dtype).removeprefix("torch.")
 
 

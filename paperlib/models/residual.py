@@ -40,6 +40,7 @@ def on_layer(vlm: VLM, layer: int, function: Callable, first: bool = False) -> R
     """
     check_numbers([layer], len(vlm.layers) + 1, "layer")
     if layer < len(vlm.layers):
+
         def before(block, args):
             new = function(args[0])
             return None if new is None else (new, *args[1:])
@@ -76,5 +77,3 @@ def acting(vlm: VLM, first: int) -> Iterator[None]:
 def interventions(vlm: VLM) -> dict[object, int]:
     """The interventions that act on a model now, each with the number of the first block that it may change."""
     return dict(_ACTIVE.get(vlm.model.get_decoder(), {}))
-
-

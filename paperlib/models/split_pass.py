@@ -25,8 +25,10 @@ class Split:
     def __init__(self, entry, where: torch.Tensor):
         counts = where.sum(1)
         if (counts != counts[0]).any():
-            raise ValueError(f"All rows of a batch need the same number of image tokens to enter together, but got "
-                             f"{counts.tolist()}: make a batch for each number.")
+            raise ValueError(
+                f"All rows of a batch need the same number of image tokens to enter together, but got "
+                f"{counts.tolist()}: make a batch for each number."
+            )
         self.entry, self.where, self.n_image = entry, where, int(counts[0])
         order = where.byte().argsort(dim=1, stable=True)  # text, then image tokens, each in their order
         self.back = order.argsort(dim=1)
@@ -36,8 +38,10 @@ class Split:
     def __call__(self, number: int, block: nn.Module, state: torch.Tensor, kwargs: dict):
         enter = self.entry.block
         if block._forward_pre_hooks:  # those of capture and interventions count positions of the whole sequence
-            raise ValueError(f"Block {number} holds text alone, since image tokens enter at block {enter}: capture and "
-                             f"intervene from layer {enter} on, or call remove(model) first.")
+            raise ValueError(
+                f"Block {number} holds text alone, since image tokens enter at block {enter}: capture and "
+                f"intervene from layer {enter} on, or call remove(model) first."
+            )
         if number == 0:
             state = self._apart(state)
         names = ("attention_mask", "position_embeddings", "position_ids")
@@ -52,8 +56,10 @@ class Split:
     def _apart(self, state: torch.Tensor) -> torch.Tensor:
         """The states of text [B, T - n, D]; those of image tokens are kept."""
         if state.shape[:2] != self.where.shape:
-            raise ValueError(f"Image tokens are told for {tuple(self.where.shape)} rows and positions, but the decoder "
-                             f"got {tuple(state.shape[:2])}: tell them for the same batch.")
+            raise ValueError(
+                f"Image tokens are told for {tuple(self.where.shape)} rows and positions, but the decoder "
+                f"got {tuple(state.shape[:2])}: tell them for the same batch."
+            )
         self.entering = state.take_along_dim(self.image[..., None], dim=1) * self.entry.scale
         text = state.take_along_dim(self.text[..., None], dim=1)
         # Image and text come in one tensor, so a connector that learns would have the gradient go on to words that
@@ -67,8 +73,10 @@ class Split:
         if name not in self.cut or self.cut[name][0] is not value:
             if name == "attention_mask":
                 if value.ndim != 4 or value.shape[-2:] != (self.where.shape[1],) * 2:
-                    raise ValueError("The attention mask does not give queries by keys: use attn_implementation="
-                                     "'eager' or 'sdpa', and a key-value cache that grows (DynamicCache) or none.")
+                    raise ValueError(
+                        "The attention mask does not give queries by keys: use attn_implementation="
+                        "'eager' or 'sdpa', and a key-value cache that grows (DynamicCache) or none."
+                    )
                 cut = value.take_along_dim(self.text[:, None, :, None], 2).take_along_dim(self.text[:, None, None], 3)
             elif name == "position_embeddings":
                 cut = tuple(part.take_along_dim(self.text[..., None], dim=1) for part in value)
@@ -79,11 +87,14 @@ class Split:
 
     def _fill(self, cache, number: int) -> None:
         """Bring a lower block's keys and values to the length of the others, with zeros for image tokens; `hide`
-        closes them to later passes."""
+        closes them to later passes.
+        """
         layer = cache.layers[number]
         if type(layer) is not DynamicLayer:
-            raise ValueError(f"Image tokens can't enter above block 0 with a {type(layer).__name__} in the key-value "
-                             f"cache: use a DynamicCache, or none.")
+            raise ValueError(
+                f"Image tokens can't enter above block 0 with a {type(layer).__name__} in the key-value "
+                f"cache: use a DynamicCache, or none."
+            )
         for name in ("keys", "values"):
             text = getattr(layer, name)  # [B, heads, T - n, D of a head]
             zeros = text.new_zeros(*text.shape[:2], self.n_image, text.shape[-1])

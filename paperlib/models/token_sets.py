@@ -31,8 +31,11 @@ MISSING = {
     "answer start": "give every row a prompt",
     "text": "give the text as answers, behind an empty prompt if it is to stand alone",
 }
-EDGES = {"image->question": ("question", "image"), "image->answer": ("answer", "image"),
-         "question->answer": ("answer", "question")}
+EDGES = {
+    "image->question": ("question", "image"),
+    "image->answer": ("answer", "image"),
+    "question->answer": ("answer", "question"),
+}
 
 
 def tokens(vlm: VLM, batch: Batch, name: str) -> TokenSet:
@@ -43,8 +46,9 @@ def tokens(vlm: VLM, batch: Batch, name: str) -> TokenSet:
     if name not in SETS:
         raise ValueError(f"Unknown token set {name!r}: use one of {', '.join(SETS)}.")
     if getattr(vlm.model.config, "image_token_id", None) is None:
-        raise ValueError(f"{type(vlm.model).__name__} has no image tokens (config.image_token_id): use an image-text "
-                         f"model.")
+        raise ValueError(
+            f"{type(vlm.model).__name__} has no image tokens (config.image_token_id): use an image-text model."
+        )
     found = [SETS[name](spans) for spans in vlm.spans(batch)]
     for row, positions in enumerate(found):
         if not len(positions):
@@ -103,5 +107,7 @@ def check_fit(positions: TokenSet, rows: int, length: int) -> None:
     """Raises ValueError if a set was not made for a batch of so many rows and tokens."""
     longest = 1 + max(int(p.max()) for p in positions)
     if len(positions) != rows or longest > length:
-        raise ValueError(f"The positions are for a batch of {len(positions)} rows with {longest} tokens or more, but "
-                         f"this one has {rows} rows of {length}: make them from the same batch.")
+        raise ValueError(
+            f"The positions are for a batch of {len(positions)} rows with {longest} tokens or more, but "
+            f"this one has {rows} rows of {length}: make them from the same batch."
+        )

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from paperlib.models import late_entry as entry  # noqa: F401  the latter registers the mini model's tower with AutoModel
+from paperlib.models import late_entry as entry
 from paperlib.models.adapters import apply_adapter
 from paperlib.models.assemble import build_mini, build_tiny, untrained
 from paperlib.models.image_cache import remembering
@@ -32,7 +32,8 @@ logging.getLogger("transformers.image_processing_backends").setLevel(logging.ERR
 @dataclass(frozen=True)
 class Spans:
     """Positions of one sequence's tokens, each a 1-D LongTensor: image tokens; the prompt's text after the image (from
-    the start if there is none), chat template included, whose last position is where the answer starts; answer tokens."""
+    the start if there is none), chat template included, whose last position is where the answer starts; answer tokens.
+    """
 
     image: torch.Tensor
     question: torch.Tensor
@@ -84,8 +85,10 @@ class VLM:
         """
         images = check_batch(prompts, images, answers)
         if answers is not None and "labels" in self.processor.model_input_names:
-            raise VLMError(f"{type(self.processor).__name__} writes on behind the prompt, so answers cannot be put there: "
-                           f"use another family of models to score answers.")
+            raise VLMError(
+                f"{type(self.processor).__name__} writes on behind the prompt, so answers cannot be put there: "
+                f"use another family of models to score answers."
+            )
         texts = prompts if answers is None else [p + a for p, a in zip(prompts, answers)]
         self.tokenizer.padding_side = "right"
         # A list for each prompt: Gemma 3's and SmolVLM's processors would take a flat one for one prompt's pictures.
@@ -94,8 +97,10 @@ class VLM:
             made = self.processor(text=texts, padding=True, return_tensors="pt", **kwargs)
         except ValueError as error:
             reason = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
-            raise VLMError(f"These prompts and pictures do not go together ({reason}): make prompts with VLM.prompt, with "
-                           f"has_image=False where there is no picture.") from error
+            raise VLMError(
+                f"These prompts and pictures do not go together ({reason}): make prompts with VLM.prompt, with "
+                f"has_image=False where there is no picture."
+            ) from error
         self._check_length(made["input_ids"].shape[1])
         batch = Batch(made.to(self.device))
         heads = self.tokenizer(prompts)["input_ids"]
@@ -143,15 +148,17 @@ class VLM:
             batch = self.batch([prompts[i] for i in rows], images and [images[i] for i in rows])
             self._check_length(batch["input_ids"].shape[1] + max_new_tokens)
             new = self.model.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False)
-            for i, ids in zip(rows, new[:, batch["input_ids"].shape[1]:]):
+            for i, ids in zip(rows, new[:, batch["input_ids"].shape[1] :]):
                 replies[i] = self.tokenizer.decode(ids, skip_special_tokens=True).strip()
         return replies
 
     def _check_length(self, tokens: int) -> None:
         context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         if context and tokens > context:
-            raise VLMError(f"This needs {tokens} tokens, picture, question and answer together, but the model's context is "
-                           f"{context}: ask in fewer words, or for fewer new tokens.")
+            raise VLMError(
+                f"This needs {tokens} tokens, picture, question and answer together, but the model's context is "
+                f"{context}: ask in fewer words, or for fewer new tokens."
+            )
 
 
 def load_vlm(name: str | Path, device: str = "auto", seed: int = 0) -> VLM:
@@ -198,7 +205,8 @@ def _load_folder(name: str | Path):
 
 def fingerprint(vlm: VLM) -> str:
     """sha256 over the names and bytes of all weights, and where image tokens enter: two models that compute alike share
-    it, others don't."""
+    it, others don't.
+    """
     entry = entered(vlm.model)
     digest = hashlib.sha256(f"{entry.block} {entry.scale}".encode() if entry else b"")
     for name, tensor in sorted(vlm.model.state_dict().items()):

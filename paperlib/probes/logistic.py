@@ -26,15 +26,24 @@ class Fit:
     scale: torch.Tensor  # [B, D]
     steps: int
 
-    def logits(self, features: torch.Tensor, mean: torch.Tensor | None = None,
-               scale: torch.Tensor | None = None) -> torch.Tensor:
+    def logits(
+        self, features: torch.Tensor, mean: torch.Tensor | None = None, scale: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """[n, D] -> [C, B, n]. ``mean`` and ``scale``, each [B, D], replace those of the rows learnt from."""
         x = _Standardised(features, self.mean if mean is None else mean, self.scale if scale is None else scale)
         return x.times(self.weight) + self.intercept[..., None]
 
 
-def fit(features: torch.Tensor, labels: torch.Tensor, rows: torch.Tensor, classes: int, l2: float,
-        start: Fit | None = None, tolerance: float = 1e-5, max_steps: int = 500) -> Fit:
+def fit(
+    features: torch.Tensor,
+    labels: torch.Tensor,
+    rows: torch.Tensor,
+    classes: int,
+    l2: float,
+    start: Fit | None = None,
+    tolerance: float = 1e-5,
+    max_steps: int = 500,
+) -> Fit:
     """Solve B problems by conjugate gradients with a Newton line search (Minka 2003, "A comparison of numerical
     optimizers for logistic regression", section 4; beta by Polak and Ribiere).
 

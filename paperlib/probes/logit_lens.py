@@ -29,8 +29,9 @@ class LensResult:
     lift: Interval  # mean log-probability of a word at its own example minus that at another one, nats
 
 
-def logit_lens(vlm, states, words: Sequence[str], groups: Sequence, seed: int = 0, megabytes: int = 512
-               ) -> list[LensResult]:
+def logit_lens(
+    vlm, states, words: Sequence[str], groups: Sequence, seed: int = 0, megabytes: int = 512
+) -> list[LensResult]:
     """The word of each example in the lens, layer by layer, one result a layer.
 
     Args:
@@ -46,9 +47,11 @@ def logit_lens(vlm, states, words: Sequence[str], groups: Sequence, seed: int = 
     """
     states = torch.as_tensor(states)
     if states.ndim not in (3, 4) or not len(states) == len(words) == len(groups) or len(set(groups)) < 2:
-        raise ValueError(f"States must be [examples, layers, width] or [examples, layers, tokens, width], with a word "
-                         f"and a group for each example and at least two groups; got {tuple(states.shape)}, "
-                         f"{len(words)} words and {len(set(groups))} groups.")
+        raise ValueError(
+            f"States must be [examples, layers, width] or [examples, layers, tokens, width], with a word "
+            f"and a group for each example and at least two groups; got {tuple(states.shape)}, "
+            f"{len(words)} words and {len(set(groups))} groups."
+        )
     others = other_examples([first_tokens(vlm.tokenizer, word)[-1] for word in words], seed)
     ranks, logprobs = word_ranks(vlm, states, [(w, words[j]) for w, j in zip(words, others)], megabytes)
     if states.ndim == 4:
@@ -59,8 +62,10 @@ def logit_lens(vlm, states, words: Sequence[str], groups: Sequence, seed: int = 
     # The same word at two states: how common it is cancels out.
     gain = (logprobs[others, :, 0] - logprobs[:, :, 1]).T  # [L+1, N]
     lift = group_intervals(gain, np.asarray(groups)[others], (gain.min(), gain.max()), seed=seed)
-    return [LensResult(i, rank[i], reciprocal[i], float(logprobs[:, i, 0].mean()), control_rank[i], control[i], lift[i])
-            for i in range(len(rank))]
+    return [
+        LensResult(i, rank[i], reciprocal[i], float(logprobs[:, i, 0].mean()), control_rank[i], control[i], lift[i])
+        for i in range(len(rank))
+    ]
 
 
 @torch.inference_mode()
@@ -82,8 +87,10 @@ def word_ranks(vlm, states, words: Sequence[Sequence[str]], megabytes: int = 512
     decoder, head = model.get_decoder(), model.get_output_embeddings()
     states, width = torch.as_tensor(states), head.weight.shape[1]
     if states.ndim < 2 or states.shape[-1] != width or len(words) != len(states) or not states.numel():
-        raise ValueError(f"States must be [N, ..., {width}] with words for each of N, got shape {tuple(states.shape)} "
-                         f"and {len(words)} lists of words.")
+        raise ValueError(
+            f"States must be [N, ..., {width}] with words for each of N, got shape {tuple(states.shape)} "
+            f"and {len(words)} lists of words."
+        )
     if not bool(states.isfinite().all()):
         raise ValueError("Some states are NaN or infinite: capture them again, or leave these examples out.")
     if len({len(row) for row in words}) > 1 or not words[0] or any(isinstance(row, str) for row in words):

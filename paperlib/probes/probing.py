@@ -44,8 +44,17 @@ class ProbeResult:
         return {name: getattr(self, name) for name in ("layer", "accuracy", "chance", "control", "selectivity")}
 
 
-def probe(states, labels, groups, folds: int | Sequence[int] = 5, l2: float = 0.03, controls: int = 1, types=None,
-          seed: int = 0, device: str = "auto") -> list[ProbeResult]:
+def probe(
+    states,
+    labels,
+    groups,
+    folds: int | Sequence[int] = 5,
+    l2: float = 0.03,
+    controls: int = 1,
+    types=None,
+    seed: int = 0,
+    device: str = "auto",
+) -> list[ProbeResult]:
     """Cross-validated probes of all layers, one result a layer.
 
     Args:
@@ -71,10 +80,17 @@ def probe(states, labels, groups, folds: int | Sequence[int] = 5, l2: float = 0.
     return transfer(side, folds, l2, controls, types, ("none",), seed, device)["none"]["", ""]
 
 
-def transfer(sides: Mapping[str, tuple], folds: int | Mapping[str, Sequence[int]] = 5, l2: float = 0.03,
-             controls: int = 1, types: Mapping[str, Sequence] | None = None,
-             alignments: Sequence[str] = ("centre", "none"), seed: int = 0, device: str = "auto",
-             learn: Sequence[str] | None = None) -> dict[str, dict[tuple[str, str], list[ProbeResult]]]:
+def transfer(
+    sides: Mapping[str, tuple],
+    folds: int | Mapping[str, Sequence[int]] = 5,
+    l2: float = 0.03,
+    controls: int = 1,
+    types: Mapping[str, Sequence] | None = None,
+    alignments: Sequence[str] = ("centre", "none"),
+    seed: int = 0,
+    device: str = "auto",
+    learn: Sequence[str] | None = None,
+) -> dict[str, dict[tuple[str, str], list[ProbeResult]]]:
     """Probes that learn on one modality and are tested on each: {alignment: {(learnt on, tested on): results}}.
 
     Folds are common to all modalities, so that a probe that learnt on captions meets no image of their scenes, and all
@@ -129,8 +145,10 @@ def transfer(sides: Mapping[str, tuple], folds: int | Mapping[str, Sequence[int]
             solution, found = _tested(learnt, layer, split, len(words), l2, solution, alignments, pick_device(device))
             for key, value in found.items():
                 correct[key].append(value)
-    return {a: {(m, n): _results(np.stack(correct[a, m, n]), split[n], seed) for m in learn for n in split}
-            for a in alignments}
+    return {
+        a: {(m, n): _results(np.stack(correct[a, m, n]), split[n], seed) for m in learn for n in split}
+        for a in alignments
+    }
 
 
 def difference(a: ProbeResult, b: ProbeResult, seed: int = 0) -> Interval:
@@ -151,13 +169,16 @@ def assign_folds(labels, groups, folds: int = 5, seed: int = 0) -> np.ndarray:
     """
     folds = whole(folds, "The number of folds", 0)
     if np.ndim(labels) != 1 or np.shape(labels) != np.shape(groups):
-        raise ValueError(f"Each label needs its group, got labels {list(np.shape(labels))} and groups "
-                         f"{list(np.shape(groups))}.")
+        raise ValueError(
+            f"Each label needs its group, got labels {list(np.shape(labels))} and groups {list(np.shape(groups))}."
+        )
     words, codes = np.unique(labels, return_inverse=True)
     counts, n_groups = np.bincount(codes), len(np.unique(groups))
     if not 2 <= folds <= min(n_groups, counts.min()):
-        raise ValueError(f"There must be at least 2 folds, and no more than groups or examples of any class: {folds} "
-                         f"folds, {n_groups} groups, and {counts.min()} of class {str(words[counts.argmin()])!r}.")
+        raise ValueError(
+            f"There must be at least 2 folds, and no more than groups or examples of any class: {folds} "
+            f"folds, {n_groups} groups, and {counts.min()} of class {str(words[counts.argmin()])!r}."
+        )
     fold = np.empty(len(codes), int)
     parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(codes, codes, groups)
     for number, (_, tested) in enumerate(parts):
@@ -215,15 +236,28 @@ def _results(correct: np.ndarray, side: _Side, seed: int) -> list[ProbeResult]:
         control = group_intervals(shuffled.mean(axis=1), groups, (0, 1), seed=seed)
         selectivity = group_intervals(own - shuffled.mean(axis=1), groups, (-1, 1), seed=seed)
     accuracy = group_intervals(own, groups, (0, 1), seed=seed)
-    return [ProbeResult(i, accuracy[i], float(chance), control[i], selectivity[i],
-                        tuple(shuffled[i].mean(axis=1).tolist()), correct[i, 0], groups) for i in range(len(own))]
+    return [
+        ProbeResult(
+            i,
+            accuracy[i],
+            float(chance),
+            control[i],
+            selectivity[i],
+            tuple(shuffled[i].mean(axis=1).tolist()),
+            correct[i, 0],
+            groups,
+        )
+        for i in range(len(own))
+    ]
 
 
 def _joined(columns: Mapping[str, Sequence], states: Mapping, what: str) -> np.ndarray:
     for name in states:
         if name not in columns or len(columns[name]) != len(states[name]):
-            raise ValueError(f"There are {len(states[name])} states{name and ' of '}{name}, which need as many {what}, "
-                             f"but {len(columns.get(name, ()))} came.")
+            raise ValueError(
+                f"There are {len(states[name])} states{name and ' of '}{name}, which need as many {what}, "
+                f"but {len(columns.get(name, ()))} came."
+            )
     return np.concatenate([np.asarray(columns[name]) for name in states])
 
 
@@ -239,5 +273,7 @@ def _check_folds(split: dict[str, _Side], groups, fold, words) -> None:
         for name, side in split.items():
             missing = tested - set(side.tasks[0][side.fold != number].tolist())
             if missing:
-                raise ValueError(f"Fold {number} tests the class {str(words[min(missing)])!r}, of which there are no "
-                                 f"{name or 'states'} elsewhere to learn from: use fewer folds, or drop such classes.")
+                raise ValueError(
+                    f"Fold {number} tests the class {str(words[min(missing)])!r}, of which there are no "
+                    f"{name or 'states'} elsewhere to learn from: use fewer folds, or drop such classes."
+                )

@@ -24,8 +24,17 @@ class Separability:
     p: float
 
 
-def separability(images, texts, image_groups, text_groups, folds: int = 5, l2: float = 0.03, permutations: int = 199,
-                 seed: int = 0, device: str = "auto") -> list[Separability]:
+def separability(
+    images,
+    texts,
+    image_groups,
+    text_groups,
+    folds: int = 5,
+    l2: float = 0.03,
+    permutations: int = 199,
+    seed: int = 0,
+    device: str = "auto",
+) -> list[Separability]:
     """How well images and texts are told apart, layer by layer: by a linear probe, and by a distance.
 
     The probe's accuracy is that of `probing.probe`, folds by group. The silhouette (Rousseeuw 1987) runs from -1 to 1
@@ -49,13 +58,15 @@ def separability(images, texts, image_groups, text_groups, folds: int = 5, l2: f
     blocks = np.unique(groups, return_inverse=True)[1] * 2 + modality
     shuffled = [control_labels(modality, blocks, rng) for _ in range(permutations)]
     sides = torch.from_numpy(np.stack([modality, *shuffled])).to(where)  # [1 + R, N + M]
-    scores = [silhouettes(standardise(states[:, layer].to(where)), sides).cpu().numpy()
-              for layer in range(states.shape[1])]
+    scores = [
+        silhouettes(standardise(states[:, layer].to(where)), sides).cpu().numpy() for layer in range(states.shape[1])
+    ]
     means = np.stack([score.mean(axis=1) for score in scores], axis=1)  # [1 + R, L+1]
     p, null = permutation_p(means[0], means[1:]), np.quantile(means[1:], 0.95, axis=0)
     intervals = group_intervals(np.stack([score[0] for score in scores]), groups, (-1, 1), seed=seed)
-    return [Separability(i, result.accuracy, intervals[i], float(null[i]), float(p[i]))
-            for i, result in enumerate(probes)]
+    return [
+        Separability(i, result.accuracy, intervals[i], float(null[i]), float(p[i])) for i, result in enumerate(probes)
+    ]
 
 
 def silhouettes(features: torch.Tensor, sides: torch.Tensor) -> torch.Tensor:

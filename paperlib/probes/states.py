@@ -17,7 +17,9 @@ def check_states(states: Mapping) -> dict[str, torch.Tensor]:
     try:
         tensors = {name: torch.as_tensor(part).detach() for name, part in states.items()}
     except (ValueError, TypeError, RuntimeError, AttributeError) as error:
-        raise ValueError("States must be numbers [examples, layers, width]: give tensors or arrays of floats.") from error
+        raise ValueError(
+            "States must be numbers [examples, layers, width]: give tensors or arrays of floats."
+        ) from error
     shapes = [tuple(part.shape) for part in tensors.values()]
     if any(part.is_complex() or part.dtype == torch.bool for part in tensors.values()):
         raise ValueError("States must be real numbers, not complex ones or truth values: give floats.")
@@ -26,7 +28,9 @@ def check_states(states: Mapping) -> dict[str, torch.Tensor]:
     if not all(bool(part.isfinite().all()) for part in tensors.values()):
         raise ValueError("Some states are NaN or infinite: capture them again, or leave these examples out.")
     tensors = {name: part if part.dtype == torch.float64 else part.float() for name, part in tensors.items()}
-    exponent = torch.stack([part.abs().amax(0).cpu().double() for part in tensors.values()]).amax(0).frexp()[1]  # [L+1, D]
+    exponent = (
+        torch.stack([part.abs().amax(0).cpu().double() for part in tensors.values()]).amax(0).frexp()[1]
+    )  # [L+1, D]
     unusual = (exponent < -17) | (exponent > 50)  # squares, or what `logistic.moments` takes for a constant
     if bool(unusual.any()):
         unit = torch.where(unusual, -exponent, 0).clamp(-1000, 1000).double().exp2()  # powers of two round nothing

@@ -69,8 +69,11 @@ class Chunk:
         position, token = torch.tensor(reads, device=logits.device).T
         chosen = (logits[position, token] - logits.logsumexp(-1)[position]).cpu().double()
         parts = iter(chosen.split([len(tokens) for row in self.rows for _, tokens in row.reads]))
-        return [(row.example, choice, float(next(parts).sum()), len(tokens))
-                for row in self.rows for choice, tokens in row.reads]
+        return [
+            (row.example, choice, float(next(parts).sum()), len(tokens))
+            for row in self.rows
+            for choice, tokens in row.reads
+        ]
 
 
 def chunks(vlm: VLM, examples: Sequence, images: str = "own", batch_size: int = 32, seed: int = 0) -> list[Chunk]:
@@ -93,8 +96,9 @@ def chunks(vlm: VLM, examples: Sequence, images: str = "own", batch_size: int = 
     for with_picture in (True, False):
         part = [r for r in rows if (shown[r.example] is not None) == with_picture]
         for batch in (part[at : at + batch_size] for at in range(0, len(part), batch_size)):
-            made.append(Chunk(vlm, batch, [shown[r.example] for r in batch] if with_picture else None,
-                              images == "blank"))
+            made.append(
+                Chunk(vlm, batch, [shown[r.example] for r in batch] if with_picture else None, images == "blank")
+            )
     return made
 
 

@@ -11,14 +11,16 @@ from collections.abc import Iterable
 from paperlib.models.vlm import VLM, fingerprint
 from paperlib.scoring.metrics import object_f1
 from paperlib.scoring.records import Record, choice_logprobs
-from paperlib.study.results import cached, code_version
+from paperlib.study.results import cached
+from paperlib.study.sources import code_digest
 from paperlib.tasks import benchmarks
 from paperlib.tasks.benchmarks import _vocabulary, examples
 from paperlib.tasks.questions import DESCRIBE
 
 
-def evaluate(vlm: VLM, study, suite: str, images: str = "own", kinds: Iterable[str] | None = None,
-             n: int | None = None) -> list[Record]:
+def evaluate(
+    vlm: VLM, study, suite: str, images: str = "own", kinds: Iterable[str] | None = None, n: int | None = None
+) -> list[Record]:
     """Records of a model on a suite at the study's budget; ``images`` as in `scoring.choice_logprobs`.
 
     Products of matrices run in bfloat16 where the CPU has units for it. kinds: only these kinds of question. n: so many
@@ -28,30 +30,43 @@ def evaluate(vlm: VLM, study, suite: str, images: str = "own", kinds: Iterable[s
     only = None if kinds is None else {kinds} if isinstance(kinds, str) else set(kinds)
     drawn = examples(suite, study.n_eval if n is None else n, study.seed)
     if only is not None and (unknown := only - {e.kind for e in drawn}):
-        raise ValueError(f"Suite {suite!r} has no questions of kind {min(unknown, key=str)!r}: use some of "
-                         f"{', '.join(dict.fromkeys(e.kind for e in drawn))}.")
+        raise ValueError(
+            f"Suite {suite!r} has no questions of kind {min(unknown, key=str)!r}: use some of "
+            f"{', '.join(dict.fromkeys(e.kind for e in drawn))}."
+        )
     asked = [e for e in drawn if only is None or e.kind in only]
-    key = {"weights": fingerprint(vlm), "images": images, "seed": study.seed, "code": code_version()["sha256"],
-           "questions": _digest([[e.id, e.question, e.answer, e.choices] for e in asked])}
-    found = cached(study.cache / "evaluations", key, lambda: {"records": [
-        record.to_dict() for record in choice_logprobs(vlm, asked, images, seed=study.seed, fast=True)]})
+    key = {
+        "weights": fingerprint(vlm),
+        "images": images,
+        "seed": study.seed,
+        "code": code_digest(__name__),
+        "questions": _digest([[e.id, e.question, e.answer, e.choices] for e in asked]),
+    }
+    found = cached(
+        study.cache / "evaluations",
+        key,
+        lambda: {
+            "records": [record.to_dict() for record in choice_logprobs(vlm, asked, images, seed=study.seed, fast=True)]
+        },
+    )
     return [Record.from_dict(record) for record in found["records"]]
 
 
 def describe(vlm: VLM, study, n: int | None = None) -> dict:
     """Free captions of test scenes: {"captions": [[said, true], ...], "precision", "recall", "f1"} over named things."""
     asked = benchmarks.load("describe", "test", study.n_eval if n is None else n, study.seed)
-    key = {"weights": fingerprint(vlm), "code": code_version()["sha256"], "describe": [e.id for e in asked]}
-    said = cached(study.cache / "evaluations", key, lambda: {"said": vlm.answers(
-        [e.picture.render() for e in asked], [DESCRIBE] * len(asked), max_new_tokens=64)})["said"]
+    key = {"weights": fingerprint(vlm), "code": code_digest(__name__), "describe": [e.id for e in asked]}
+    said = cached(
+        study.cache / "evaluations",
+        key,
+        lambda: {"said": vlm.answers([e.picture.render() for e in asked], [DESCRIBE] * len(asked), max_new_tokens=64)},
+    )["said"]
     truths = [set(e.info["objects"]) for e in asked]
-    return {"captions": [[s, e.answer] for s, e in zip(said, asked)],
-            **object_f1(said, truths, vocabulary=_vocabulary())}
-
-
+    return {
+        "captions": [[s, e.answer] for s, e in zip(said, asked)],
+        **object_f1(said, truths, vocabulary=_vocabulary()),
+    }
 
 
 def _digest(obj) -> str:
     return hashlib.sha256(json.dumps(obj).encode()).hexdigest()
-
-

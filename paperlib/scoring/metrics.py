@@ -1,4 +1,5 @@
 """TODO"""
+
 import math
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -45,7 +46,11 @@ def object_f1(
     Raises:
         ValueError: no captions, lengths that differ, or a truth outside the vocabulary.
     """
-    for name, texts in (("Captions", captions), ("A vocabulary", vocabulary), *(("A truth", truth) for truth in truths)):
+    for name, texts in (
+        ("Captions", captions),
+        ("A vocabulary", vocabulary),
+        *(("A truth", truth) for truth in truths),
+    ):
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"{name} must be a list of texts, got {shown(texts)}.")
     if len(captions) == 0 or len(captions) != len(truths):

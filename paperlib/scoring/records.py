@@ -120,8 +120,15 @@ def _record(example, logprobs: tuple[float, ...], tokens: tuple[int, ...]) -> Re
     # Between equal scores the answer comes last: a model that can't tell has not answered.
     prediction = max(example.choices, key=lambda c: (score[c], c != example.answer))
     return Record(
-        example.id, example.kind, example.benchmark, example.group, example.answer, prediction,
-        prediction == example.answer, logprobs, tokens,
+        example.id,
+        example.kind,
+        example.benchmark,
+        example.group,
+        example.answer,
+        prediction,
+        prediction == example.answer,
+        logprobs,
+        tokens,
     )
 
 

@@ -70,20 +70,8 @@ def chance(records: Sequence) -> float:
     return math.fsum(1 / len(r.logprobs) for r in records) / len(records)
 
 
-
-
-
-
-
-
 def _check_records(records: Sequence) -> None:
     if len(records) == 0:
         raise ValueError("There are no records: score some examples first.")
     if len({r.id for r in records}) < len(records):
         raise ValueError("Records repeat an id: score each example once per condition.")
-
-
-
-
-
-

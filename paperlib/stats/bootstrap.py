@@ -57,8 +57,10 @@ class Interval(_Estimate):
     def __new__(cls, value: float, low: float, high: float, n: int):
         whole(n, "n of an interval")
         if not all(isinstance(x, Real) and math.isfinite(x) for x in (value, low, high)) or low > high:
-            raise ValueError(f"An interval needs a finite value and finite limits in order, got {shown(value)} and "
-                             f"{shown(low)} to {shown(high)}: look for NaN or empty groups in what it was computed from.")
+            raise ValueError(
+                f"An interval needs a finite value and finite limits in order, got {shown(value)} and "
+                f"{shown(low)} to {shown(high)}: look for NaN or empty groups in what it was computed from."
+            )
         return super().__new__(cls, value, low, high, n)
 
     @classmethod
@@ -74,8 +76,15 @@ class Interval(_Estimate):
         return format(self, "")
 
 
-def group_intervals(values, groups: Sequence, limits: tuple[float, float] | None = None, level: float = 0.95,
-                    n_boot: int = 2000, seed: int = 0, runs: Sequence | None = None) -> list[Interval]:
+def group_intervals(
+    values,
+    groups: Sequence,
+    limits: tuple[float, float] | None = None,
+    level: float = 0.95,
+    n_boot: int = 2000,
+    seed: int = 0,
+    runs: Sequence | None = None,
+) -> list[Interval]:
     """Means of K rows of values [K, n], with intervals over groups [n]; all rows see the same draws.
 
     ``limits`` are the least and the greatest that a value can be. Differences without any may be as large as the row's
@@ -89,8 +98,16 @@ def group_intervals(values, groups: Sequence, limits: tuple[float, float] | None
     return ratio_intervals(values, np.ones_like(values[:1]), groups, limits, level, n_boot, seed, runs)
 
 
-def ratio_intervals(parts, wholes, groups: Sequence, limits, level: float = 0.95, n_boot: int = 2000, seed: int = 0,
-                    runs: Sequence | None = None) -> list[Interval]:
+def ratio_intervals(
+    parts,
+    wholes,
+    groups: Sequence,
+    limits,
+    level: float = 0.95,
+    n_boot: int = 2000,
+    seed: int = 0,
+    runs: Sequence | None = None,
+) -> list[Interval]:
     """sum(part) / sum(whole) of K rows of parts [K, n] and wholes [K, n] or [1, n], with intervals over groups [n].
 
     limits: of a ratio, two numbers or [K, 2]. Groups whose part and whole are 0 do not count. Draws whose wholes sum to 0
@@ -119,8 +136,9 @@ def ratio_intervals(parts, wholes, groups: Sequence, limits, level: float = 0.95
     return found
 
 
-def median_intervals(values, groups: Sequence, limits: tuple[float, float], level: float = 0.95, n_boot: int = 2000,
-                     seed: int = 0) -> list[Interval]:
+def median_intervals(
+    values, groups: Sequence, limits: tuple[float, float], level: float = 0.95, n_boot: int = 2000, seed: int = 0
+) -> list[Interval]:
     """Medians of K rows of values [K, n], with intervals over groups [n].
 
     Where all medians drawn are the same, the interval is a point if half of all other groups can hardly differ from
@@ -141,9 +159,15 @@ def median_intervals(values, groups: Sequence, limits: tuple[float, float], leve
     return found
 
 
-def statistic_interval(statistic: Callable[[np.ndarray], float | None], values, groups: Sequence,
-                       limits: tuple[float, float], level: float = 0.95, n_boot: int = 2000, seed: int = 0
-                       ) -> Interval | None:
+def statistic_interval(
+    statistic: Callable[[np.ndarray], float | None],
+    values,
+    groups: Sequence,
+    limits: tuple[float, float],
+    level: float = 0.95,
+    n_boot: int = 2000,
+    seed: int = 0,
+) -> Interval | None:
     """A number within ``limits`` that ``statistic`` takes from the means [K] of rows of values [K, n], such as layers'
     means over examples; it may say None. None if it does so for all examples, or in a share (1 - level) / 2 of draws.
 
@@ -217,7 +241,9 @@ def _run_of(member: np.ndarray, runs: Sequence | None) -> tuple[int, ...]:
         return (0,) * (int(member.max()) + 1)
     pairs = set(zip(member.tolist(), _numbered(runs)[1].tolist()))
     if len(runs) != len(member) or len(pairs) > member.max() + 1:
-        raise ValueError("Each example needs a run, and each group must belong to one run: begin its name with the run's.")
+        raise ValueError(
+            "Each example needs a run, and each group must belong to one run: begin its name with the run's."
+        )
     return tuple(run for _, run in sorted(pairs))
 
 
@@ -270,6 +296,7 @@ def _tail(level: float) -> float:
 def _checked(values, groups: Sequence) -> np.ndarray:
     values = finite(values, "Values", 2)
     if not values.size or values.shape[1] != len(groups):
-        raise ValueError(f"Values must be rows with one for each of {len(groups)} examples, at least one, got shape "
-                         f"{values.shape}.")
+        raise ValueError(
+            f"Values must be rows with one for each of {len(groups)} examples, at least one, got shape {values.shape}."
+        )
     return values

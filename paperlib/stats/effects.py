@@ -13,9 +13,16 @@ from paperlib.stats.bootstrap import Interval, group_intervals, ratio_intervals
 from paperlib.study.checks import finite
 
 
-def paired_difference(after: Sequence[float], before: Sequence[float], groups: Sequence[str],
-                      limits: tuple[float, float] | None = None, level: float = 0.95, n_boot: int = 2000, seed: int = 0,
-                      runs: Sequence[str] | None = None) -> Interval:
+def paired_difference(
+    after: Sequence[float],
+    before: Sequence[float],
+    groups: Sequence[str],
+    limits: tuple[float, float] | None = None,
+    level: float = 0.95,
+    n_boot: int = 2000,
+    seed: int = 0,
+    runs: Sequence[str] | None = None,
+) -> Interval:
     """Mean of after - before over the same N examples, with its interval over groups.
 
     limits: the least and the greatest that a difference can be, (-1, 1) for right and wrong answers; without them it may
@@ -26,9 +33,16 @@ def paired_difference(after: Sequence[float], before: Sequence[float], groups: S
     return group_intervals([after - before], groups, limits, level, n_boot, seed, runs)[0]
 
 
-def gap_share(edited: Sequence[float], low: Sequence[float], high: Sequence[float], groups: Sequence[str],
-              level: float = 0.95, n_boot: int = 2000, seed: int = 0,
-              runs: Sequence[str] | None = None) -> Interval | None:
+def gap_share(
+    edited: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+    groups: Sequence[str],
+    level: float = 0.95,
+    n_boot: int = 2000,
+    seed: int = 0,
+    runs: Sequence[str] | None = None,
+) -> Interval | None:
     """(s_edited - s_low) / (s_high - s_low) of mean scores: 0 if the edit leaves it at the low end, 1 at the high end.
 
     All three are scores of the same N examples, resampled together. None if the gap's own interval reaches down to 0, for
@@ -48,8 +62,6 @@ def gap_share(edited: Sequence[float], low: Sequence[float], high: Sequence[floa
     return ratio_intervals([part], [whole], groups, limits, **how)[0]
 
 
-
-
 def rank_agreement(profiles: dict[str, Sequence[float]]) -> dict[str, dict[str, float | None]]:
     """Spearman's rank correlation of every two methods' importance by layer: {method: {method: rho}}.
 
@@ -61,8 +73,10 @@ def rank_agreement(profiles: dict[str, Sequence[float]]) -> dict[str, dict[str, 
     if len(lengths) != 1 or min(lengths) < 3:
         raise ValueError("Rank agreement needs importance at the same three depths or more for every method.")
     flat = {name for name, values in profiles.items() if (values == values[0]).all()}
-    return {a: {b: None if {a, b} & flat else float(spearmanr(x, y).statistic) for b, y in profiles.items()}
-            for a, x in profiles.items()}
+    return {
+        a: {b: None if {a, b} & flat else float(spearmanr(x, y).statistic) for b, y in profiles.items()}
+        for a, x in profiles.items()
+    }
 
 
 def centre_of_mass(depth: Sequence[float], importance: Sequence[float]) -> float | None:

@@ -36,10 +36,13 @@ def thirds(centres: Sequence[float]) -> np.ndarray:
 
 def vote(effects: np.ndarray, centres: Sequence[float], groups: Sequence[str], seed: int = 0) -> Vote:
     """The vote of a method. effects: [windows, N], the importance of each window for each example; centres: of the
-    windows, in relative depth; groups: the picture of each example. Raises ValueError if a third has no window."""
+    windows, in relative depth; groups: the picture of each example. Raises ValueError if a third has no window.
+    """
     effects, third = np.asarray(effects, float), thirds(centres)
     if set(third.tolist()) != {0, 1, 2}:
-        raise ValueError("A vote needs windows centred in every third of the depth: sweep with a smaller width or stride.")
+        raise ValueError(
+            "A vote needs windows centred in every third of the depth: sweep with a smaller width or stride."
+        )
     early, middle, late = (effects[third == i].mean(0) for i in range(3))
     over = [paired_difference(middle, other, groups, seed=seed) for other in (early, late)]
     if all(interval.low > 0 for interval in over):
@@ -49,7 +52,8 @@ def vote(effects: np.ndarray, centres: Sequence[float], groups: Sequence[str], s
 
 def by_votes(votes: Sequence[str]) -> str:
     """Supported if more than half of the methods are for and none is against; not supported if more are against than for;
-    otherwise this scale does not tell."""
+    otherwise this scale does not tell.
+    """
     pro, contra = votes.count("for"), votes.count("against")
     if 2 * pro > len(votes) and not contra:
         return SUPPORTED
@@ -58,7 +62,8 @@ def by_votes(votes: Sequence[str]) -> str:
 
 def by_threshold(estimate: Interval | None, least: float, control: Interval | None = None) -> str:
     """Supported if the interval lies at or above ``least`` (and, where there is a control, above the control's); not
-    supported if it lies below ``least``; otherwise, or without an estimate, this scale does not tell."""
+    supported if it lies below ``least``; otherwise, or without an estimate, this scale does not tell.
+    """
     if estimate is None:
         return NOT_TESTABLE
     if estimate.high < least:
@@ -69,7 +74,8 @@ def by_threshold(estimate: Interval | None, least: float, control: Interval | No
 
 def by_place(where: Interval | None) -> str:
     """C2: supported if the interval, in relative depth, lies in the middle third; not supported if it lies in the early or
-    in the late one; otherwise, or if there is no such place, this scale does not tell."""
+    in the late one; otherwise, or if there is no such place, this scale does not tell.
+    """
     inside = {-1} if where is None else set(thirds([where.low, where.high]).tolist())
     if inside == {1}:
         return SUPPORTED
@@ -78,7 +84,8 @@ def by_place(where: Interval | None) -> str:
 
 def by_growth(changes: Sequence[Sequence[Interval]]) -> str:
     """C4: supported if in each modality something grows, its interval above 0, and nothing shrinks, its interval below 0;
-    not supported if anything shrinks and nothing grows; otherwise this scale does not tell. changes: of each modality."""
+    not supported if anything shrinks and nothing grows; otherwise this scale does not tell. changes: of each modality.
+    """
     grows = [any(change.low > 0 for change in modality) for modality in changes]
     shrinks = any(change.high < 0 for modality in changes for change in modality)
     if all(grows) and not shrinks:
@@ -88,7 +95,8 @@ def by_growth(changes: Sequence[Sequence[Interval]]) -> str:
 
 def by_gain(gained: Interval, above_null: bool) -> str:
     """C5: supported if the interval lies above 0 and the value reached lies above its null; not supported if the interval
-    lies below 0; otherwise this scale does not tell."""
+    lies below 0; otherwise this scale does not tell.
+    """
     if gained.low > 0 and above_null:
         return SUPPORTED
     return NOT_SUPPORTED if gained.high < 0 else NOT_TESTABLE
@@ -96,7 +104,8 @@ def by_gain(gained: Interval, above_null: bool) -> str:
 
 def by_entry_depth(depth: Interval, margins: Sequence[Interval], least: float) -> str:
     """C1 by geometry: supported if the depth lies at or above ``least`` and every margin above 0, each with its interval;
-    not supported if one interval lies on the other side; otherwise this scale does not tell."""
+    not supported if one interval lies on the other side; otherwise this scale does not tell.
+    """
     if depth.low >= least and all(margin.low > 0 for margin in margins):
         return SUPPORTED
     against = depth.high < least or any(margin.high < 0 for margin in margins)
@@ -106,7 +115,8 @@ def by_entry_depth(depth: Interval, margins: Sequence[Interval], least: float) -
 def band_verdict(kept: Interval | None, gained: Interval | None, step: Interval, keeps: float, gains: float) -> str:
     """C6 for a band: supported if it keeps and gains at least so much of full tuning, both by the lower ends, in less time
     a step by the upper end (``step``: as a share of full tuning's); not supported if an interval lies wholly on the other
-    side; otherwise, or where full tuning gains nothing, this scale does not tell."""
+    side; otherwise, or where full tuning gains nothing, this scale does not tell.
+    """
     if kept is None or gained is None:
         return NOT_TESTABLE
     if kept.high < keeps or gained.high < gains or step.low >= 1:
@@ -115,7 +125,7 @@ def band_verdict(kept: Interval | None, gained: Interval | None, step: Interval,
 
 
 def beats_every_rival(over: dict[str, Interval], seeds: dict[str, int], rivals: Sequence[str], least: int = 3) -> str:
-    """"yes" if a band beats every rival, each difference above 0 by its lower end; "no" if one beats it so; else "open".
+    """ "yes" if a band beats every rival, each difference above 0 by its lower end; "no" if one beats it so; else "open".
 
     over: band minus rival; seeds: on how many each difference rests. Those on fewer than ``least`` decide nothing.
     """

@@ -30,5 +30,7 @@ def room(folder: Path, what: str) -> Iterator[None]:
             raise
         there = next(path for path in (folder, *folder.parents) if path.is_dir())
         shown = folder.relative_to(repo_root()) if folder.is_relative_to(repo_root()) else folder
-        raise DiskError(f"No space is left on the disk of {shown.as_posix()} for {what} "
-                        f"({shutil.disk_usage(there).free / 1e6:.0f} MB free): free some and run this again.") from error
+        raise DiskError(
+            f"No space is left on the disk of {shown.as_posix()} for {what} "
+            f"({shutil.disk_usage(there).free / 1e6:.0f} MB free): free some and run this again."
+        ) from error

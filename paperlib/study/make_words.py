@@ -26,13 +26,17 @@ def check_venv(text: str) -> None:
     and is no environment.
     """
     if not text or SPECIAL.search(text):
-        raise StudyError(f"VENV must be one path without blanks and special characters, got {text!r}: name another with "
-                         f"make VENV=...")
+        raise StudyError(
+            f"VENV must be one path without blanks and special characters, got {text!r}: name another with "
+            f"make VENV=..."
+        )
     path = Path(os.path.expanduser(text))
     holds_this = path.resolve() in (CODE_ROOT, *CODE_ROOT.parents)
     if holds_this or (os.path.lexists(path) and not (path / "pyvenv.cfg").is_file()):
-        raise StudyError(f"VENV={text} is there and is no environment of Python's, so nothing is installed into it or removed: "
-                         f"name a folder that does not exist yet.")
+        raise StudyError(
+            f"VENV={text} is there and is no environment of Python's, so nothing is installed into it or removed: "
+            f"name a folder that does not exist yet."
+        )
 
 
 def check_config(preset: str, words: list[str]) -> Study:
@@ -66,7 +70,9 @@ def values(config: dict) -> dict:
         try:
             read[name] = yaml.safe_load(value) if isinstance(value, str) else value
         except yaml.YAMLError:
-            raise StudyError(f"{name}={value} cannot be read as YAML: give a plain word, a number, true or false.") from None
+            raise StudyError(
+                f"{name}={value} cannot be read as YAML: give a plain word, a number, true or false."
+            ) from None
     return read
 
 

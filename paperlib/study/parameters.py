@@ -18,18 +18,56 @@ CODE_ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Budgets. `smoke` is for tests (tiny random weights, seconds), `mini` for a laptop's CPU, `gpu` for one GPU.
 PRESETS: dict[str, dict] = {
-    "smoke": dict(model="tiny", retrain=True, n_eval=4, stage1_steps=2, stage2_steps=3, matching_steps=1, batch_size=4,
-                  lora_rank=2, band_steps=2, band_batch=2, band_rank=2),
-    "mini": dict(model="mini", n_eval=40, stage1_steps=150, stage2_steps=920, matching_steps=400, batch_size=16,
-                 lora_rank=24, band_steps=240, band_batch=8, band_rank=16),
-    "gpu": dict(model="mini", n_eval=2500, stage1_steps=500, stage2_steps=4000, matching_steps=1500, batch_size=32,
-                lora_rank=24, band_steps=2000, band_batch=32, band_rank=16),
+    "smoke": dict(
+        model="tiny",
+        retrain=True,
+        n_eval=4,
+        stage1_steps=2,
+        stage2_steps=3,
+        matching_steps=1,
+        batch_size=4,
+        lora_rank=2,
+        band_steps=2,
+        band_batch=2,
+        band_rank=2,
+    ),
+    "mini": dict(
+        model="mini",
+        n_eval=40,
+        stage1_steps=150,
+        stage2_steps=920,
+        matching_steps=400,
+        batch_size=16,
+        lora_rank=24,
+        band_steps=240,
+        band_batch=8,
+        band_rank=16,
+    ),
+    "gpu": dict(
+        model="mini",
+        n_eval=2500,
+        stage1_steps=500,
+        stage2_steps=4000,
+        matching_steps=1500,
+        batch_size=32,
+        lora_rank=24,
+        band_steps=2000,
+        band_batch=32,
+        band_rank=16,
+    ),
 }
 
 
 # The least and the most of each number. The most of a seed is scikit-learn's; the others are far beyond what ends or fits.
-LIMITS = {"seed": (0, 2**32 - 1), "n_eval": (1, 10**5), "matching_steps": (0, 10**7), "batch_size": (1, 10**4),
-          "band_batch": (1, 10**4), "lora_rank": (1, 10**4), "band_rank": (1, 10**4)}
+LIMITS = {
+    "seed": (0, 2**32 - 1),
+    "n_eval": (1, 10**5),
+    "matching_steps": (0, 10**7),
+    "batch_size": (1, 10**4),
+    "band_batch": (1, 10**4),
+    "lora_rank": (1, 10**4),
+    "band_rank": (1, 10**4),
+}
 
 
 class StudyError(ValueError):
@@ -103,25 +141,60 @@ class Study:
         if unknown:
             raise StudyError(f"There is no parameter {unknown[0]!r}: choose among {', '.join(known)}.")
         values = dict(seed=0, retrain=False, device="auto") | PRESETS[preset]
-        values |= {name: value for name, value in overrides.items()
-                   if value is not None and not (name == "model" and isinstance(value, str) and not value)}
+        values |= {
+            name: value
+            for name, value in overrides.items()
+            if value is not None and not (name == "model" and isinstance(value, str) and not value)
+        }
         return cls(preset=preset, **values)
+
+    @classmethod
+    def of_notebook(cls, names: dict) -> Study:
+        """The study of a notebook's parameters cell; names: the notebook's globals().
+
+        Raises StudyError for overrides that are no dict, and for a parameter beside them, which would have no effect
+        (papermill -p n_eval 2).
+        """
+        preset, seed, overrides = (names[name] for name in ("preset", "seed", "overrides"))
+        if not isinstance(overrides, dict) or not all(isinstance(name, str) for name in overrides):
+            raise StudyError(
+                f"overrides must be a dict such as {{'n_eval': 2}}, got {overrides!r}: pass it as YAML "
+                f"(papermill -y 'overrides: {{n_eval: 2}}')."
+            )
+        for f in fields(cls):
+            inside = f.name in ("preset", "seed")
+            if inside and f.name in overrides:
+                raise StudyError(
+                    f"overrides cannot hold {f.name}, which is a parameter of its own: pass {f.name} beside it."
+                )
+            # A reader's own variables may have such names, as `model` for an object.
+            plain = isinstance(names.get(f.name, ...), (bool, int, float, str, list, dict, type(None)))
+            if not inside and plain:
+                raise StudyError(
+                    f"{f.name} has no effect as a variable of its own: pass it in overrides (papermill -y "
+                    f"'overrides: {{{f.name}: {names[f.name]}}}')."
+                )
+        return cls.make(preset, seed=seed, **overrides)
 
     def __post_init__(self):
         for f in fields(self):
             value, wanted = getattr(self, f.name), {"str": str, "int": int, "bool": bool}[f.type]
             if type(value) is not wanted:  # not isinstance: True would pass for the number 1
-                raise StudyError(f"{f.name} must be {'an' if wanted is int else 'a'} {f.type}, got "
-                                 f"{type(value).__name__} {shown(value)}: pass parameters as YAML (papermill -f), "
-                                 f"which keeps their types.")
+                raise StudyError(
+                    f"{f.name} must be {'an' if wanted is int else 'a'} {f.type}, got "
+                    f"{type(value).__name__} {shown(value)}: pass parameters as YAML (papermill -f), "
+                    f"which keeps their types."
+                )
             least, most = LIMITS.get(f.name, (1, 10**7))
             if wanted is int and value < least:
                 raise StudyError(f"{f.name} must be at least {least}, got {shown(value)}.")
             if wanted is int and value > most:
                 raise StudyError(f"{f.name} must be at most {most:,}, got {shown(value)}.")
         if self.matching_steps >= self.stage2_steps:
-            raise StudyError(f"matching_steps must be less than stage2_steps, of which they are a part, got "
-                             f"{self.matching_steps} of {self.stage2_steps}: pass both.")
+            raise StudyError(
+                f"matching_steps must be less than stage2_steps, of which they are a part, got "
+                f"{self.matching_steps} of {self.stage2_steps}: pass both."
+            )
         if self.preset not in PRESETS:
             raise StudyError(f"There is no preset {self.preset!r}: choose one of {', '.join(PRESETS)}.")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
@@ -139,9 +212,32 @@ class Study:
         return repo_root()
 
     @property
+    def run(self) -> str:
+        """The run's name, a folder of runs/, results/ and figures/, so that no run overwrites another's.
+
+        The preset alone, or with model, seed and whatever else differs from the preset: "mini-mini-seed1-n_eval_500". The
+        device is left out: it says where, not what.
+        """
+        usual = Study.make(self.preset)
+        others = [
+            f.name
+            for f in fields(self)
+            if f.name not in ("preset", "model", "seed", "device") and getattr(self, f.name) != getattr(usual, f.name)
+        ]
+        if not others and (self.model, self.seed) == (usual.model, usual.seed):
+            return self.preset
+        parts = [self.preset, self.model, f"seed{self.seed}", *(f"{name}_{getattr(self, name)}" for name in others)]
+        return "-".join(re.sub(r"[^\w.]+", "_", part).strip("._") for part in parts)
+
+    @property
     def figures(self) -> Path:
-        """figures/<preset>, where figures and the numbers drawn in them go."""
-        return self.root / "figures" / self.preset
+        """figures/<run>, where figures and the numbers drawn in them go."""
+        return self.root / "figures" / self.run
+
+    @property
+    def results(self) -> Path:
+        """results/<run>, where tables of results go."""
+        return self.root / "results" / self.run
 
     @property
     def adapters(self) -> Path:

@@ -17,15 +17,25 @@ import math
 import os
 import platform
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 from paperlib import __version__
 from paperlib.study.checks import whole
 from paperlib.study.parameters import CODE_ROOT, Study
 
-PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "numpy", "scipy", "scikit-learn",
-            "pillow", "matplotlib")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "safetensors",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pillow",
+    "matplotlib",
+)
 
 log = logging.getLogger("paperlib")
 
@@ -41,14 +51,19 @@ def provenance(study: Study, seconds: float, n: int, **extra) -> dict:
     here. No host name and no path is recorded.
     """
     made = {
-        "preset": study.preset, "model": study.model, "seed": study.seed, "parameters": study.as_dict(),
-        "packages": package_versions(), "code": code_version(), "platform": _platform(),
-        "seconds": round(float(seconds), 3), "n": whole(n, "n", 0),
+        "preset": study.preset,
+        "model": study.model,
+        "seed": study.seed,
+        "parameters": study.as_dict(),
+        "packages": package_versions(),
+        "code": code_version(),
+        "platform": _platform(),
+        "seconds": round(float(seconds), 3),
+        "n": whole(n, "n", 0),
     }
     repeated = sorted(set(made) & set(extra))
     if repeated:
-        raise ValueError(f"'{repeated[0]}' is already part of the provenance: give the extra entry another "
-                         f"name.")
+        raise ValueError(f"'{repeated[0]}' is already part of the provenance: give the extra entry another name.")
     return made | plain(extra)
 
 
@@ -59,13 +74,13 @@ def package_versions() -> dict[str, str | None]:
 
 @functools.cache
 def code_version() -> dict:
-    """paperlib's version, the sha256 over its sources, and the git commit (None outside a clone).
+    """Paperlib's version, the sha256 over its sources, and the git commit (None outside a clone).
 
     `modified` says whether the tracked code differed from that commit.
     """
     digest = hashlib.sha256()
-    for path in sorted((CODE_ROOT / "paperlib").glob("*.py")):
-        digest.update(f"{path.name}\n".encode() + path.read_bytes())
+    for path in sorted((CODE_ROOT / "paperlib").rglob("*.py")):
+        digest.update(f"{path.relative_to(CODE_ROOT).as_posix()}\n".encode() + path.read_bytes())
     top = _git("rev-parse", "--show-toplevel")
     commit = _git("rev-parse", "--verify", "HEAD") if top and Path(top).resolve() == CODE_ROOT else None
     modified = bool(_git("status", "--porcelain", "--", "paperlib", "notebooks")) if commit else None
@@ -82,13 +97,15 @@ def plain(value, where: str = "data"):
         return value
     if isinstance(value, (int, float)):
         if not math.isfinite(value):
-            raise ValueError(f"{where} is {value}: results hold finite numbers, so pass None for a value "
-                             f"that does not exist.")
+            raise ValueError(
+                f"{where} is {value}: results hold finite numbers, so pass None for a value that does not exist."
+            )
         return float(value) if isinstance(value, float) else int(value)
     if isinstance(value, dict):
         if len(value) != len({str(key) for key in value}):
-            raise ValueError(f"{where} has keys that differ in type alone, and JSON would keep one of them: name them "
-                             f"apart.")
+            raise ValueError(
+                f"{where} has keys that differ in type alone, and JSON would keep one of them: name them apart."
+            )
         return {str(key): plain(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
@@ -96,8 +113,10 @@ def plain(value, where: str = "data"):
         return plain({f.name: getattr(value, f.name) for f in dataclasses.fields(value)}, where)
     if hasattr(value, "tolist"):  # numpy and torch, without importing either
         return plain(value.tolist(), where)
-    raise ValueError(f"{where} is a {type(value).__name__}, which JSON does not have: convert it to numbers, "
-                     f"text, lists or dicts first.")
+    raise ValueError(
+        f"{where} is a {type(value).__name__}, which JSON does not have: convert it to numbers, "
+        f"text, lists or dicts first."
+    )
 
 
 def write_whole(files: dict[Path, bytes]) -> None:
@@ -114,9 +133,11 @@ def write_whole(files: dict[Path, bytes]) -> None:
         for path in files:
             os.replace(temporary[path], path)
     except OSError as error:
-        raise ResultError(f"{path.name} could not be written to {path.parent.name or 'this folder'}/ "
-                          f"({error.strerror or error}): make room or make the folder writable, and run this again; what "
-                          f"was there before is unchanged.") from error
+        raise ResultError(
+            f"{path.name} could not be written to {path.parent.name or 'this folder'}/ "
+            f"({error.strerror or error}): make room or make the folder writable, and run this again; what "
+            f"was there before is unchanged."
+        ) from error
     finally:
         for scratch in temporary.values():
             with contextlib.suppress(OSError):  # a folder that can't be written to holds none
@@ -141,14 +162,16 @@ def read_json(path: Path | str):
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ResultError(f"There is no result {path.name} in {path.parent.name}/: run the notebook that "
-                          f"writes it first (make figures).") from None
+        raise ResultError(
+            f"There is no result {path.name} in {path.parent.name}/: run the notebook that "
+            f"writes it first (make figures)."
+        ) from None
     except ValueError as error:
-        raise ResultError(f"{path.name} is not readable as JSON ({error}): delete it and make it "
-                          f"again.") from error
+        raise ResultError(f"{path.name} is not readable as JSON ({error}): delete it and make it again.") from error
     except OSError as error:
-        raise ResultError(f"{path.name} cannot be read ({error.strerror or error}): make it a file that you may "
-                          f"read.") from error
+        raise ResultError(
+            f"{path.name} cannot be read ({error.strerror or error}): make it a file that you may read."
+        ) from error
 
 
 def write_result(path: Path | str, data: dict, provenance: dict) -> Path:
@@ -168,11 +191,12 @@ def read_result(path: Path | str) -> dict:
     """{"provenance", "data", "sha256"}. Raises ResultError if the data are not what was written."""
     found = read_json(path)
     if not isinstance(found, dict) or not {"provenance", "data", "sha256"} <= set(found):
-        raise ResultError(f"{Path(path).name} is not a result with provenance: make it again with "
-                          f"write_result.")
+        raise ResultError(f"{Path(path).name} is not a result with provenance: make it again with write_result.")
     if data_digest(found["data"]) != found["sha256"]:
-        raise ResultError(f"The data in {Path(path).name} do not match their sha256, so the file was edited "
-                          f"or damaged: make it again (make figures).")
+        raise ResultError(
+            f"The data in {Path(path).name} do not match their sha256, so the file was edited "
+            f"or damaged: make it again (make figures)."
+        )
     return found
 
 
@@ -212,8 +236,12 @@ def _version(package: str) -> str | None:
 
 
 def _platform() -> dict:
-    return {"system": platform.system(), "machine": platform.machine(), "python": platform.python_version(),
-            "cpus": os.cpu_count()}
+    return {
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+    }
 
 
 def _git(*arguments: str) -> str | None:

@@ -1,6 +1,6 @@
 """How long executed notebooks took, from papermill's own metadata, and peak memory, from Snakemake's.
 
-    python -m paperlib.study.timings runs/mini/*.ipynb        # prints the table
+python -m paperlib.study.timings runs/mini/*.ipynb        # prints the table
 """
 
 from __future__ import annotations
@@ -37,8 +37,11 @@ def read_timing(path: Path | str) -> Timing:
     seconds = notebook["metadata"].get("papermill", {}).get("duration")
     if seconds is None:
         raise TimingError(f"{path.name} holds no papermill duration: execute it to the end with papermill.")
-    cells = [cell["metadata"].get("papermill", {}).get("duration") or 0.0
-             for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    cells = [
+        cell["metadata"].get("papermill", {}).get("duration") or 0.0
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code"
+    ]
     memory = _memory(path.with_suffix(".tsv"))
     return Timing(path.stem, float(seconds), len(cells), max(cells, default=0.0), memory)
 

@@ -22,7 +22,9 @@ IDLE = 0.02  # cores: an idle kernel and its client use less, work on a crowded 
 GRACE = 60.0  # s to end in after an interrupt, which leaves in the notebook where it waited
 
 
-def watch(starter: int, command: list[str], look: float = LOOK, patience: float = PATIENCE, grace: float = GRACE) -> int:
+def watch(
+    starter: int, command: list[str], look: float = LOOK, patience: float = PATIENCE, grace: float = GRACE
+) -> int:
     """Run a command to its end and return its exit status; 1 if it was stopped.
 
     Looks are counted, not time: a laptop that slept or a run that was suspended has not hung.
@@ -41,8 +43,11 @@ def watch(starter: int, command: list[str], look: float = LOOK, patience: float 
             work = sum(seconds - before.get(process, 0.0) for process, seconds in now.items())
             idle, before = (idle + 1 if work < IDLE * look else 0), now
             if idle * look >= patience:
-                print(f"The kernel used no processor time for {patience / 60:g} minutes, so it was stopped: the notebook shows "
-                      f"where it waited.", file=sys.stderr)
+                print(
+                    f"The kernel used no processor time for {patience / 60:g} minutes, so it was stopped: the notebook shows "
+                    f"where it waited.",
+                    file=sys.stderr,
+                )
                 return _stop(child, grace)
     except psutil.NoSuchProcess:
         pass

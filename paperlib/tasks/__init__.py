@@ -1,1 +1,19 @@
-"""tasks"""
+"""What is asked. Open `scenes.py` first, then `questions.py` and `benchmarks.py`.
+
+Scenes and charts are drawn from a seed, so every answer is known. Nothing here knows of models: drawing a question imports
+no torch.
+"""
+
+import lazy_loader
+
+# Which module defines what is offered here; it is imported when a name is first used.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "benchmarks": ["Example", "examples"],
+        "charts": ["draw_chart"],
+        "conversations": ["conversation"],
+        "questions": ["KINDS", "ask"],
+        "scenes": ["compose", "draw_scene", "twin"],
+    },
+)

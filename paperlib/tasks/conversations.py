@@ -20,7 +20,8 @@ CHART_QUESTIONS = 6
 @dataclass(frozen=True)
 class Diet:
     """What a course of tuning is fed with: how often a picture is a chart, how often its caption is asked for, how many
-    questions are drawn about a scene, and the weight of each kind among them (1 where none is given)."""
+    questions are drawn about a scene, and the weight of each kind among them (1 where none is given).
+    """
 
     charts: float
     captions: float
@@ -46,8 +47,6 @@ class Conversation:
     turns: tuple[tuple[str, str], ...]
 
 
-
-
 def conversation(seed: int, index: int, diet: str = "reading") -> Conversation:
     """The ``index``-th training conversation of a diet. Never of another split than "train".
 
@@ -68,7 +67,3 @@ def conversation(seed: int, index: int, diet: str = "reading") -> Conversation:
     turns = {q.text: q.answer for q in questions if q is not None and fed.questions}
     told = [(DESCRIBE, picture.caption)] * (rng.random() < fed.captions)
     return Conversation(picture, (*told, *turns.items()))
-
-
-
-

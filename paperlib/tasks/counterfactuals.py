@@ -11,12 +11,15 @@ from paperlib.tasks.benchmarks import MOST, Example
 from paperlib.tasks.concepts import concepts
 from paperlib.tasks.scenes import SPLITS, Thing, bucket, changes, draw_scene, twin
 
-ASKED = {"concept": "What is at the {cell}?", "colour": "What color is the shape at the {cell}?",
-         "shape": "What shape is at the {cell}?"}
+ASKED = {
+    "concept": "What is at the {cell}?",
+    "colour": "What color is the shape at the {cell}?",
+    "shape": "What shape is at the {cell}?",
+}
 
 
 def counterfactuals(n: int, split: str = "test", seed: int = 0) -> list[tuple[Example, Example]]:
-    """n pairs (scene, its twin) of a split, attributes in turn, as examples with one question and other answers.
+    """N pairs (scene, its twin) of a split, attributes in turn, as examples with one question and other answers.
 
     The two answers are the choices. Raises ValueError for n < 1, and as `scenes.draw_scene` does.
     """
@@ -33,10 +36,22 @@ def counterfactuals(n: int, split: str = "test", seed: int = 0) -> list[tuple[Ex
             continue
         question = ASKED[attribute].format(cell=scene.things[i].cell)
         answers = tuple(_value(shown.things[i], attribute) for shown in (scene, other))
-        pairs.append(tuple(
-            Example(f"counterfactuals/{split}/{attribute}/{seed}/{number}/{side}", "counterfactuals", attribute, split,
-                    question, answer, answers, shown, scene.key)
-            for side, answer, shown in zip(("scene", "twin"), answers, (scene, other))))
+        pairs.append(
+            tuple(
+                Example(
+                    f"counterfactuals/{split}/{attribute}/{seed}/{number}/{side}",
+                    "counterfactuals",
+                    attribute,
+                    split,
+                    question,
+                    answer,
+                    answers,
+                    shown,
+                    scene.key,
+                )
+                for side, answer, shown in zip(("scene", "twin"), answers, (scene, other))
+            )
+        )
     return pairs
 
 

@@ -46,5 +46,8 @@ def among(value, known) -> bool:
 
 def whole(values, n: int) -> bool:
     """Whether these are n whole numbers in a tuple."""
-    return isinstance(values, tuple) and len(values) == n and all(
-        isinstance(v, Integral) and not isinstance(v, bool) for v in values)
+    return (
+        isinstance(values, tuple)
+        and len(values) == n
+        and all(isinstance(v, Integral) and not isinstance(v, bool) for v in values)
+    )

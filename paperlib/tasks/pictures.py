@@ -22,8 +22,9 @@ def as_shown(picture: Image.Image, what: str = "The picture") -> Image.Image:
     cut off or damaged, and for a mode or range that is not clear.
     """
     if not isinstance(picture, Image.Image):
-        raise PictureError(f"A picture must be a PIL image, got {type(picture).__name__}: open files with "
-                       f"PIL.Image.open(path).")
+        raise PictureError(
+            f"A picture must be a PIL image, got {type(picture).__name__}: open files with PIL.Image.open(path)."
+        )
     if not all(picture.size):
         raise PictureError(f"{what} has no pixels ({picture.width} x {picture.height}): give one with at least one.")
     try:
@@ -33,10 +34,14 @@ def as_shown(picture: Image.Image, what: str = "The picture") -> Image.Image:
         return picture if picture.mode == "RGB" and not picture.has_transparency_data else _on_white(picture, what)
     except PictureError:
         raise
-    except Exception as error:  # each of Pillow's decoders fails in its own way, a closed file with an empty AssertionError
-        raise PictureError(f"{what} (mode {picture.mode}, {picture.width} x {picture.height}) cannot be read "
-                       f"({type(error).__name__}), for it is closed, cut off, damaged or of an odd mode: open its file "
-                       f"again, or convert it to RGB.") from error
+    except (
+        Exception
+    ) as error:  # each of Pillow's decoders fails in its own way, a closed file with an empty AssertionError
+        raise PictureError(
+            f"{what} (mode {picture.mode}, {picture.width} x {picture.height}) cannot be read "
+            f"({type(error).__name__}), for it is closed, cut off, damaged or of an odd mode: open its file "
+            f"again, or convert it to RGB."
+        ) from error
 
 
 def _on_white(picture: Image.Image, what: str) -> Image.Image:
@@ -53,9 +58,11 @@ def _on_white(picture: Image.Image, what: str) -> Image.Image:
 def _grey(picture: Image.Image, what: str) -> Image.Image:
     """A grey picture of more than 8 bits, in 8 bits (mode "L")."""
     values = np.asarray(picture)
-    if picture.mode == "F" or picture.mode == "I" and not 0 <= values.min() <= values.max() <= 255:
-        raise PictureError(f"{what} holds values (mode {picture.mode}, {values.min():g} to {values.max():g}) that do not say "
-                       f"what is white: scale them to 0 to 255 and give Image.fromarray(values.astype('uint8')).")
+    if picture.mode == "F" or (picture.mode == "I" and not 0 <= values.min() <= values.max() <= 255):
+        raise PictureError(
+            f"{what} holds values (mode {picture.mode}, {values.min():g} to {values.max():g}) that do not say "
+            f"what is white: scale them to 0 to 255 and give Image.fromarray(values.astype('uint8'))."
+        )
     grey = values if picture.mode == "I" else np.rint(values / 257)
     if "transparency" in picture.info:  # a PNG of 16 bits names one value that is transparent
         hidden = values == picture.info["transparency"]
@@ -66,5 +73,7 @@ def _grey(picture: Image.Image, what: str) -> Image.Image:
 
 def _check_visible(visible: bool, what: str) -> None:
     if not visible:
-        raise PictureError(f"{what} shows nothing, for all of it is transparent: give one with something to see, or drop "
-                       f"its alpha channel with picture.convert('RGB').")
+        raise PictureError(
+            f"{what} shows nothing, for all of it is transparent: give one with something to see, or drop "
+            f"its alpha channel with picture.convert('RGB')."
+        )

@@ -20,7 +20,8 @@ N_CONCEPTS = 16  # that "concept" tells apart
 @dataclass(frozen=True)
 class ProbeTask:
     """N scenes, a question about each, and its label. ``types`` decide the label in the control task, ``held_out`` marks
-    scenes with a held-out concept."""
+    scenes with a held-out concept.
+    """
 
     name: str
     scenes: tuple[Scene, ...]
@@ -47,8 +48,10 @@ def probe_tasks(n: int, seed: int = 0) -> dict[str, ProbeTask]:
     Concept is asked of scenes with two emoji, colour of scenes with two shapes, category of one emoji. Raises ValueError for n < 4.
     """
     n = whole(n, "n of a probing task", 4, 10**5)
-    return {task.name: task for task in (_concept(n, seed), _category(n, seed), _colour(n, seed), _count(n, seed),
-                                         _existence(n, seed))}
+    return {
+        task.name: task
+        for task in (_concept(n, seed), _category(n, seed), _colour(n, seed), _count(n, seed), _existence(n, seed))
+    }
 
 
 def _drawn(n: int, split: str, seed: int, style: str, n_things: int | None) -> list[Scene]:
@@ -64,7 +67,7 @@ def _concept(n: int, seed: int) -> ProbeTask:
     shown = {}
     for scene in _drawn(6 * n, "test", seed, "emoji", 2):
         shown.setdefault(_of(scene).name, {})[scene.key] = scene
-    most = sorted(shown, key=lambda name: (-len(shown[name]), name))[:min(N_CONCEPTS, n // 2)]
+    most = sorted(shown, key=lambda name: (-len(shown[name]), name))[: min(N_CONCEPTS, n // 2)]
     scenes = [scene for turn in zip(*(shown[name].values() for name in most)) for scene in turn][:n]
     names = [_of(scene).name for scene in scenes]
     return _task("concept", scenes, [f"What is at the {scene.things[0].cell}?" for scene in scenes], names, names)
@@ -78,8 +81,14 @@ def _category(n: int, seed: int) -> ProbeTask:
     scenes = [scene for turn in zip_longest(*shown.values()) for scene in turn if scene is not None][:n]
     scenes += _drawn(n // 2, "held-out", seed, "emoji", 1)
     asked = [f"What kind of thing is at the {scene.things[0].cell}?" for scene in scenes]
-    return _task("category", scenes, asked, [_of(s).category for s in scenes], [s.things[0].concept for s in scenes],
-                 [_of(s).held_out for s in scenes])
+    return _task(
+        "category",
+        scenes,
+        asked,
+        [_of(s).category for s in scenes],
+        [s.things[0].concept for s in scenes],
+        [_of(s).held_out for s in scenes],
+    )
 
 
 def _colour(n: int, seed: int) -> ProbeTask:

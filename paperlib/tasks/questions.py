@@ -31,8 +31,9 @@ class Question:
     choices: tuple[str, ...]
 
 
-def ask(scene: Scene, kind: str, rng: np.random.Generator, negatives: str | None = None,
-        about: str | None = None) -> Question | None:
+def ask(
+    scene: Scene, kind: str, rng: np.random.Generator, negatives: str | None = None, about: str | None = None
+) -> Question | None:
     """One question of a kind about a scene, or None if the scene does not allow it.
 
     negatives: how an absent thing is chosen for "existence" (random, popular or adversarial, as in POPE; None: any).
@@ -57,7 +58,8 @@ def ask(scene: Scene, kind: str, rng: np.random.Generator, negatives: str | None
 
 def ask_chart(chart: Chart, kind: str, rng: np.random.Generator) -> Question:
     """One question about a bar chart: the value of a bar ("chart value"), or which is tallest or shortest ("chart
-    extreme"). Raises ValueError for unknown kinds."""
+    extreme"). Raises ValueError for unknown kinds.
+    """
     if kind not in CHART_KINDS:
         raise ValueError(f"Unknown kind of chart question {kind!r}: use one of {', '.join(CHART_KINDS)}.")
     if kind == "chart value":
@@ -71,7 +73,8 @@ def ask_chart(chart: Chart, kind: str, rng: np.random.Generator) -> Question:
 
 def ask_text(concept: Concept, kind: str, rng: np.random.Generator) -> Question | None:
     """The same knowledge without a picture: "text knowledge" (properties) or "text category". None if unknown, or if
-    the question would hold its answer (what is a potted plant?). Raises ValueError for unknown kinds."""
+    the question would hold its answer (what is a potted plant?). Raises ValueError for unknown kinds.
+    """
     if kind not in TEXT_KINDS:
         raise ValueError(f"Unknown kind of text question {kind!r}: use one of {', '.join(TEXT_KINDS)}.")
     if concept.number == "plural":
@@ -105,8 +108,9 @@ def _name(scene: Scene, thing: Thing, rng) -> Question:
 
 def _category(scene: Scene, thing: Thing, rng) -> Question:
     concept = concepts()[thing.concept]
-    return Question("category", f"What kind of thing is at the {thing.cell}?", concept.category,
-                    _categories(concept, rng))
+    return Question(
+        "category", f"What kind of thing is at the {thing.cell}?", concept.category, _categories(concept, rng)
+    )
 
 
 def _shape(scene: Scene, thing: Thing, rng) -> Question:
@@ -207,7 +211,8 @@ def _fact(concept: Concept, thing: str, rng) -> tuple[str, str, tuple[str, ...]]
 
 def hard_negative(scene: Scene, rng: np.random.Generator, kind: str) -> str | None:
     """A wrong caption of a scene, as in SugarCrepe: "swap" (two things change cells), "replace" (one thing becomes
-    another) or "add" (a thing that is not there). None if the scene does not allow it."""
+    another) or "add" (a thing that is not there). None if the scene does not allow it.
+    """
     things = list(scene.things)
     if kind == "swap":
         if len(things) < 2:

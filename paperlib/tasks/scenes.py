@@ -21,20 +21,27 @@ SIDE, CELL = 128, 64  # pixels
 CELLS = ("top left", "top right", "bottom left", "bottom right")
 SHAPES = ("circle", "square", "triangle", "star", "cross")
 COLOURS = {
-    "red": (214, 40, 40), "yellow": (247, 201, 22), "green": (46, 148, 62), "blue": (36, 92, 204),
-    "purple": (134, 58, 172), "brown": (126, 78, 42), "black": (22, 22, 22), "gray": (136, 136, 140),
+    "red": (214, 40, 40),
+    "yellow": (247, 201, 22),
+    "green": (46, 148, 62),
+    "blue": (36, 92, 204),
+    "purple": (134, 58, 172),
+    "brown": (126, 78, 42),
+    "black": (22, 22, 22),
+    "gray": (136, 136, 140),
 }
 SIZES = {"small": (34, 40), "large": (52, 60)}  # pixels, inclusive
 TEXTURES = ("plain", "stripes", "grain")
 STYLES = ("mixed", "shapes", "emoji")
 # Of ten buckets of scene content, training owns eight. "held-out" scenes hold at least one concept never trained on.
-SPLITS = {"train": range(0, 8), "validation": range(8, 9), "test": range(9, 10), "held-out": range(0, 10)}
+SPLITS = {"train": range(8), "validation": range(8, 9), "test": range(9, 10), "held-out": range(10)}
 
 
 @dataclass(frozen=True)
 class Thing:
     """One object: a concept (``concept`` is its key) or a shape with a colour. ``box`` is left, top, side in pixels, the
-    side 0 if it is only told of. Raises ValueError for what cannot be drawn."""
+    side 0 if it is only told of. Raises ValueError for what cannot be drawn.
+    """
 
     cell: str
     size: str
@@ -44,12 +51,17 @@ class Thing:
     colour: str = ""
 
     def __post_init__(self):
-        drawn = among(self.colour, COLOURS) and among(self.shape, SHAPES) if not self.concept else (
-            among(self.concept, concepts()) and self.shape == self.colour == "")
+        drawn = (
+            among(self.colour, COLOURS) and among(self.shape, SHAPES)
+            if not self.concept
+            else (among(self.concept, concepts()) and self.shape == self.colour == "")
+        )
         box = whole(self.box, 3) and min(self.box) >= 0 and max(self.box[:2]) + self.box[2] <= SIDE
         if not (drawn and box and among(self.cell, CELLS) and among(self.size, SIZES)):
-            raise ValueError(f"This is no thing that can be drawn, {self!r:.150}: give a cell and a size, a box (left, top, "
-                             f"side) within {SIDE} pixels, and a concept's key or a shape and a colour.")
+            raise ValueError(
+                f"This is no thing that can be drawn, {self!r:.150}: give a cell and a size, a box (left, top, "
+                f"side) within {SIDE} pixels, and a concept's key or a shape and a colour."
+            )
 
     @property
     def name(self) -> str:
@@ -77,7 +89,8 @@ class Thing:
 @dataclass(frozen=True)
 class Scene:
     """Things on a ground; ``things`` stand in reading order. ``texture_seed`` fixes the ground's pattern.
-    Raises ValueError for what cannot be drawn."""
+    Raises ValueError for what cannot be drawn.
+    """
 
     things: tuple[Thing, ...]
     ground: tuple[int, int, int]
@@ -86,14 +99,18 @@ class Scene:
 
     def __post_init__(self):
         if not isinstance(self.things, tuple) or not all(isinstance(t, Thing) and t.box[2] for t in self.things):
-            raise ValueError(f"The things of a scene must be a tuple of Thing with sides of at least 1, got "
-                             f"{self.things!r:.150}: make them with compose.")
+            raise ValueError(
+                f"The things of a scene must be a tuple of Thing with sides of at least 1, got "
+                f"{self.things!r:.150}: make them with compose."
+            )
         pale = whole(self.ground, 3) and 0 <= min(self.ground) <= max(self.ground) <= 255
         seed = whole((self.texture_seed,), 1) and self.texture_seed >= 0
         if not (pale and seed and among(self.texture, TEXTURES)):
-            raise ValueError(f"This is no ground that can be drawn, {self.ground!r:.50}, {self.texture!r:.50}, "
-                             f"{self.texture_seed!r:.50}: give three values of 0 to 255, one of {', '.join(TEXTURES)}, and "
-                             f"a seed from 0 on.")
+            raise ValueError(
+                f"This is no ground that can be drawn, {self.ground!r:.50}, {self.texture!r:.50}, "
+                f"{self.texture_seed!r:.50}: give three values of 0 to 255, one of {', '.join(TEXTURES)}, and "
+                f"a seed from 0 on."
+            )
 
     @property
     def key(self) -> str:
@@ -126,8 +143,10 @@ class Scene:
             things = tuple(Thing(**{**thing, "box": tuple(thing["box"])}) for thing in data["things"])
             return Scene(things, tuple(data["ground"]), data["texture"], data["texture_seed"])
         except (KeyError, TypeError) as error:
-            raise ValueError(f"This is no scene as Scene.to_dict tells of one, {data!r:.150}: some of it is missing or of "
-                             f"another type.") from error
+            raise ValueError(
+                f"This is no scene as Scene.to_dict tells of one, {data!r:.150}: some of it is missing or of "
+                f"another type."
+            ) from error
 
 
 def sentence(parts: list[str]) -> str:
@@ -167,16 +186,20 @@ def compose(things: dict[str, str], seed: int = 0) -> Scene:
     Each value is a size, then a concept's name or a colour and a shape. Raises ValueError for what cannot be drawn.
     """
     if not isinstance(things, dict) or not whole((seed,), 1) or seed < 0:
-        raise ValueError(f"A scene is composed of a dict such as {{'top left': 'large dog'}} and a seed from 0 on, got "
-                         f"{type(things).__name__} and {seed!r}.")
+        raise ValueError(
+            f"A scene is composed of a dict such as {{'top left': 'large dog'}} and a seed from 0 on, got "
+            f"{type(things).__name__} and {seed!r}."
+        )
     rng, named, made = np.random.default_rng(seed), {c.name: c.key for c in concepts().values()}, []
     for cell in sorted(things, key=lambda cell: CELLS.index(cell) if cell in CELLS else -1):
         size, _, name = str(things[cell]).partition(" ")
         colour, _, shape = name.partition(" ")
         if cell not in CELLS or size not in SIZES or not (name in named or (colour in COLOURS and shape in SHAPES)):
-            raise ValueError(f"Cannot draw {things[cell]!r} at {cell!r}: cells are {', '.join(CELLS)}; say a size "
-                             f"({', '.join(SIZES)}), then a concept's name, or one of {', '.join(COLOURS)} and one of "
-                             f"{', '.join(SHAPES)}.")
+            raise ValueError(
+                f"Cannot draw {things[cell]!r} at {cell!r}: cells are {', '.join(CELLS)}; say a size "
+                f"({', '.join(SIZES)}), then a concept's name, or one of {', '.join(COLOURS)} and one of "
+                f"{', '.join(SHAPES)}."
+            )
         what = {"concept": named[name]} if name in named else {"shape": shape, "colour": colour}
         made.append(Thing(cell, size, place(rng, cell, size), **what))
     if not made:
@@ -219,14 +242,17 @@ def twin(scene: Scene, rng: np.random.Generator, attribute: str | None = None) -
             new = replace(thing, **{chosen: values[rng.integers(len(values))]})
         if new.identity not in others:
             break
-    return replace(scene, things=scene.things[:i] + (new,) + scene.things[i + 1:]), chosen, i
+    return replace(scene, things=scene.things[:i] + (new,) + scene.things[i + 1 :]), chosen, i
 
 
 def changes(scene: Scene) -> list[tuple[str, int]]:
     """What `twin` can change: (attribute, index of the thing)."""
-    return [(a, i) for i, t in enumerate(scene.things)
-            for a in (("concept", "size") if t.concept else ("colour", "shape", "size"))
-            if a != "concept" or _alternatives(scene, t)]
+    return [
+        (a, i)
+        for i, t in enumerate(scene.things)
+        for a in (("concept", "size") if t.concept else ("colour", "shape", "size"))
+        if a != "concept" or _alternatives(scene, t)
+    ]
 
 
 def _alternatives(scene: Scene, thing: Thing) -> list[Concept]:

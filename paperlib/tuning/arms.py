@@ -29,7 +29,8 @@ class ArmError(ValueError):
 class Arm:
     """A band as `bands.band` takes it, or from and to which relative depth; the relative depth at which image tokens
     enter (`paperlib.models.late_entry`), to the nearest block; which share of the steps it gets, at the rates of the whole run; and
-    whether the connector is tuned too."""
+    whether the connector is tuned too.
+    """
 
     band: str | tuple[float, float]
     enter: float = 0.0
@@ -37,14 +38,27 @@ class Arm:
     connector: bool = False
 
 
-ARMS = {"full": Arm("full"), "mid": Arm("mid"), "mid, entered": Arm("mid", enter=1 / 3), "late": Arm("late"),
-        "sparse": Arm("sparse"), "early": Arm("early"), "complement": Arm("complement")}
+ARMS = {
+    "full": Arm("full"),
+    "mid": Arm("mid"),
+    "mid, entered": Arm("mid", enter=1 / 3),
+    "late": Arm("late"),
+    "sparse": Arm("sparse"),
+    "early": Arm("early"),
+    "complement": Arm("complement"),
+}
 # Beginnings of runs, which see the data that the arms see, so that their losses can be compared.
-SWEEPS = {"from 1/6": Arm((1 / 6, 1 / 2), share=0.25), "from 1/2": Arm((1 / 2, 5 / 6), share=0.25),
-          "a fifth wide": Arm((2 / 5, 3 / 5), share=0.25), "two thirds wide": Arm((1 / 6, 5 / 6), share=0.25),
-          "entered at 1/6": Arm("mid", 1 / 6, 0.25), "entered at 1/2": Arm("mid", 1 / 2, 0.25),
-          "entered at 2/3": Arm("mid", 2 / 3, 0.25),
-          "mid, connector too": Arm("mid", 0, 0.25, True), "entered, connector too": Arm("mid", 1 / 3, 0.25, True)}
+SWEEPS = {
+    "from 1/6": Arm((1 / 6, 1 / 2), share=0.25),
+    "from 1/2": Arm((1 / 2, 5 / 6), share=0.25),
+    "a fifth wide": Arm((2 / 5, 3 / 5), share=0.25),
+    "two thirds wide": Arm((1 / 6, 5 / 6), share=0.25),
+    "entered at 1/6": Arm("mid", 1 / 6, 0.25),
+    "entered at 1/2": Arm("mid", 1 / 2, 0.25),
+    "entered at 2/3": Arm("mid", 2 / 3, 0.25),
+    "mid, connector too": Arm("mid", 0, 0.25, True),
+    "entered, connector too": Arm("mid", 1 / 3, 0.25, True),
+}
 
 
 def arm_config(study: Study, name: str) -> TrainConfig:
@@ -56,9 +70,20 @@ def arm_config(study: Study, name: str) -> TrainConfig:
     if not isinstance(blocks, str):
         first, end = (round(place * depth) for place in arm.band)
         blocks = range(first, max(first + 1, end))
-    return TrainConfig(2, study.band_steps, 0, study.band_batch, length, study.seed, rank=study.band_rank,
-                       layers=band(blocks, depth), connector=arm.connector, mixed=real,
-                       compile=real, enter=round(arm.enter * depth))
+    return TrainConfig(
+        2,
+        study.band_steps,
+        0,
+        study.band_batch,
+        length,
+        study.seed,
+        rank=study.band_rank,
+        layers=band(blocks, depth),
+        connector=arm.connector,
+        mixed=real,
+        compile=real,
+        enter=round(arm.enter * depth),
+    )
 
 
 def arm_folder(study: Study, name: str) -> Path:
@@ -69,7 +94,8 @@ def arm_folder(study: Study, name: str) -> Path:
 
 def train_arm(study: Study, name: str, progress: bool = True) -> dict:
     """Train an arm unless that was done with the same recipe from the same stage 1, resuming after a kill, and return its
-    record."""
+    record.
+    """
     config, folder, start = arm_config(study, name), arm_folder(study, name), start_of(study)
     steps, checkpoint = max(1, round(_arm(name).share * config.steps)), _made(study) / f"{_slug(name)}.checkpoint"
     record = finished(folder, config, start, steps)
@@ -79,9 +105,19 @@ def train_arm(study: Study, name: str, progress: bool = True) -> dict:
     base = None if config.connector else made_for(vlm.model)
     make_way(checkpoint, config, start)
     run = train(vlm, config, checkpoint, progress=progress, until=steps, start=start)
-    record = provenance(study, run["seconds"], steps * config.batch_size, arm=name, recipe=asdict(config), start=start,
-                        precision=run["precision"], compiled=run["compiled"], supervised_tokens=run["tokens"],
-                        trained=run["trained"], loss=run["loss"])
+    record = provenance(
+        study,
+        run["seconds"],
+        steps * config.batch_size,
+        arm=name,
+        recipe=asdict(config),
+        start=start,
+        precision=run["precision"],
+        compiled=run["compiled"],
+        supervised_tokens=run["tokens"],
+        trained=run["trained"],
+        loss=run["loss"],
+    )
     save_adapter(folder, vlm.model, record, base)
     checkpoint.unlink(missing_ok=True)
     return record

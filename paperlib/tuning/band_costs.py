@@ -20,11 +20,19 @@ from paperlib.tuning.train_config import TrainConfig
 
 def ways(study: Study) -> dict[str, TrainConfig]:
     """Every way whose step is measured: the arms with the connector frozen, mid from kept input, as in the second time
-    through the data, and full and mid with the connector tuned, or with all weights of their blocks instead of LoRA."""
+    through the data, and full and mid with the connector tuned, or with all weights of their blocks instead of LoRA.
+    """
     arms = {name: arm_config(study, name) for name in ARMS}
     kept = {"mid, input kept": replace(arms["mid"], steps=2, epochs=2)}
-    return arms | kept | {f"{name}, {how}": replace(arms[name], **change) for how, change in (
-        ("connector tuned", {"connector": True}), ("all weights", {"method": "full"})) for name in ("full", "mid")}
+    return (
+        arms
+        | kept
+        | {
+            f"{name}, {how}": replace(arms[name], **change)
+            for how, change in (("connector tuned", {"connector": True}), ("all weights", {"method": "full"}))
+            for name in ("full", "mid")
+        }
+    )
 
 
 def steps_of(study: Study, configs: Mapping[str, TrainConfig], batch_size: int) -> dict[str, Step]:
@@ -37,12 +45,18 @@ def steps_of(study: Study, configs: Mapping[str, TrainConfig], batch_size: int) 
     """
     origin, steps = load_stage(study, "stage 1"), {}
     frozen = copy.deepcopy(origin.model)  # `finetune.trainable` may round it in place, with the first way for all
-    shared = [weight for part in (frozen.get_decoder(), frozen.model.vision_tower, frozen.get_output_embeddings())
-              for weight in (*part.parameters(), *part.buffers())]
+    shared = [
+        weight
+        for part in (frozen.get_decoder(), frozen.model.vision_tower, frozen.get_output_embeddings())
+        for weight in (*part.parameters(), *part.buffers())
+    ]
     for name, config in configs.items():
         config = replace(config, batch_size=batch_size)
-        model = copy.deepcopy(frozen, {id(weight): weight for weight in shared}) if config.method == "lora" else \
-            copy.deepcopy(origin.model)
+        model = (
+            copy.deepcopy(frozen, {id(weight): weight for weight in shared})
+            if config.method == "lora"
+            else copy.deepcopy(origin.model)
+        )
         vlm = VLM(name, model, origin.processor)
         prepared(vlm, config)
         base = vlm.model.get_base_model() if hasattr(vlm.model, "get_base_model") else vlm.model

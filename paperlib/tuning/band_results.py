@@ -12,7 +12,12 @@ from paperlib.stats.accuracy import Interval
 from paperlib.stats.effects import gap_share, paired_difference
 from paperlib.tuning.band_runs import BEFORE, Answer
 
-PICTURED = ("pictures", "pope", "held-out concepts", "outside")  # suites of `paperlib.scoring.evaluation` that show a picture
+PICTURED = (
+    "pictures",
+    "pope",
+    "held-out concepts",
+    "outside",
+)  # suites of `paperlib.scoring.evaluation` that show a picture
 FULL, MID = "full", "mid"
 
 
@@ -56,7 +61,8 @@ class BandResults:
 
     def paired(self, *arms: str, of: Callable[[Answer], bool] = pictured) -> tuple[np.ndarray, list[str], list[str]]:
         """Right (1) or wrong (0) of each arm on the questions that all of them were asked, [arms, N]; the picture of
-        each question, beginning with its run's seed; and the questions' ids, ascending."""
+        each question, beginning with its run's seed; and the questions' ids, ascending.
+        """
         found = [self.answers(arm, of) for arm in arms]
         common = sorted(set.intersection(*map(set, found)))
         if not common:
@@ -81,16 +87,18 @@ class BandResults:
 
     def exchanged(self, arm: str, other: str, seed: int) -> "BandResults":
         """As if two arms were alike: a coin for each picture says whether they swap their answers about it. Shows what
-        a rule says where there is nothing to find."""
+        a rule says where there is nothing to find.
+        """
         found = {arm: self.answers(other), other: self.answers(arm)}  # who would get whose
         groups = sorted({a.group for answers in found.values() for a in answers.values()})
         swapped = dict(zip(groups, np.random.default_rng(seed).random(len(groups)) < 0.5))
 
-
         def dealt(run: dict) -> list[Answer]:
             return [found[run["arm"]].get(a.id, a) if swapped[a.group] else a for a in run["answers"]]
 
-        return BandResults([run | {"answers": dealt(run)} if run["arm"] in found else run for run in self.runs], self.seed)
+        return BandResults(
+            [run | {"answers": dealt(run)} if run["arm"] in found else run for run in self.runs], self.seed
+        )
 
     def owed(self, arm: str) -> tuple[float, float, Interval]:
         """Accuracy with another question's picture, with the own, and the difference, owed to looking."""
@@ -115,18 +123,22 @@ class BandResults:
         mine, theirs = self.losses(arm), self.losses(other)
         both = {s: (mine[s][updates], theirs[s][updates]) for s in sorted(mine) if s in theirs}
         if any(len(a) != len(b) or not len(a) for a, b in both.values()):
-            raise ValueError(f"Not both {arm!r} and {other!r} went through the updates {updates.start} to {updates.stop}.")
+            raise ValueError(
+                f"Not both {arm!r} and {other!r} went through the updates {updates.start} to {updates.stop}."
+            )
         gaps = {s: a - b for s, (a, b) in both.items()}
         if not gaps:
             raise ValueError(f"There is no seed on which both {arm!r} and {other!r} were trained.")
         groups = [f"{s} {i // block}" for s, gap in gaps.items() for i in range(len(gap))]
         together = np.concatenate(list(gaps.values()))
         return paired_difference(together, np.zeros_like(together), groups, **self._over(groups)), [
-            float(gap.mean()) for gap in gaps.values()]
+            float(gap.mean()) for gap in gaps.values()
+        ]
 
     def time_to_equal_loss(self, arm: str, seed: int, step_time: float, width: int) -> float | None:
         """Time of an arm's whole run over the time in which full tuning comes to the loss that the arm ends with, means
-        of ``width`` updates. step_time: that of the arm's step, in full tuning's. None if full never gets there."""
+        of ``width`` updates. step_time: that of the arm's step, in full tuning's. None if full never gets there.
+        """
         mine, full = self.losses(arm).get(seed), self.losses(FULL).get(seed)
         if mine is None or full is None:
             raise ValueError(f"On seed {seed}, {arm!r} and {FULL!r} were not both trained.")
@@ -161,5 +173,5 @@ def updates_to(loss: Sequence[float], level: float, width: int) -> int | None:
 
     Means over fewer updates, at the beginning, do not count.
     """
-    reached = np.flatnonzero(smoothed(loss, width)[width - 1:] <= level)
+    reached = np.flatnonzero(smoothed(loss, width)[width - 1 :] <= level)
     return int(reached[0]) + width if len(reached) else None

@@ -24,7 +24,6 @@ from paperlib.models.adapter_files import AdapterError
 from paperlib.scoring.evaluation import evaluate
 from paperlib.study.results import (
     ResultError,
-    code_version,
     data_digest,
     provenance,
     read_json,
@@ -32,6 +31,7 @@ from paperlib.study.results import (
     write_json,
     write_result,
 )
+from paperlib.study.sources import code_digest
 from paperlib.tuning.arms import ARMS, SWEEPS, ArmError, arm_config, load_arm, train_arm
 from paperlib.tuning.stages import load_stage, tune
 from paperlib.tuning.train_config import TrainingError
@@ -60,8 +60,11 @@ def ask(study: Study, name: str, share: float = 0.5, images: str = "own") -> lis
     """
     vlm = load_stage(study, "stage 1") if name == BEFORE else load_arm(study, name)
     n, suites = max(2, round(share * study.n_eval)), [s for s in BENCHMARKS if images == "own" or s != "text"]
-    return [Answer(f"{study.seed} {suite} {r.id}", r.kind, suite, f"{study.seed} {r.group}", r.correct)
-            for suite in suites for r in evaluate(vlm, study, suite, images, n=n)]
+    return [
+        Answer(f"{study.seed} {suite} {r.id}", r.kind, suite, f"{study.seed} {r.group}", r.correct)
+        for suite in suites
+        for r in evaluate(vlm, study, suite, images, n=n)
+    ]
 
 
 def run(study: Study, seeds: Sequence[int], names: Sequence[str], progress: bool = True) -> Path:
@@ -79,12 +82,17 @@ def run(study: Study, seeds: Sequence[int], names: Sequence[str], progress: bool
         tune(here, progress)
         for name in (BEFORE, *names):
             record = {"loss": [], "seconds": 0.0} if name == BEFORE else train_arm(here, name, progress)
-            runs.append({"arm": name, "seed": seed, "loss": [round(v, 5) for v in record["loss"]],
-                         "seconds": record["seconds"],
-                         "made": {key: record.get(key) for key in (
-                             "recipe", "packages", "code", "platform", "precision")},
-                         "answers": _pack([]) if name in SWEEPS else _kept(here, name, record["loss"]),
-                         "other": _kept(here, name, record["loss"], "other") if name in CONTROLLED else _pack([])})
+            runs.append(
+                {
+                    "arm": name,
+                    "seed": seed,
+                    "loss": [round(v, 5) for v in record["loss"]],
+                    "seconds": record["seconds"],
+                    "made": {key: record.get(key) for key in ("recipe", "packages", "code", "platform", "precision")},
+                    "answers": _pack([]) if name in SWEEPS else _kept(here, name, record["loss"]),
+                    "other": _kept(here, name, record["loss"], "other") if name in CONTROLLED else _pack([]),
+                }
+            )
     merged = _merged(path, runs)
     return write_result(path, {"runs": merged}, provenance(study, sum(r["seconds"] for r in merged), len(merged)))
 
@@ -102,18 +110,29 @@ def read_reference(study: Study) -> list[dict]:
     """
     path = reference_file(study)
     if not path.is_file():
-        raise ResultError(f"There are no reference results for preset {study.preset!r}: make them with python -m "
-                          f"paperlib.tuning.band_runs {study.preset}.")
-    return [found | {key: _unpacked(found[key]) for key in ("answers", "other")}
-            for found in read_result(path)["data"]["runs"]]
+        raise ResultError(
+            f"There are no reference results for preset {study.preset!r}: make them with python -m "
+            f"paperlib.tuning.band_runs {study.preset}."
+        )
+    return [
+        found | {key: _unpacked(found[key]) for key in ("answers", "other")}
+        for found in read_result(path)["data"]["runs"]
+    ]
 
 
 def _kept(study: Study, name: str, loss: list[float], images: str = "own") -> dict:
     """Answers from the cache, or asked now; about other pictures half as many. They are kept by what made the weights,
-    which are parameters and the loss curve, and by the code, which asks and scores."""
+    which are parameters and the loss curve, and by the code, which asks and scores.
+    """
     path = study.cache / "reference" / f"{study.preset}-{study.seed}-{name.replace(', ', '-')}-{images}.json"
-    made = data_digest({"loss": loss, "study": study.as_dict(), "benchmarks": BENCHMARKS,
-                        "code": code_version()["sha256"]})
+    made = data_digest(
+        {
+            "loss": loss,
+            "study": study.as_dict(),
+            "benchmarks": BENCHMARKS,
+            "code": code_digest("paperlib.scoring.evaluation"),
+        }
+    )
     if path.is_file() and (found := read_json(path)).get("made") == made:
         return found["answers"]
     packed = _pack(ask(study, name, 0.5 if images == "own" else 0.25, images))
@@ -124,7 +143,8 @@ def _kept(study: Study, name: str, loss: list[float], images: str = "own") -> di
 def _pack(answers: Sequence[Answer]) -> dict:
     """Answers by column, which is what makes the file small."""
     return {key: [getattr(a, key) for a in answers] for key in ("id", "kind", "benchmark", "group")} | {
-        "correct": "".join(str(int(a.correct)) for a in answers)}
+        "correct": "".join(str(int(a.correct)) for a in answers)
+    }
 
 
 def _unpacked(packed: dict) -> list[Answer]:
@@ -136,8 +156,10 @@ def _merged(path: Path, runs: list[dict]) -> list[dict]:
     """These runs, and those that the file has of other arms and seeds."""
     before = read_result(path)["data"]["runs"] if path.is_file() else []
     mine = {(r["arm"], r["seed"]) for r in runs}
-    return sorted([r for r in before if (r["arm"], r["seed"]) not in mine] + runs,
-                  key=lambda r: (r["seed"], [BEFORE, *ARMS, *SWEEPS].index(r["arm"])))
+    return sorted(
+        [r for r in before if (r["arm"], r["seed"]) not in mine] + runs,
+        key=lambda r: (r["seed"], [BEFORE, *ARMS, *SWEEPS].index(r["arm"])),
+    )
 
 
 def main(words: list[str]) -> None:
@@ -148,8 +170,10 @@ def main(words: list[str]) -> None:
     except (ArmError, StudyError, AdapterError, TrainingError, ResultError) as error:
         sys.exit(str(error))
     except OSError as error:
-        sys.exit(f"{Path(error.filename).name if error.filename else 'A file'} cannot be read or written ("
-                 f"{error.strerror or error}): make room on the disk and run the command again, which then goes on.")
+        sys.exit(
+            f"{Path(error.filename).name if error.filename else 'A file'} cannot be read or written ("
+            f"{error.strerror or error}): make room on the disk and run the command again, which then goes on."
+        )
 
 
 if __name__ == "__main__":

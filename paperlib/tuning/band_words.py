@@ -10,13 +10,15 @@ USAGE = "python -m paperlib.tuning.band_runs mini 0,1 'full;mid'"
 
 def read_words(words: Sequence[str]) -> tuple[Study, list[int], list[str] | None]:
     """Study, seeds and arms from the command line: the last two may be left out (seeds 0 to 2; None is all arms), commas
-    divide seeds and semicolons arms. Raises StudyError for words that are none of these; arms are not known here."""
+    divide seeds and semicolons arms. Raises StudyError for words that are none of these; arms are not known here.
+    """
     if not 1 <= len(words) <= 3:
         raise StudyError(f"Name a preset, and if need be seeds and arms: {USAGE}.")
-    preset, seeds, names = (*words, *("0,1,2", None)[len(words) - 1:])
+    preset, seeds, names = (*words, *("0,1,2", None)[len(words) - 1 :])
     if re.fullmatch(r"[0-9]{1,10}(,[0-9]{1,10})*", seeds) is None:
-        raise StudyError(f"Seeds are whole numbers from 0 to {2**32 - 1} with commas between, such as 0,1,2, got "
-                         f"{seeds[:40]!r}.")
+        raise StudyError(
+            f"Seeds are whole numbers from 0 to {2**32 - 1} with commas between, such as 0,1,2, got {seeds[:40]!r}."
+        )
     found = Study.make(preset), [int(seed) for seed in seeds.split(",")], None if names is None else names.split(";")
     check_once(found[1], found[2] or ())
     return found

@@ -26,31 +26,44 @@ def band(which: str | Iterable[int], depth: int) -> tuple[int, ...]:
     if not _whole(depth) or depth < 1:
         raise BandError(f"A decoder has one block or more, got {depth!r}: give their number.")
     size, start = max(1, round(depth / 3)), (depth - max(1, round(depth / 3))) // 2
-    named = {"full": range(depth), "none": range(0), "mid": range(start, start + size), "early": range(size),
-             "late": range(depth - size, depth),
-             "complement": [i for i in range(depth) if not start <= i < start + size],
-             "sparse": [int((i + 0.5) * depth / size) for i in range(size)]}
+    named = {
+        "full": range(depth),
+        "none": range(0),
+        "mid": range(start, start + size),
+        "early": range(size),
+        "late": range(depth - size, depth),
+        "complement": [i for i in range(depth) if not start <= i < start + size],
+        "sparse": [int((i + 0.5) * depth / size) for i in range(size)],
+    }
     if isinstance(which, str):
         if which in named:
             return tuple(named[which])
         ends = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", which)
         if ends is None:
-            raise BandError(f"There is no band {which[:40]!r}: give one of {', '.join(NAMES)}, a range such as '6:17', "
-                            f"or a list of blocks.")
+            raise BandError(
+                f"There is no band {which[:40]!r}: give one of {', '.join(NAMES)}, a range such as '6:17', "
+                f"or a list of blocks."
+            )
         first, end = int(ends[1]), int(ends[2])
         if not first < end <= depth:
-            raise BandError(f"The band {which!r} is not in this model, whose blocks are 0 to {depth - 1}: give a range "
-                            f"'a:b' with a < b <= {depth}.")
+            raise BandError(
+                f"The band {which!r} is not in this model, whose blocks are 0 to {depth - 1}: give a range "
+                f"'a:b' with a < b <= {depth}."
+            )
         return tuple(range(first, end))
     try:
         blocks = list(which)
     except TypeError:
-        raise BandError(f"A band is no {type(which).__name__}: give one of {', '.join(NAMES)}, a range such as '6:17', "
-                        f"or a list of blocks.") from None
+        raise BandError(
+            f"A band is no {type(which).__name__}: give one of {', '.join(NAMES)}, a range such as '6:17', "
+            f"or a list of blocks."
+        ) from None
     if not blocks or not all(_whole(i) and 0 <= i < depth for i in blocks) or len(set(blocks)) < len(blocks):
         told = str(blocks) if len(str(blocks)) < 80 else f"{str(blocks)[:80]}..."
-        raise BandError(f"A band's blocks must be different numbers from 0 to {depth - 1}, at least one of them, got "
-                        f"{told}: for no block at all give 'none'.")
+        raise BandError(
+            f"A band's blocks must be different numbers from 0 to {depth - 1}, at least one of them, got "
+            f"{told}: for no block at all give 'none'."
+        )
     return tuple(sorted(int(i) for i in blocks))
 
 
@@ -81,11 +94,14 @@ def band_scores(profiles: Sequence[Sequence[float]], size: int) -> np.ndarray:
         raise BandError("A band is chosen by profiles, each a list with one number for each block: give at least one.")
     lengths = {len(c) for c in curves}
     if len(lengths) != 1 or not _whole(size) or not 1 <= size <= min(lengths):
-        raise BandError(f"A band of {size!r} blocks needs profiles of one and the same length, at least that, got "
-                        f"lengths {sorted(lengths)}.")
+        raise BandError(
+            f"A band of {size!r} blocks needs profiles of one and the same length, at least that, got "
+            f"lengths {sorted(lengths)}."
+        )
     values = np.array(curves)
     low, high = values.min(axis=1, keepdims=True), values.max(axis=1, keepdims=True)
     if not np.isfinite(values).all() or (high == low).any():
-        raise BandError("A band is chosen by profiles of finite values that differ over the depth: leave out the one "
-                        "that does not.")
+        raise BandError(
+            "A band is chosen by profiles of finite values that differ over the depth: leave out the one that does not."
+        )
     return np.convolve(((values - low) / (high - low)).mean(axis=0), np.full(size, 1 / size), "valid")

@@ -14,8 +14,9 @@ from paperlib.tuning.train_config import TrainConfig, TrainingError
 log = logging.getLogger(__name__)
 
 
-def resume(path: Path | None, config: TrainConfig, parameters: dict, optimizer, schedule,
-           start: str | None = None) -> tuple[list[float], int, float]:
+def resume(
+    path: Path | None, config: TrainConfig, parameters: dict, optimizer, schedule, start: str | None = None
+) -> tuple[list[float], int, float]:
     """Load a checkpoint into parameters, optimizer and schedule -> losses so far, supervised tokens, seconds.
 
     start: digest of what the model was tuned from. Nothing happens without a file. Raises TrainingError for one that is
@@ -26,8 +27,10 @@ def resume(path: Path | None, config: TrainConfig, parameters: dict, optimizer, 
     state = _read(path)
     shapes = {name: value.shape for name, value in state["parameters"].items()}
     if state["config"] != _key(config, start) or shapes != {name: p.shape for name, p in parameters.items()}:
-        raise TrainingError(f"{path.name} was made with other settings or for another model: delete it to start again, "
-                            f"or pass the settings that it was made with.")
+        raise TrainingError(
+            f"{path.name} was made with other settings or for another model: delete it to start again, "
+            f"or pass the settings that it was made with."
+        )
     with torch.no_grad():
         for name, value in parameters.items():
             value.copy_(state["parameters"][name])
@@ -39,21 +42,39 @@ def resume(path: Path | None, config: TrainConfig, parameters: dict, optimizer, 
 
 def make_way(path: Path, config: TrainConfig, start: str | None = None) -> None:
     """Discard a checkpoint that was made with other settings or from another start, and log that in one line; one that
-    fits stays. Raises TrainingError for one that is damaged."""
+    fits stays. Raises TrainingError for one that is damaged.
+    """
     if path.is_file() and _read(path)["config"] != _key(config, start):
         path.unlink()
-        log.warning("Training starts again: %s was of other settings, or of another start, and is discarded.", path.name)
+        log.warning(
+            "Training starts again: %s was of other settings, or of another start, and is discarded.", path.name
+        )
 
 
-def save(path: Path, config: TrainConfig, parameters: dict, optimizer, schedule, losses: list[float], tokens: int,
-         seconds: float, start: str | None = None) -> None:
+def save(
+    path: Path,
+    config: TrainConfig,
+    parameters: dict,
+    optimizer,
+    schedule,
+    losses: list[float],
+    tokens: int,
+    seconds: float,
+    start: str | None = None,
+) -> None:
     """Write a checkpoint under a temporary name, then rename it, so that a file which is there is whole.
 
     Raises TrainingError if it cannot be written, which leaves the one before it.
     """
-    state = dict(config=_key(config, start), losses=losses, tokens=tokens, seconds=seconds,
-                 parameters={name: value.detach() for name, value in parameters.items()},
-                 optimizer=optimizer.state_dict(), schedule=schedule.state_dict())
+    state = dict(
+        config=_key(config, start),
+        losses=losses,
+        tokens=tokens,
+        seconds=seconds,
+        parameters={name: value.detach() for name, value in parameters.items()},
+        optimizer=optimizer.state_dict(),
+        schedule=schedule.state_dict(),
+    )
     scratch = path.with_suffix(".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,8 +82,10 @@ def save(path: Path, config: TrainConfig, parameters: dict, optimizer, schedule,
         os.replace(scratch, path)
     except (OSError, RuntimeError) as error:  # torch's own writer raises the latter, without the system's words
         reason = getattr(error, "strerror", None) or (str(error) if isinstance(error, OSError) else "is the disk full?")
-        raise TrainingError(f"{path.name} cannot be written ({reason}): make room on the disk or let the folder be "
-                            f"written to and run it again, which goes on from the last checkpoint.") from error
+        raise TrainingError(
+            f"{path.name} cannot be written ({reason}): make room on the disk or let the folder be "
+            f"written to and run it again, which goes on from the last checkpoint."
+        ) from error
     finally:
         scratch.unlink(missing_ok=True)
 
@@ -79,5 +102,6 @@ def _read(path: Path) -> dict:
 
 def _key(config: TrainConfig, start: str | None) -> str:
     """What a run must share to go on from a checkpoint. The hardware's part (`TrainConfig.mixed` and ``compile`` allow,
-    the machine decides) is not in it."""
+    the machine decides) is not in it.
+    """
     return hashlib.sha256(json.dumps([asdict(config), start], sort_keys=True).encode()).hexdigest()

@@ -19,15 +19,19 @@ from paperlib.tuning.flops import Flops
 
 # The counter knows the fused attention of GPUs only, and would count nothing for that of a CPU.
 _CPU_ATTENTION = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu:
-        lambda query, key, value, *_, **__: sdpa_flop_count(query, key, value),
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward:
-        lambda gradient, query, key, value, *_, **__: sdpa_backward_flop_count(gradient, query, key, value)}
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *_, **__: sdpa_flop_count(
+        query, key, value
+    ),
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda gradient, query, key, value, *_, **__: (
+        sdpa_backward_flop_count(gradient, query, key, value)
+    ),
+}
 
 
 class Step(NamedTuple):
     """A training step: ``loss()`` runs the forward pass and returns a scalar; ``model`` holds all weights that it uses.
-    What is tuned is what gets a gradient. precision: what ``loss`` runs its products of matrices in."""
+    What is tuned is what gets a gradient. precision: what ``loss`` runs its products of matrices in.
+    """
 
     loss: Callable[[], torch.Tensor]
     model: nn.Module
@@ -48,7 +52,8 @@ class StepCounts:
 @dataclass(frozen=True, eq=False)
 class StepTimes:
     """Seconds of each round, [rounds] each, and on a CUDA device the most bytes that a step took beyond what lay there
-    before it (weights, AdamW's moments); None elsewhere. precision: of the step's products."""
+    before it (weights, AdamW's moments); None elsewhere. precision: of the step's products.
+    """
 
     forward: np.ndarray
     backward: np.ndarray
@@ -88,9 +93,13 @@ def count_step(step: Step) -> StepCounts:
         loss.backward()
     tuned = _tuned(step.model)
     step.model.zero_grad()
-    return StepCounts(Flops(forward, flops.get_total_flops() - forward), sum(p.numel() for p in tuned),
-                      sum(storage.nbytes() for storage in kept.values()), 3 * sum(p.nbytes for p in tuned),
-                      sum(weights.values()))
+    return StepCounts(
+        Flops(forward, flops.get_total_flops() - forward),
+        sum(p.numel() for p in tuned),
+        sum(storage.nbytes() for storage in kept.values()),
+        3 * sum(p.nbytes for p in tuned),
+        sum(weights.values()),
+    )
 
 
 def time_steps(steps: Mapping[str, Step], repeats: int = 5, warmup: int = 2) -> dict[str, StepTimes]:
@@ -126,8 +135,10 @@ def ratio(seconds, baseline) -> Interval:
     """
     seconds, baseline = np.asarray(seconds, float), np.asarray(baseline, float)
     if seconds.shape != baseline.shape or seconds.ndim != 1 or len(seconds) < 2:
-        raise ValueError(f"A ratio needs the same rounds of both steps, two or more, got shapes {seconds.shape} and "
-                         f"{baseline.shape}.")
+        raise ValueError(
+            f"A ratio needs the same rounds of both steps, two or more, got shapes {seconds.shape} and "
+            f"{baseline.shape}."
+        )
     ratios = seconds / baseline
     return Interval(float(np.median(ratios)), float(ratios.min()), float(ratios.max()), len(ratios))
 

@@ -34,8 +34,10 @@ def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
     Stage 1 tunes the connector; stage 2 the connector and, in the chosen decoder blocks, LoRA matrices or all weights.
     """
     if isinstance(vlm.model, PeftModel):
-        raise TrainingError("This model already carries LoRA from an earlier run: load it again with load_vlm; training "
-                            "goes on from its checkpoint.")
+        raise TrainingError(
+            "This model already carries LoRA from an earlier run: load it again with load_vlm; training "
+            "goes on from its checkpoint."
+        )
     blocks = range(len(vlm.layers))
     layers = list(blocks) if config.layers is None else list(config.layers)
     if config.stage == 1 and not config.connector:
@@ -47,8 +49,10 @@ def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
     if config.epochs < 1 or config.steps % config.epochs:
         raise TrainingError(f"{config.steps} steps can't go through the data {config.epochs} times: give a divisor.")
     if config.stage not in (1, 2) or config.method not in ("lora", "full") or not set(layers) <= set(blocks):
-        raise TrainingError(f"Stage must be 1 or 2, method 'lora' or 'full', layers among 0 to {len(blocks) - 1}; got "
-                            f"{config.stage}, {config.method!r}, {layers}.")
+        raise TrainingError(
+            f"Stage must be 1 or 2, method 'lora' or 'full', layers among 0 to {len(blocks) - 1}; got "
+            f"{config.stage}, {config.method!r}, {layers}."
+        )
     vlm.model.requires_grad_(False)
     bridge = connector(vlm.model)
     if config.method == "lora" and product_dtype(vlm.device, config.mixed) == torch.bfloat16:
@@ -67,7 +71,8 @@ def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
 
 def prepared(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
     """`trainable`, and image tokens made to enter where the configuration says, at the scale that the untuned model has
-    there on the pictures of the first step."""
+    there on the pictures of the first step.
+    """
     if not config.enter:
         return trainable(vlm, config)
     pictures = [conversation(config.seed, i, "reading").picture.render() for i in range(config.batch_size)]
@@ -77,8 +82,15 @@ def prepared(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
     return parameters
 
 
-def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: int = 50, progress: bool = True,
-          until: int | None = None, start: str | None = None) -> dict:
+def train(
+    vlm: VLM,
+    config: TrainConfig,
+    checkpoint: Path | None = None,
+    every: int = 50,
+    progress: bool = True,
+    until: int | None = None,
+    start: str | None = None,
+) -> dict:
     """Tune ``vlm`` in place and return {"loss": [...], "tokens": supervised tokens, "seconds": ..., "trained": names,
     "precision": "bfloat16" or "float32", "compiled": whether blocks were}: mixed precision and compilation are what the
     configuration allows and the machine can do, and a run may go on on another machine.
@@ -107,8 +119,14 @@ def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: 
     try:
         started = time.perf_counter() - seconds
         end, first, kept = min(config.steps, until or config.steps), lowest(config), {}
-        bar = tqdm(range(len(losses), end), initial=len(losses), total=end, disable=not progress,
-                   desc=f"stage {config.stage}", mininterval=30)
+        bar = tqdm(
+            range(len(losses), end),
+            initial=len(losses),
+            total=end,
+            disable=not progress,
+            desc=f"stage {config.stage}",
+            mininterval=30,
+        )
         for step in bar:
             place = step % (config.steps // config.epochs)
             packed, states = kept.get(place) or entering(vlm, base, config, step, first)
@@ -119,9 +137,11 @@ def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: 
             loss.backward()
             norm = nn.utils.clip_grad_norm_(parameters.values(), config.clip)
             if not (torch.isfinite(loss) and torch.isfinite(norm)):  # checked before any weight is touched
-                raise TrainingError(f"The loss of stage {config.stage} is {loss.item()} and its gradient's norm "
-                                    f"{norm.item()} at step {step}: lower the learning rates; the last checkpoint "
-                                    f"is intact.")
+                raise TrainingError(
+                    f"The loss of stage {config.stage} is {loss.item()} and its gradient's norm "
+                    f"{norm.item()} at step {step}: lower the learning rates; the last checkpoint "
+                    f"is intact."
+                )
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
@@ -135,8 +155,14 @@ def train(vlm: VLM, config: TrainConfig, checkpoint: Path | None = None, every: 
         optimizer.zero_grad()
         llm.set_attn_implementation(attention)
     vlm.model.eval()
-    return {"loss": losses, "tokens": tokens, "seconds": round(seconds, 1), "trained": sorted(parameters),
-            "precision": dtype_name(product_dtype(vlm.device, config.mixed)), "compiled": compiled}
+    return {
+        "loss": losses,
+        "tokens": tokens,
+        "seconds": round(seconds, 1),
+        "trained": sorted(parameters),
+        "precision": dtype_name(product_dtype(vlm.device, config.mixed)),
+        "compiled": compiled,
+    }
 
 
 def lowest(config: TrainConfig) -> int:
@@ -176,5 +202,7 @@ def _check_trained(vlm: VLM, parameters: dict[str, nn.Parameter], layers: list[i
         blocks |= {int(inside[1])} if inside else set()
         others |= set() if inside else {"connector" if "multi_modal_projector" in name else name}
     if blocks != set(layers) or others != ({"connector"} if with_connector else set()):
-        raise TrainingError(f"Training reached blocks {sorted(blocks)} and {sorted(others)} of {vlm.name!r} instead of "
-                            f"blocks {sorted(layers)}{' and the connector' if with_connector else ''} alone.")
+        raise TrainingError(
+            f"Training reached blocks {sorted(blocks)} and {sorted(others)} of {vlm.name!r} instead of "
+            f"blocks {sorted(layers)}{' and the connector' if with_connector else ''} alone."
+        )

@@ -42,27 +42,50 @@ class DecoderShape:
         names = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers", "vocab_size")
         missing = [name for name in names if getattr(text, name, None) is None]
         if missing:
-            raise ValueError(f"{type(text).__name__} has no {missing[0]}: if its blocks are like LLaMA's, give "
-                             f"DecoderShape the sizes by hand.")
+            raise ValueError(
+                f"{type(text).__name__} has no {missing[0]}: if its blocks are like LLaMA's, give "
+                f"DecoderShape the sizes by hand."
+            )
         hidden, intermediate, heads, depth, vocab = (getattr(text, name) for name in names)
-        return cls(hidden, intermediate, heads, getattr(text, "num_key_value_heads", None) or heads,
-                   getattr(text, "head_dim", None) or hidden // heads, depth, vocab)
+        return cls(
+            hidden,
+            intermediate,
+            heads,
+            getattr(text, "num_key_value_heads", None) or heads,
+            getattr(text, "head_dim", None) or hidden // heads,
+            depth,
+            vocab,
+        )
 
     @property
     def projections(self) -> dict[str, tuple[int, int]]:
         """(inputs, outputs) of each projection of a block."""
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        return {"q_proj": (self.hidden, queries), "k_proj": (self.hidden, keys), "v_proj": (self.hidden, keys),
-                "o_proj": (queries, self.hidden), "gate_proj": (self.hidden, self.intermediate),
-                "up_proj": (self.hidden, self.intermediate), "down_proj": (self.intermediate, self.hidden)}
+        return {
+            "q_proj": (self.hidden, queries),
+            "k_proj": (self.hidden, keys),
+            "v_proj": (self.hidden, keys),
+            "o_proj": (queries, self.hidden),
+            "gate_proj": (self.hidden, self.intermediate),
+            "up_proj": (self.hidden, self.intermediate),
+            "down_proj": (self.intermediate, self.hidden),
+        }
 
 
 LLAVA_7B = DecoderShape(4096, 11008, 32, 32, 128, 32, 32064)  # LLaVA-1.5-7B; LLaVA-NeXT-7B is as large
 
 
-def step_flops(shape: DecoderShape, text_tokens: int, image_tokens: int, layers: Iterable[int], enter: int = 0,
-               rank: int | None = 16, cached: bool = False, connector: bool = False,
-               targets: int | None = None) -> Flops:
+def step_flops(
+    shape: DecoderShape,
+    text_tokens: int,
+    image_tokens: int,
+    layers: Iterable[int],
+    enter: int = 0,
+    rank: int | None = 16,
+    cached: bool = False,
+    connector: bool = False,
+    targets: int | None = None,
+) -> Flops:
     """FLOPs of a training step on one sequence, equal to what `count_step` counts under eager attention.
 
     layers: the tuned blocks. enter: image tokens join the residual stream at this block; blocks below run over the text
@@ -97,8 +120,9 @@ def step_flops(shape: DecoderShape, text_tokens: int, image_tokens: int, layers:
 def prefill_flops(shape: DecoderShape, text_tokens: int, image_tokens: int, enter: int = 0) -> int:
     """FLOPs of reading a prompt up to the first answer token; arguments and rules as in `step_flops`."""
     _check_tokens(shape, text_tokens, image_tokens, enter)
-    return _head(shape, 1) + sum(_block(shape, text_tokens + image_tokens * (block >= enter), 0, False).forward
-                                 for block in range(shape.depth))
+    return _head(shape, 1) + sum(
+        _block(shape, text_tokens + image_tokens * (block >= enter), 0, False).forward for block in range(shape.depth)
+    )
 
 
 def _block(shape: DecoderShape, tokens: int, rank: int | None, onward: bool) -> Flops:

@@ -17,7 +17,8 @@ from paperlib.tasks.conversations import Conversation
 @dataclass
 class Packed:
     """A batch of B conversations in T tokens. ``mask`` is additive, ``targets`` are token ids at ``where`` (batch and
-    position whose output predicts them), ``weights`` their share of the loss."""
+    position whose output predicts them), ``weights`` their share of the loss.
+    """
 
     input_ids: torch.Tensor  # [B, T]
     position_ids: torch.Tensor  # [B, T]
@@ -46,9 +47,9 @@ def pack(vlm: VLM, conversations: list[Conversation], length: int, dtype=torch.f
             size = len(prompt) + len(reply)
             if n + size > length:
                 continue
-            ids[b, n:n + size] = torch.tensor(prompt + reply)
-            positions[b, n:n + size] = torch.arange(len(head), len(head) + size)
-            branch[b, n:n + size] = t
+            ids[b, n : n + size] = torch.tensor(prompt + reply)
+            positions[b, n : n + size] = torch.arange(len(head), len(head) + size)
+            branch[b, n : n + size] = t
             rows += [b] * len(reply)
             columns += range(n + len(prompt) - 1, n + size - 1)
             targets += reply
@@ -62,9 +63,15 @@ def pack(vlm: VLM, conversations: list[Conversation], length: int, dtype=torch.f
     mask = torch.zeros(visible.shape, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)
     share = torch.tensor(weights)
     device = vlm.device
-    return Packed(ids.to(device), positions.to(device), mask[:, None].to(device),
-                  (torch.tensor(rows, device=device), torch.tensor(columns, device=device)),
-                  torch.tensor(targets, device=device), (share / share.sum()).to(device), branch)
+    return Packed(
+        ids.to(device),
+        positions.to(device),
+        mask[:, None].to(device),
+        (torch.tensor(rows, device=device), torch.tensor(columns, device=device)),
+        torch.tensor(targets, device=device),
+        (share / share.sum()).to(device),
+        branch,
+    )
 
 
 def _frame(vlm: VLM) -> tuple[list[int], str]:
@@ -92,7 +99,8 @@ def below(base: nn.Module, packed: Packed, states: torch.Tensor, start: int) -> 
     """What block ``start`` reads, [B, T, D], from what the first block reads. No gradient passes."""
     found = []
     handle = base.model.language_model.layers[start - 1].register_forward_hook(
-        lambda block, args, output: found.append(output[0] if isinstance(output, tuple) else output))
+        lambda block, args, output: found.append(output[0] if isinstance(output, tuple) else output)
+    )
     try:
         with _blocks(base, slice(0, start)):
             _run(base, packed, states)
@@ -115,8 +123,9 @@ def packed_loss(base: nn.Module, packed: Packed, states: torch.Tensor, start: in
 
 def _run(base: nn.Module, packed: Packed, states: torch.Tensor) -> torch.Tensor:
     with images(base, packed.input_ids == base.config.image_token_id):
-        return base.model.language_model(inputs_embeds=states, attention_mask=packed.mask,
-                                         position_ids=packed.position_ids, use_cache=False).last_hidden_state
+        return base.model.language_model(
+            inputs_embeds=states, attention_mask=packed.mask, position_ids=packed.position_ids, use_cache=False
+        ).last_hidden_state
 
 
 @contextlib.contextmanager

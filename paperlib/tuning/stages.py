@@ -34,7 +34,9 @@ def load_stage(study: Study, stage: str) -> VLM:
     if study.model not in ("mini", "tiny"):
         if stage == "tuned":
             return load_vlm(study.model, study.device)
-        raise VLMError(f"Only the mini model has a stage {stage!r} here; {study.model!r} comes as it is: ask for 'tuned'.")
+        raise VLMError(
+            f"Only the mini model has a stage {stage!r} here; {study.model!r} comes as it is: ask for 'tuned'."
+        )
     if stage == "untrained":
         return load_vlm("mini-untrained" if study.model == "mini" else "tiny", study.device, study.seed)
     vlm = _base(study)
@@ -72,23 +74,38 @@ def tune(study: Study, progress: bool = True) -> None:
         run = train(vlm, config, checkpoint, progress=progress, start=start)
         save_adapter(folder, vlm.model, {})  # evaluated as it will be loaded: in float16, on float32 weights
         accuracies = summarize(evaluate(load_stage(study, stage), study, "validation"))
-        save_adapter(folder, vlm.model, provenance(
-            study, run["seconds"], config.steps * config.batch_size, stage=stage, recipe=asdict(config), start=start,
-            precision=run["precision"], compiled=run["compiled"], supervised_tokens=run["tokens"],
-            trained=_summary(run["trained"]), loss=run["loss"],
-            validation_accuracy={kind: list(interval) for kind, interval in accuracies.items()}))
+        save_adapter(
+            folder,
+            vlm.model,
+            provenance(
+                study,
+                run["seconds"],
+                config.steps * config.batch_size,
+                stage=stage,
+                recipe=asdict(config),
+                start=start,
+                precision=run["precision"],
+                compiled=run["compiled"],
+                supervised_tokens=run["tokens"],
+                trained=_summary(run["trained"]),
+                loss=run["loss"],
+                validation_accuracy={kind: list(interval) for kind, interval in accuracies.items()},
+            ),
+        )
         checkpoint.unlink(missing_ok=True)
 
 
 def start_of(study: Study) -> str:
     """Digest of what stage 2 and all bands start from: the connector of the study's stage 1. Where it differs from what a
-    run recorded, the run is stale."""
+    run recorded, the run is stale.
+    """
     return connector_digest(adapter_folder(study, "stage 1"))
 
 
 def finished(folder: Path, config: TrainConfig, start: str | None, steps: int | None = None) -> dict | None:
     """The record of a finished run that this configuration from this start, for so many steps, would only repeat; None if
-    there is none, or if its adapters are damaged, which is logged."""
+    there is none, or if its adapters are damaged, which is logged.
+    """
     if not (folder / RECORD).is_file():
         return None
     try:
@@ -107,5 +124,8 @@ def _base(study: Study) -> VLM:
 
 
 def _summary(names: list[str]) -> dict:
-    return {"connector": sum("multi_modal_projector" in name for name in names),
-            "lora": sum("lora_" in name for name in names), "tensors": len(names)}
+    return {
+        "connector": sum("multi_modal_projector" in name for name in names),
+        "lora": sum("lora_" in name for name in names),
+        "tensors": len(names),
+    }

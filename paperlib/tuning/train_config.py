@@ -15,7 +15,8 @@ class TrainingError(RuntimeError):
 @dataclass(frozen=True)
 class TrainConfig:
     """One stage of tuning. Lengths are in tokens; rates are AdamW's and decay as a cosine after a linear warm-up, anew in
-    each course (Loshchilov & Hutter, arXiv 1608.03983)."""
+    each course (Loshchilov & Hutter, arXiv 1608.03983).
+    """
 
     stage: int
     steps: int  # of both courses
@@ -39,11 +40,21 @@ class TrainConfig:
     @staticmethod
     def of(study, stage: int) -> "TrainConfig":
         """The preset's recipe for a stage: captions alone fit into 80 tokens, conversations get 160; four times that on
-        the tiny model, whose tokens are bytes."""
+        the tiny model, whose tokens are bytes.
+        """
         steps, matching = (study.stage1_steps, 0) if stage == 1 else (study.stage2_steps, study.matching_steps)
         length = (80 if stage == 1 else 160) * (4 if study.model == "tiny" else 1)
-        return TrainConfig(stage, steps, matching, study.batch_size, length, study.seed, rank=study.lora_rank,
-                           mixed=study.preset != "smoke", compile=study.preset != "smoke")
+        return TrainConfig(
+            stage,
+            steps,
+            matching,
+            study.batch_size,
+            length,
+            study.seed,
+            rank=study.lora_rank,
+            mixed=study.preset != "smoke",
+            compile=study.preset != "smoke",
+        )
 
     def course(self, step: int) -> tuple[str, int, int]:
         """The diet of a step, and the first step and the end of its course."""
@@ -75,7 +86,10 @@ def compiler_found(device: str = "cpu") -> bool:
         with fresh_cache():  # what an earlier process compiled proves nothing
             torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=device))
     except Exception as error:  # whatever is wrong with it, training can do without
-        log.warning("Training goes on uncompiled, about half as fast: torch.compile does not work here (%s), for which "
-                    "it needs a C++ compiler such as g++ with its headers.", type(error).__name__)
+        log.warning(
+            "Training goes on uncompiled, about half as fast: torch.compile does not work here (%s), for which "
+            "it needs a C++ compiler such as g++ with its headers.",
+            type(error).__name__,
+        )
         return False
     return True

@@ -50,23 +50,45 @@ WINDOW = {"mini": 3, "slice": 1, "tiny": 1}  # blocks
 def slice_vlm(blocks: int = BLOCKS) -> VLM:
     """LLaVA-1.5-7B with few blocks: 4096 wide, 11008 in the MLP, 32 heads, 32064 words, 576 image tokens."""
     tokenizer = build_tiny()[1].tokenizer
-    text = LlamaConfig(hidden_size=4096, intermediate_size=11008, num_hidden_layers=blocks, num_attention_heads=32,
-                       vocab_size=32064, max_position_embeddings=4096, bos_token_id=0, eos_token_id=1, pad_token_id=1)
-    vision = CLIPVisionConfig(hidden_size=1024, intermediate_size=4096, num_hidden_layers=2, num_attention_heads=16,
-                              image_size=336, patch_size=14, projection_dim=768)
+    text = LlamaConfig(
+        hidden_size=4096,
+        intermediate_size=11008,
+        num_hidden_layers=blocks,
+        num_attention_heads=32,
+        vocab_size=32064,
+        max_position_embeddings=4096,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
+    vision = CLIPVisionConfig(
+        hidden_size=1024,
+        intermediate_size=4096,
+        num_hidden_layers=2,
+        num_attention_heads=16,
+        image_size=336,
+        patch_size=14,
+        projection_dim=768,
+    )
     torch.set_default_dtype(SLICE_DTYPE)
     try:
         with no_init_weights():  # drawing billions of normal numbers takes longer than all that is measured
-            model = LlavaForConditionalGeneration(LlavaConfig(
-                vision_config=vision, text_config=text, image_seq_length=576, tie_word_embeddings=False,
-                image_token_index=tokenizer.convert_tokens_to_ids("<image>")))
+            model = LlavaForConditionalGeneration(
+                LlavaConfig(
+                    vision_config=vision,
+                    text_config=text,
+                    image_seq_length=576,
+                    tie_word_embeddings=False,
+                    image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+                )
+            )
     finally:
         torch.set_default_dtype(torch.float32)
     noise = torch.randn(2**20 + 7, generator=torch.Generator().manual_seed(0)).mul(0.02).to(SLICE_DTYPE)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.ndim > 1:
-                weight.copy_(noise.repeat(weight.numel() // len(noise) + 1)[:weight.numel()].view_as(weight))
+                weight.copy_(noise.repeat(weight.numel() // len(noise) + 1)[: weight.numel()].view_as(weight))
             else:
                 weight.fill_(0 if name.endswith("bias") else 1)
     processor = _processor(tokenizer, 1, "default")
@@ -93,15 +115,20 @@ def plain_loop(vlm: VLM, prompts, images, answers, batch_size: int) -> dict[str,
     """The usual way: the whole model with output_hidden_states=True, batch by batch, and positions picked after it."""
     found = {name: [] for name in POSITIONS}
     for i in range(0, len(prompts), batch_size):
-        batch = vlm.batch(*(group[i:i + batch_size] for group in (prompts, images, answers)))
+        batch = vlm.batch(*(group[i : i + batch_size] for group in (prompts, images, answers)))
         last = []
         handle = vlm.layers[-1].register_forward_hook(lambda module, args, output: last.append(output))
         hidden = vlm.model(**batch, output_hidden_states=True).hidden_states
         handle.remove()
         hidden = (*hidden[:-1], *last)
         for row, span in enumerate(vlm.spans(batch)):
-            at = {"image mean": span.image, "image last": span.image[-1:], "answer start": span.question[-1:],
-                  "text mean": span.answer, "text last": span.answer[-1:]}
+            at = {
+                "image mean": span.image,
+                "image last": span.image[-1:],
+                "answer start": span.question[-1:],
+                "text mean": span.answer,
+                "text last": span.answer[-1:],
+            }
             for name, positions in at.items():
                 found[name].append(torch.stack([layer[row, positions].float().mean(0) for layer in hidden]))
     return {name: torch.stack(rows) for name, rows in found.items()}
@@ -156,8 +183,7 @@ def test_capture_against_output_hidden_states(benchmark, name):
     if name != "slice" and bfloat16_units(torch.device("cpu")):  # the slice has one precision
         ways["fast"] = apart(name, "fast", rows)
     exact = dtype_name(SLICE_DTYPE) if name == "slice" else "float32"
-    of = {"exact": f"{exact} against {exact}",
-          "fast": "bfloat16 products against float32"}
+    of = {"exact": f"{exact} against {exact}", "fast": "bfloat16 products against float32"}
     for way, (seconds, peak, total) in ways.items():
         report(benchmark, f"{name}, capture, {of[way]}, time", plain[0], seconds, "s")
         report(benchmark, f"{name}, capture, {of[way]}, peak memory", plain[1] / 2**20, peak / 2**20, "MiB")
@@ -195,5 +221,10 @@ def test_sweep_with_resume_against_full_windows(benchmark, name):
         seconds[way] = time.perf_counter() - begun
     assert all(torch.equal(a, b) for a, b in zip(found[full], found[resumed], strict=True))
     share = (depth + sum(depth - start for start in starts)) / (depth * (1 + len(starts)))
-    report(benchmark, f"{name}, sweep of {len(starts)} windows ({share:.2f} of the blocks run)", seconds[full],
-           seconds[resumed], "s")
+    report(
+        benchmark,
+        f"{name}, sweep of {len(starts)} windows ({share:.2f} of the blocks run)",
+        seconds[full],
+        seconds[resumed],
+        "s",
+    )

@@ -1,7 +1,7 @@
 """All metrics of one pair of layers: this project against scikit-dimension with scikit-learn, each in a fresh process.
 
-    python -m pytest tests/benchmarks/test_geometry_speed.py --benchmark-only -s
-    python tests/benchmarks/test_geometry_speed.py ours 2500 4096        # one side, as JSON; ours, theirs or cuda
+python -m pytest tests/benchmarks/test_geometry_speed.py --benchmark-only -s
+python tests/benchmarks/test_geometry_speed.py ours 2500 4096        # one side, as JSON; ours, theirs or cuda
 """
 
 import json
@@ -26,8 +26,8 @@ def states(n: int, width: int):
     views = np.empty((2, n, width), np.float32)
     for view, weight in zip(views, weights):
         for start in range(0, n, 250):  # in parts, or making the data would take more memory than measuring it
-            part = hidden[start:start + 250]
-            view[start:start + 250] = np.tanh(part @ weight) + 0.2 * rng.normal(size=(len(part), width)) + 1
+            part = hidden[start : start + 250]
+            view[start : start + 250] = np.tanh(part @ weight) + 0.2 * rng.normal(size=(len(part), width)) + 1
     views[0, :, 5] *= 30
     return *views, (hidden[:, 0] > 0).astype(int)
 
@@ -40,8 +40,16 @@ def ours(x, y, labels, device="cpu") -> list[float]:
     x, y = (torch.from_numpy(z).to(device) for z in (x, y))
     a, b = (Neighbors.of(z, 2 * K_MAX, keep=True) for z in (x, y))
     dimensions = [d.value for z in (a, b) for d in (*dimension_by_scale(z, K_MAX), intrinsic_dimension(z, "twonn"))]
-    return [*dimensions, neighborhood_overlap(a, b, K), label_overlap(a, labels, K), label_overlap(b, labels, K),
-            mutual_knn(x, y, K), information_imbalance(a, b), information_imbalance(b, a), cka(a, b)]
+    return [
+        *dimensions,
+        neighborhood_overlap(a, b, K),
+        label_overlap(a, labels, K),
+        label_overlap(b, labels, K),
+        mutual_knn(x, y, K),
+        information_imbalance(a, b),
+        information_imbalance(b, a),
+        cka(a, b),
+    ]
 
 
 def theirs(x, y, labels) -> list[float]:
@@ -69,8 +77,10 @@ def theirs(x, y, labels) -> list[float]:
 
     dimensions = []
     for z in (x, y):
-        dimensions += [*GRIDE(multiscale=True, range_max=2 * K_MAX).fit(z).dimension_scales_,
-                       TwoNN(method="mle").fit(z).dimension_]
+        dimensions += [
+            *GRIDE(multiscale=True, range_max=2 * K_MAX).fit(z).dimension_scales_,
+            TwoNN(method="mle").fit(z).dimension_,
+        ]
     a, b = nearest(x), nearest(y)
     everyone, kernels = np.arange(len(x)), []
     imbalances = [2 / len(x) * ranks(z)[everyone, near[:, 0]].mean() for near, z in ((a, y), (b, x))]
@@ -79,9 +89,14 @@ def theirs(x, y, labels) -> list[float]:
         np.fill_diagonal(kernel, 0)
         kernels.append(kernel)
     p, q = kernels
-    return [*map(float, dimensions), overlap(a, b), *(np.mean(labels[near] == labels[:, None]) for near in (a, b)),
-            overlap(nearest(normalize(x)), nearest(normalize(y))), *imbalances,
-            hsic(p, q) / np.sqrt(hsic(p, p) * hsic(q, q))]
+    return [
+        *map(float, dimensions),
+        overlap(a, b),
+        *(np.mean(labels[near] == labels[:, None]) for near in (a, b)),
+        overlap(nearest(normalize(x)), nearest(normalize(y))),
+        *imbalances,
+        hsic(p, q) / np.sqrt(hsic(p, p) * hsic(q, q)),
+    ]
 
 
 def peak() -> float:
@@ -113,8 +128,10 @@ def compare(n: int, width: int, side: str = "ours") -> dict:
     mine, other = fresh(side, n, width, repeats=2), fresh("theirs", n, width)
     np.testing.assert_allclose(mine["values"], other["values"], rtol=1e-4, atol=1e-4)
     ratio = other["seconds"] / mine["seconds"]
-    text = (f"{other['seconds']:.2f} s -> {mine['seconds']:.2f} s, {ratio:.1f} times faster; peak memory "
-            f"{other['megabytes']:.0f} MB -> {mine['megabytes']:.0f} MB beside {n * width * 8 / 1e6:.0f} MB of data")
+    text = (
+        f"{other['seconds']:.2f} s -> {mine['seconds']:.2f} s, {ratio:.1f} times faster; peak memory "
+        f"{other['megabytes']:.0f} MB -> {mine['megabytes']:.0f} MB beside {n * width * 8 / 1e6:.0f} MB of data"
+    )
     print(f"\nall metrics of a pair of layers ({side}), N = {n}, D = {width}: {text}")
     return {"text": text, "ratio": ratio}
 
@@ -122,8 +139,10 @@ def compare(n: int, width: int, side: str = "ours") -> dict:
 def test_all_metrics_against_scikit_dimension_and_scikit_learn(benchmark):
     found = compare(N, WIDTH)
     recorded = json.loads(FIXTURE.read_text())["timed"]
-    print(f"DADApy, fewer metrics, one core, recorded apart at N = {recorded['n']}, D = {recorded['width']}: "
-          f"{recorded['seconds']} s")
+    print(
+        f"DADApy, fewer metrics, one core, recorded apart at N = {recorded['n']}, D = {recorded['width']}: "
+        f"{recorded['seconds']} s"
+    )
     benchmark.extra_info["pair of layers"] = found["text"]
     benchmark.pedantic(ours, states(N, WIDTH))
     assert found["ratio"] >= 3

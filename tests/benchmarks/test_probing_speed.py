@@ -25,8 +25,11 @@ def test_probes_against_one_at_a_time(benchmark, classes):
     start = time.perf_counter()
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1 / (0.03 * 480), max_iter=2000))
     shuffled = control_labels(labels, scenes, np.random.default_rng(0))
-    theirs = [np.mean(cross_val_score(model, states[:, layer], y, cv=PredefinedSplit(fold)))
-              for layer in range(4) for y in (labels, shuffled)]
+    theirs = [
+        np.mean(cross_val_score(model, states[:, layer], y, cv=PredefinedSplit(fold)))
+        for layer in range(4)
+        for y in (labels, shuffled)
+    ]
     before = time.perf_counter() - start
 
     start = time.perf_counter()

@@ -59,10 +59,11 @@ def test_packing_against_one_sequence_a_turn(benchmark, tuning):
     plain = type(vlm)(vlm.name, base, vlm.processor)
     talks = [conversation(0, i) for i in range(CONFIG.batch_size)]
     packed, features = batch(vlm, base, CONFIG, 0)
-    kept = [[talk.turns[t - 1] for t in sorted(set(packed.branch[b].tolist()) - {-1, 0})]
-            for b, talk in enumerate(talks)]
+    kept = [
+        [talk.turns[t - 1] for t in sorted(set(packed.branch[b].tolist()) - {-1, 0})] for b, talk in enumerate(talks)
+    ]
     single = [(b, Conversation(talks[b].picture, (turn,))) for b, turns in enumerate(kept) for turn in turns]
-    parts = [single[i:i + 16] for i in range(0, len(single), 16)]
+    parts = [single[i : i + 16] for i in range(0, len(single), 16)]
 
     def alone():
         for part in parts:
@@ -105,7 +106,14 @@ def test_one_vision_tower_for_all_stages(benchmark):
 
     def look():
         for vlm in stages:
-            capture(vlm, [front + placeholder] * len(pictures), pictures, positions=("image mean",), batch_size=64, fast=True)
+            capture(
+                vlm,
+                [front + placeholder] * len(pictures),
+                pictures,
+                positions=("image mean",),
+                batch_size=64,
+                fast=True,
+            )
 
     def share():
         with sharing_tower([vlm.model for vlm in stages]):

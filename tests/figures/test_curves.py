@@ -10,10 +10,14 @@ OTHER = {"label": "captions", "x": [0, 0.5, 1], "y": [2, None, 1]}
 
 
 def test_curves_bands_marks_and_labels():
-    data = {"xlabel": "relative depth", "panels": [
-        {"title": "tuned", "ylabel": "accuracy (%)", "lines": [LINE, OTHER], "marks": [[1.5, "chance"]]},
-        {"title": "stage 1", "ylabel": "accuracy (%)", "lines": [OTHER], "spans": [[0.2, 0.6, "band"]]},
-        {"title": "rank", "ylabel": "rank", "lines": [LINE | {"y": [10, 30, 20]}], "yscale": "log"}]}
+    data = {
+        "xlabel": "relative depth",
+        "panels": [
+            {"title": "tuned", "ylabel": "accuracy (%)", "lines": [LINE, OTHER], "marks": [[1.5, "chance"]]},
+            {"title": "stage 1", "ylabel": "accuracy (%)", "lines": [OTHER], "spans": [[0.2, 0.6, "band"]]},
+            {"title": "rank", "ylabel": "rank", "lines": [LINE | {"y": [10, 30, 20]}], "yscale": "log"},
+        ],
+    }
     fig = DRAW["layer_curves"](data)
     first, second, third = fig.axes
     assert [list(line.get_ydata()) for line in first.lines[:1]] == [[1, 3, 2]] and len(first.collections) == 1

@@ -17,8 +17,12 @@ def test_packed_mask_shows_exactly_what_may_be_attended_to():
 
 
 def test_choice_probabilities_draws_every_share_and_marks_the_answer():
-    question = {"question": "Where?", "answer": "here", "choices": ["here", "there"],
-                "stages": {"untrained": [0.5, 0.5], "tuned": [0.9, 0.1]}}
+    question = {
+        "question": "Where?",
+        "answer": "here",
+        "choices": ["here", "there"],
+        "stages": {"untrained": [0.5, 0.5], "tuned": [0.9, 0.1]},
+    }
     fig = DRAW["choice_probabilities"]({"questions": [question, question]})
     assert len(fig.axes) == 2
     assert sorted(round(bar.get_height()) for bar in fig.axes[0].patches) == [10, 50, 50, 90]
@@ -31,8 +35,11 @@ def test_lens_grid_puts_every_word_on_its_place():
     from paperlib.tasks.scenes import compose
 
     words = [["sky", "dog"], ["", "$5"]]
-    data = {"picture": compose({"top right": "large red star"}).to_dict(), "credit": "credit",
-            "panels": [{"title": "layer 0", "words": words}, {"title": "layer 9", "words": words}]}
+    data = {
+        "picture": compose({"top right": "large red star"}).to_dict(),
+        "credit": "credit",
+        "panels": [{"title": "layer 0", "words": words}, {"title": "layer 9", "words": words}],
+    }
     fig = DRAW["lens_grid"](data)
     assert [ax.get_title(loc="left") for ax in fig.axes] == ["layer 0", "layer 9"]
     placed = {text.get_text(): text.get_position() for text in fig.axes[0].texts}

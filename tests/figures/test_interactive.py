@@ -35,8 +35,19 @@ def test_a_notebook_begins_with_its_parameters():
     assert interactive.begin(PARAMETERS | {"model": object()}) == Study.make("mini")  # a reader's own
 
 
-@pytest.mark.parametrize("name, value", [("n_eval", 2), ("retrain", True), ("device", "cpu"), ("model", "tiny"),
-                                         ("stage1_steps", "5"), ("n_eval", None), ("batch_size", 1.5), ("n_eval", [2])])
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("n_eval", 2),
+        ("retrain", True),
+        ("device", "cpu"),
+        ("model", "tiny"),
+        ("stage1_steps", "5"),
+        ("n_eval", None),
+        ("batch_size", 1.5),
+        ("n_eval", [2]),
+    ],
+)
 def test_a_parameter_beside_overrides_is_refused(name, value):
     with pytest.raises(StudyError, match=f"{name} has no effect as a variable of its own: pass it in overrides"):
         interactive.begin(PARAMETERS | {name: value})
@@ -58,10 +69,16 @@ def test_overrides_hold_no_parameter_of_its_own(name):
 def test_a_notebook_holds_its_pictures_whatever_the_backend_around_it(monkeypatch, backend):
     if backend:
         monkeypatch.setenv("MPLBACKEND", backend)
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in (
-        f"from paperlib.figures.interactive import begin\nfrom paperlib import style\nstudy = begin({PARAMETERS})",
-        "import matplotlib.pyplot as plt\nfrom matplotlib.figure import Figure\nplt.figure(figsize=(1, 1)).add_subplot()",
-        "fig = Figure((1, 1))\nfig.add_subplot()\nfig")])
+    notebook = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(code)
+            for code in (
+                f"from paperlib.figures.interactive import begin\nfrom paperlib import style\nstudy = begin({PARAMETERS})",
+                "import matplotlib.pyplot as plt\nfrom matplotlib.figure import Figure\nplt.figure(figsize=(1, 1)).add_subplot()",
+                "fig = Figure((1, 1))\nfig.add_subplot()\nfig",
+            )
+        ]
+    )
     nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     assert notebook.cells[0].outputs == []
     for cell in notebook.cells[1:]:

@@ -23,11 +23,12 @@ from paperlib.figures import curves, diagrams, style
 from paperlib.figures import publish as figures
 from paperlib.figures.comparisons import accuracy_by_model, controls
 from paperlib.stats.accuracy import Interval
+from paperlib.study import CODE_ROOT
 from paperlib.study.results import ResultError, read_result
 from paperlib.tasks.charts import draw_chart
 from paperlib.tasks.scenes import draw_scene
 
-ROOT = Path(figures.__file__).parents[1]
+ROOT = CODE_ROOT
 PROVENANCE = {"preset": "smoke", "seed": 0}
 
 
@@ -44,7 +45,7 @@ def accuracies(names, kinds, n=100):
 
 FEW = ["colour", "shape", "existence", "count"]
 MANY = FEW + ["size", "position", "relation", "knowledge", "category", "name", "chart_value", "text category"]
-CHANCE = {kind: 0.25 for kind in MANY} | {"existence": 0.5}
+CHANCE = dict.fromkeys(MANY, 0.25) | {"existence": 0.5}
 CONDITIONS = ["own picture", "another picture", "blank picture", "question alone"]
 LONG = "A large fire engine at the top left and a small purple triangle for $5 or $6 at the top right."
 DATA = {
@@ -61,33 +62,87 @@ DATA = {
         "tokens": [["<|im_start|>", "template"], ["user", "template"], ["\n", "template"]]
         + [["<image>", "image"]] * 16
         + [[word, "question"] for word in ["What", "Ġcolor", *[" is", " the", " $5"] * 8, "?"]]
-        + [["Ċ", "template"], ["red", "answer"], ["\U0001f600", "answer"]],
+        + [["Ċ", "template"], ["red", "answer"], ["\U0001f600", "answer"]]
     },
-    "packed_mask": {"turns": [LONG, "How many? two", "A $ sign? no"],
-                    "branch": [0] * 19 + [1] * 45 + [2] * 20 + [3] * 20},
-    "choice_probabilities": {"questions": [
-        {"question": question, "answer": "red", "choices": choices,
-         "stages": {stage: [1 / len(choices)] * len(choices) for stage in ("untrained", "stage 1", "tuned")}}
-        for question, choices in (("What color is the shape at the top left?", ["red", "a hot dog", "$5", "blue"]),
-                                  ("Is it red?", ["red", "no"]))]},
-    "layer_curves": {"xlabel": "relative depth", "columns": 2, "panels": [
-        {"title": LONG, "ylabel": "accuracy (%)", "marks": [[50, "chance"]], "spans": [[0.3, 0.6, "middle third"]],
-         "lines": [{"label": "images, tuned", "x": [0, 0.5, 1], "y": [40, 70, None], "low": [30, 60, None],
-                    "high": [50, 80, None]}]}] * 3},
-    "layer_maps": {"xlabel": "text layer", "ylabel": "image layer", "value": "overlap (%)", "ridge": True,
-                   "maps": [{"title": "tuned", "values": [[0, 1, 2], [5, 4, 3]]}] * 2},
-    "lens_grid": {"picture": draw_scene("test", 0, 0, style="shapes").to_dict(), "credit": "Pictures: CC-BY 4.0.",
-                  "panels": [{"title": "layer 3", "words": [["$5", "dog"], ["", "incorpor"]]}] * 2},
-    "shares": {"xlabel": "share of full tuning (%)", "rows": ["full", "mid, entered", "costs $5"],
-               "series": {"step time": {"full": [100, 100, 100], "mid, entered": [51, 48, 55]},
-                          "FLOPs": {"full": [100, 100, 100], "mid, entered": [44, 44, 44], "costs $5": [70, 60, 80]}},
-               "marks": [[75.7, "OneVision-4B in the paper"]]},
-    "benchmark_map": {"rows": ["full", "mid"], "columns": ["colour", "object_count"],
-                      "panels": [{"title": "accuracy", "value": "accuracy (%)", "values": [[90, 80], [None, 40]]},
-                                 {"title": "change", "value": "points", "values": [[0, 0], [-3, 5]], "centre": 0}]},
-    "pareto": {"xlabel": "time (%)", "ylabel": "accuracy (%)", "points": [
-        {"label": "full", "x": [100, 100, 100], "y": [70, 66, 74]}, {"label": "mid", "x": [57, 55, 60], "y": [69, 65, 73]},
-        {"label": "late", "x": [45, 44, 47], "y": [60, 55, 64]}], "marks": [[50, "before tuning"]]},
+    "packed_mask": {
+        "turns": [LONG, "How many? two", "A $ sign? no"],
+        "branch": [0] * 19 + [1] * 45 + [2] * 20 + [3] * 20,
+    },
+    "choice_probabilities": {
+        "questions": [
+            {
+                "question": question,
+                "answer": "red",
+                "choices": choices,
+                "stages": {stage: [1 / len(choices)] * len(choices) for stage in ("untrained", "stage 1", "tuned")},
+            }
+            for question, choices in (
+                ("What color is the shape at the top left?", ["red", "a hot dog", "$5", "blue"]),
+                ("Is it red?", ["red", "no"]),
+            )
+        ]
+    },
+    "layer_curves": {
+        "xlabel": "relative depth",
+        "columns": 2,
+        "panels": [
+            {
+                "title": LONG,
+                "ylabel": "accuracy (%)",
+                "marks": [[50, "chance"]],
+                "spans": [[0.3, 0.6, "middle third"]],
+                "lines": [
+                    {
+                        "label": "images, tuned",
+                        "x": [0, 0.5, 1],
+                        "y": [40, 70, None],
+                        "low": [30, 60, None],
+                        "high": [50, 80, None],
+                    }
+                ],
+            }
+        ]
+        * 3,
+    },
+    "layer_maps": {
+        "xlabel": "text layer",
+        "ylabel": "image layer",
+        "value": "overlap (%)",
+        "ridge": True,
+        "maps": [{"title": "tuned", "values": [[0, 1, 2], [5, 4, 3]]}] * 2,
+    },
+    "lens_grid": {
+        "picture": draw_scene("test", 0, 0, style="shapes").to_dict(),
+        "credit": "Pictures: CC-BY 4.0.",
+        "panels": [{"title": "layer 3", "words": [["$5", "dog"], ["", "incorpor"]]}] * 2,
+    },
+    "shares": {
+        "xlabel": "share of full tuning (%)",
+        "rows": ["full", "mid, entered", "costs $5"],
+        "series": {
+            "step time": {"full": [100, 100, 100], "mid, entered": [51, 48, 55]},
+            "FLOPs": {"full": [100, 100, 100], "mid, entered": [44, 44, 44], "costs $5": [70, 60, 80]},
+        },
+        "marks": [[75.7, "OneVision-4B in the paper"]],
+    },
+    "benchmark_map": {
+        "rows": ["full", "mid"],
+        "columns": ["colour", "object_count"],
+        "panels": [
+            {"title": "accuracy", "value": "accuracy (%)", "values": [[90, 80], [None, 40]]},
+            {"title": "change", "value": "points", "values": [[0, 0], [-3, 5]], "centre": 0},
+        ],
+    },
+    "pareto": {
+        "xlabel": "time (%)",
+        "ylabel": "accuracy (%)",
+        "points": [
+            {"label": "full", "x": [100, 100, 100], "y": [70, 66, 74]},
+            {"label": "mid", "x": [57, 55, 60], "y": [69, 65, 73]},
+            {"label": "late", "x": [45, 44, 47], "y": [60, 55, 64]},
+        ],
+        "marks": [[50, "before tuning"]],
+    },
 }
 
 

@@ -50,8 +50,9 @@ def test_the_table_is_what_the_command_measures(monkeypatch, tmp_path):
     assert len(again) == 8
     for row in again:
         shipped = reading(5, 250, row["k"], row["method"])
-        assert [row[c] for c in ("mean", "sd", "error")] == pytest.approx([shipped[c] for c in ("mean", "sd", "error")],
-                                                                          rel=1e-3, abs=2e-4)
+        assert [row[c] for c in ("mean", "sd", "error")] == pytest.approx(
+            [shipped[c] for c in ("mean", "sd", "error")], rel=1e-3, abs=2e-4
+        )
 
 
 def test_another_seed_gives_other_samples():
@@ -78,8 +79,10 @@ def test_calibrated_between_counts_and_at_the_ends():
     assert calibrated(top, 500) == pytest.approx(80) and calibrated(top + 0.1, 500) == math.inf
 
 
-@pytest.mark.parametrize("arguments", [(9, 249), (9, 2501), (9, 500, 3), (9, 500, 1, "mle"), (9, 500, 16, "twonn"),
-                                       (-1, 500), (math.nan, 500)])
+@pytest.mark.parametrize(
+    "arguments",
+    [(9, 249), (9, 2501), (9, 500, 3), (9, 500, 1, "mle"), (9, 500, 16, "twonn"), (-1, 500), (math.nan, 500)],
+)
 def test_what_the_table_does_not_hold(arguments):
     with pytest.raises(GeometryError) as error:
         calibrated(*arguments)

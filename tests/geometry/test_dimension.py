@@ -99,6 +99,7 @@ def test_stated_errors_are_too_small_where_neighbourhoods_overlap():
 
 # ---------------------------------------------------------------- scales
 
+
 def test_noise_is_left_behind_at_larger_scales():
     """A plane with noise of 1/20 of its size in 20 dimensions: high at k = 1, two at the plateau."""
     rng = np.random.default_rng(0)
@@ -123,15 +124,18 @@ def curve(*values):
     return [Dimension(value, 0.1, 1.0, 2**i) for i, value in enumerate(values)]
 
 
-@pytest.mark.parametrize("values, expected", [
-    ((9, 5, 3, 2.9, 3.1), Plateau(3, 4, 16)),
-    ((10, 10.5, 5, 5.2), Plateau(5.1, 4, 8)),  # of two as long, the larger scales
-    ((10, 10.5, 9.9, 5, 5.2), Plateau(10, 1, 4)),  # the longer one
-    ((20, 10, 5, 2), None),
-    ((10, 9.4, 8.8, 8.2, 7.6), Plateau(9.1, 1, 8)),  # a slope ends within 10 %
-    ((5,), None),
-    ((), None),
-])
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        ((9, 5, 3, 2.9, 3.1), Plateau(3, 4, 16)),
+        ((10, 10.5, 5, 5.2), Plateau(5.1, 4, 8)),  # of two as long, the larger scales
+        ((10, 10.5, 9.9, 5, 5.2), Plateau(10, 1, 4)),  # the longer one
+        ((20, 10, 5, 2), None),
+        ((10, 9.4, 8.8, 8.2, 7.6), Plateau(9.1, 1, 8)),  # a slope ends within 10 %
+        ((5,), None),
+        ((), None),
+    ],
+)
 def test_plateau_by_hand(values, expected):
     found = plateau(curve(*values))
     assert (found is None) == (expected is None)
@@ -145,6 +149,7 @@ def test_plateau_tolerance():
 
 
 # ---------------------------------------------------------------- shared search, devices, errors
+
 
 def test_one_search_serves_all_scales(monkeypatch):
     calls, search = [], neighbors._search
@@ -172,20 +177,23 @@ def repeating():
     return x
 
 
-@pytest.mark.parametrize("call, word", [
-    (lambda: intrinsic_dimension(gaussian(), "mle"), "gride, twonn"),
-    (lambda: intrinsic_dimension(repeating()), "2 of 300 rows repeat"),
-    (lambda: intrinsic_dimension(repeating(), "twonn"), "2 of 300 rows repeat"),
-    (lambda: dimension_by_scale(repeating()), "2 of 300 rows repeat"),
-    (lambda: intrinsic_dimension(np.ones((50, 3))), "All rows are equal"),
-    (lambda: intrinsic_dimension(gaussian() * np.nan), "NaN"),
-    (lambda: intrinsic_dimension(gaussian(), k=150), "N - 1 = 299, got 300"),
-    (lambda: intrinsic_dimension(gaussian(), k=0), "got 0"),
-    (lambda: intrinsic_dimension(Neighbors.of(gaussian(), 31), k=16), "Neighbors.of(x, k=32)"),
-    (lambda: intrinsic_dimension(Neighbors.of(gaussian(), 40, "cosine")), "metric='euclidean'"),
-    (lambda: intrinsic_dimension(np.eye(50)), "for 0 points"),
-    (lambda: dimension_by_scale(gaussian(), k_max=0), "got 0"),
-])
+@pytest.mark.parametrize(
+    "call, word",
+    [
+        (lambda: intrinsic_dimension(gaussian(), "mle"), "gride, twonn"),
+        (lambda: intrinsic_dimension(repeating()), "2 of 300 rows repeat"),
+        (lambda: intrinsic_dimension(repeating(), "twonn"), "2 of 300 rows repeat"),
+        (lambda: dimension_by_scale(repeating()), "2 of 300 rows repeat"),
+        (lambda: intrinsic_dimension(np.ones((50, 3))), "All rows are equal"),
+        (lambda: intrinsic_dimension(gaussian() * np.nan), "NaN"),
+        (lambda: intrinsic_dimension(gaussian(), k=150), "N - 1 = 299, got 300"),
+        (lambda: intrinsic_dimension(gaussian(), k=0), "got 0"),
+        (lambda: intrinsic_dimension(Neighbors.of(gaussian(), 31), k=16), "Neighbors.of(x, k=32)"),
+        (lambda: intrinsic_dimension(Neighbors.of(gaussian(), 40, "cosine")), "metric='euclidean'"),
+        (lambda: intrinsic_dimension(np.eye(50)), "for 0 points"),
+        (lambda: dimension_by_scale(gaussian(), k_max=0), "got 0"),
+    ],
+)
 def test_errors_are_one_sentence(call, word):
     with pytest.raises(GeometryError) as error:
         call()

@@ -87,13 +87,23 @@ def test_products_are_kept_up_to_a_bound(monkeypatch):
 
 # ---------------------------------------------------------------- inputs
 
+
 def test_arrays_and_tensors_of_any_kind_give_the_same():
     x = points()
     frozen = x.copy()
     frozen.setflags(write=False)
-    same = [x, x.tolist(), frozen, np.repeat(x, 2, axis=1)[:, ::2], x[::-1][::-1], np.asfortranarray(x),
-            x.astype(np.float64), torch.from_numpy(x), torch.from_numpy(x).requires_grad_(),
-            torch.from_numpy(x.T.copy()).T]
+    same = [
+        x,
+        x.tolist(),
+        frozen,
+        np.repeat(x, 2, axis=1)[:, ::2],
+        x[::-1][::-1],
+        np.asfortranarray(x),
+        x.astype(np.float64),
+        torch.from_numpy(x),
+        torch.from_numpy(x).requires_grad_(),
+        torch.from_numpy(x.T.copy()).T,
+    ]
     for given in same:
         found = as_points(given)
         assert not found.requires_grad and found.dtype in (torch.float32, torch.float64)
@@ -168,25 +178,29 @@ def test_gpu_gives_the_same_ranks(kind, memory):
 
 # ---------------------------------------------------------------- errors
 
+
 def bad_value(value):
     x = points()
     x[5, 2] = x[9, 0] = value
     return x
 
 
-@pytest.mark.parametrize("x, word", [
-    (bad_value(np.nan), "2 of 150 rows hold NaN"),
-    (bad_value(-np.inf), "2 of 150 rows hold NaN"),
-    (np.full((9, 4), 0.1, dtype=np.float32), "All rows are equal"),
-    (points()[0], "[40]"),
-    (points()[None], "[1, 150, 40]"),
-    (torch.tensor(3.0), "shape []"),
-    (points()[:1], "at least two rows"),
-    (points()[:, :0], "[150, 0]"),
-    (points().astype(complex), "complex128"),
-    (torch.ones(3, 2, dtype=torch.complex64), "complex64"),
-    ([["a", "b"], ["c", "d"]], "must be numbers"),
-])
+@pytest.mark.parametrize(
+    "x, word",
+    [
+        (bad_value(np.nan), "2 of 150 rows hold NaN"),
+        (bad_value(-np.inf), "2 of 150 rows hold NaN"),
+        (np.full((9, 4), 0.1, dtype=np.float32), "All rows are equal"),
+        (points()[0], "[40]"),
+        (points()[None], "[1, 150, 40]"),
+        (torch.tensor(3.0), "shape []"),
+        (points()[:1], "at least two rows"),
+        (points()[:, :0], "[150, 0]"),
+        (points().astype(complex), "complex128"),
+        (torch.ones(3, 2, dtype=torch.complex64), "complex64"),
+        ([["a", "b"], ["c", "d"]], "must be numbers"),
+    ],
+)
 def test_errors_are_one_sentence(x, word):
     with pytest.raises(GeometryError) as error:
         Points.of(x)

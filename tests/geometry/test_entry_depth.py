@@ -41,13 +41,16 @@ def test_intervals_pair_the_two_connectors():
     assert found.depth.low < 0.5 < found.depth.high < 1
 
 
-@pytest.mark.parametrize("profile, verdict", [
-    (CONTROL, NOT_TESTABLE),  # what made the rule: the control's best match lies in the middle as well
-    (2 * np.array(CONTROL), NOT_TESTABLE),  # more of the scene, at all depths alike
-    (np.array(CONTROL) + 0.04, NOT_SUPPORTED),  # lifted as much early, so less of the match is late
-    ([0.16, 0.10, 0.08, 0.06, 0.05], NOT_SUPPORTED),  # the early captions match best
-    ([0.06, 0.06, 0.07, 0.06, 0.05], NOT_SUPPORTED),  # a smaller advantage than the control's
-])
+@pytest.mark.parametrize(
+    "profile, verdict",
+    [
+        (CONTROL, NOT_TESTABLE),  # what made the rule: the control's best match lies in the middle as well
+        (2 * np.array(CONTROL), NOT_TESTABLE),  # more of the scene, at all depths alike
+        (np.array(CONTROL) + 0.04, NOT_SUPPORTED),  # lifted as much early, so less of the match is late
+        ([0.16, 0.10, 0.08, 0.06, 0.05], NOT_SUPPORTED),  # the early captions match best
+        ([0.06, 0.06, 0.07, 0.06, 0.05], NOT_SUPPORTED),  # a smaller advantage than the control's
+    ],
+)
 def test_the_middle_alone_is_not_enough(profile, verdict):
     assert read(profile).verdict == verdict
 
@@ -64,13 +67,16 @@ def test_without_a_layer_in_the_first_sixth_the_first_is_early():
     assert found.advantage.value == pytest.approx(0.2) and found.verdict == SUPPORTED
 
 
-@pytest.mark.parametrize("depth, rows, control", [
-    (DEPTH[:4], drawn(CONTROL), drawn(CONTROL)),
-    (DEPTH, drawn(CONTROL), drawn(CONTROL)[:9]),
-    (DEPTH, CONTROL, CONTROL),
-    ([0.05, 0.1, 0.15, 0.2, 0.24], drawn(CONTROL), drawn(CONTROL)),
-    (DEPTH, drawn(CONTROL)[:2], drawn(CONTROL)[:2]),
-])
+@pytest.mark.parametrize(
+    "depth, rows, control",
+    [
+        (DEPTH[:4], drawn(CONTROL), drawn(CONTROL)),
+        (DEPTH, drawn(CONTROL), drawn(CONTROL)[:9]),
+        (DEPTH, CONTROL, CONTROL),
+        ([0.05, 0.1, 0.15, 0.2, 0.24], drawn(CONTROL), drawn(CONTROL)),
+        (DEPTH, drawn(CONTROL)[:2], drawn(CONTROL)[:2]),
+    ],
+)
 def test_bad_input(depth, rows, control):
     with pytest.raises(GeometryError) as error:
         entry_depth(depth, rows, control, 1000)

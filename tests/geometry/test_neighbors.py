@@ -56,6 +56,7 @@ def test_cosine_neighbours_follow_the_angle():
 
 # ---------------------------------------------------------------- subsets
 
+
 @pytest.mark.parametrize("kind", ["plain", "massive", "repeats"])
 @pytest.mark.parametrize("n, k", [(120, 60), (40, 100), (149, 149), (150, 20), (80, 149)])
 def test_subset_equals_a_fresh_search(kind, n, k, memory):
@@ -95,24 +96,28 @@ def test_gpu_finds_the_same_neighbours(kind):
 
 # ---------------------------------------------------------------- memory and errors
 
+
 def test_products_can_be_dropped():
     full, bare = (Neighbors.of(points(), 10, keep=keep) for keep in (True, False))
     assert full.points.kept is not None and bare.points.kept is None and torch.equal(full.indices, bare.indices)
 
 
-@pytest.mark.parametrize("call, word", [
-    (lambda: Neighbors.of(points() * np.nan, 5), "150 of 150 rows hold NaN"),
-    (lambda: Neighbors.of(points(), 150), "1 to N - 1 = 149, got 150"),
-    (lambda: Neighbors.of(points(), 0), "got 0"),
-    (lambda: Neighbors.of(points(), 2.5), "got 2.5"),
-    (lambda: Neighbors.of(points(), True), "got True"),
-    (lambda: Neighbors.of(points(), 5).nearest(6), "Neighbors.of(x, k=6)"),
-    (lambda: Neighbors.of(points(), 5).nearest(150), "got 150"),
-    (lambda: Neighbors.of(points(), 5, metric="manhattan"), "'manhattan'"),
-    (lambda: Neighbors.of(np.eye(5, 4), 2, metric="cosine"), "1 rows are all zeros"),
-    (lambda: Neighbors.of(points(), 2).subset(np.arange(30)), "too few"),
-    (lambda: Neighbors.of(points(), 2).subset(np.arange(1)), "too few"),
-])
+@pytest.mark.parametrize(
+    "call, word",
+    [
+        (lambda: Neighbors.of(points() * np.nan, 5), "150 of 150 rows hold NaN"),
+        (lambda: Neighbors.of(points(), 150), "1 to N - 1 = 149, got 150"),
+        (lambda: Neighbors.of(points(), 0), "got 0"),
+        (lambda: Neighbors.of(points(), 2.5), "got 2.5"),
+        (lambda: Neighbors.of(points(), True), "got True"),
+        (lambda: Neighbors.of(points(), 5).nearest(6), "Neighbors.of(x, k=6)"),
+        (lambda: Neighbors.of(points(), 5).nearest(150), "got 150"),
+        (lambda: Neighbors.of(points(), 5, metric="manhattan"), "'manhattan'"),
+        (lambda: Neighbors.of(np.eye(5, 4), 2, metric="cosine"), "1 rows are all zeros"),
+        (lambda: Neighbors.of(points(), 2).subset(np.arange(30)), "too few"),
+        (lambda: Neighbors.of(points(), 2).subset(np.arange(1)), "too few"),
+    ],
+)
 def test_errors_are_one_sentence(call, word):
     with pytest.raises(GeometryError) as error:
         call()

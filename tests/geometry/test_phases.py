@@ -52,8 +52,11 @@ def test_jackknife_is_that_of_subsampling():
 
 
 def test_bad_input():
-    for call in (lambda: phase([0, 1], [1, 2]), lambda: phase(DEPTH, [1, 2, 3]),
-                 lambda: profiles({"a": [Neighbors.of(torch.randn(n, 3), 4) for n in (20, 21)]})):
+    for call in (
+        lambda: phase([0, 1], [1, 2]),
+        lambda: phase(DEPTH, [1, 2, 3]),
+        lambda: profiles({"a": [Neighbors.of(torch.randn(n, 3), 4) for n in (20, 21)]}),
+    ):
         with pytest.raises(GeometryError) as error:
             call()
         one_sentence(error.value)

@@ -48,6 +48,7 @@ def rotated(x, seed=1):
 
 # ---------------------------------------------------------------- brute force and DADApy
 
+
 @pytest.fixture(params=["kept", "blocks"])
 def memory(request, monkeypatch):
     """Products kept, or computed a few rows at a time."""
@@ -125,6 +126,7 @@ def test_dadapy_agrees():
 
 # ---------------------------------------------------------------- closed forms
 
+
 def test_identical_views():
     x = gaussian()
     for y in (x, rotated(x)):
@@ -142,9 +144,16 @@ def test_independent_views():
         x, y = gaussian(n, 328, seed), gaussian(n, 328, 1000 + seed)
         a, b, labels = Neighbors.of(x, k), Neighbors.of(y, k), np.random.default_rng(seed).integers(0, 4, n)
         same = np.mean([(labels == label).sum() - 1 for label in labels]) / (n - 1)
-        values.append([neighborhood_overlap(a, b, k) - k / (n - 1), mutual_knn(x, y, k) - k / (n - 1),
-                       label_overlap(a, labels, k) - same, information_imbalance(a, b) - 1, cka(x, y),
-                       cka(x, y, unbiased=False) - 328 / (n + 328)])
+        values.append(
+            [
+                neighborhood_overlap(a, b, k) - k / (n - 1),
+                mutual_knn(x, y, k) - k / (n - 1),
+                label_overlap(a, labels, k) - same,
+                information_imbalance(a, b) - 1,
+                cka(x, y),
+                cka(x, y, unbiased=False) - 328 / (n + 328),
+            ]
+        )
     values = np.array(values)
     assert (abs(values.mean(0)) < 4 * values.std(0) / 20**0.5 + [0, 0, 0, 0, 0, 0.005]).all(), values.mean(0)
     assert (values.std(0) < [0.01, 0.01, 0.02, 0.1, 0.02, 0.02]).all()
@@ -184,6 +193,7 @@ def test_labels_of_any_kind():
 
 # ---------------------------------------------------------------- outliers
 
+
 def test_one_massive_dimension_drives_cka_to_one():
     x, y = gaussian(200, 50), gaussian(200, 50, seed=1)
     x[:, 7] *= 100
@@ -211,6 +221,7 @@ def test_outliers_are_told_by_their_spread_alone():
 
 
 # ---------------------------------------------------------------- permutation null
+
 
 @pytest.mark.parametrize("metric", PAIRED)
 @pytest.mark.parametrize("searched", [False, True])
@@ -256,6 +267,7 @@ def test_null_within_groups():
 
 
 # ---------------------------------------------------------------- one search, bounded memory, devices
+
 
 def test_metrics_of_a_layer_share_one_search(monkeypatch):
     x, y, labels = related()
@@ -322,9 +334,10 @@ def test_gpu_agrees(metric):
 
 # ---------------------------------------------------------------- errors
 
+
 def repeating(copies=1):
     x = gaussian(60)
-    x[1:1 + copies] = x[0]
+    x[1 : 1 + copies] = x[0]
     return x
 
 
@@ -333,31 +346,39 @@ def test_errors_of_every_metric(metric):
     nan = gaussian()
     nan[3, 4] = np.nan
     good = gaussian()
-    cases = [(nan, good, "NaN"), (good, nan, "NaN"), (good, gaussian(199), "200 rows on cpu and 199"),
-             (good, good[0], "shape [30]"), (np.ones((200, 3)), good, "All rows are equal"),
-             (good, np.ones((200, 3)), "All rows are equal")]
+    cases = [
+        (nan, good, "NaN"),
+        (good, nan, "NaN"),
+        (good, gaussian(199), "200 rows on cpu and 199"),
+        (good, good[0], "shape [30]"),
+        (np.ones((200, 3)), good, "All rows are equal"),
+        (good, np.ones((200, 3)), "All rows are equal"),
+    ]
     for x, y, word in cases:
         with pytest.raises(GeometryError) as error:
             metric(x, y)
         assert word in one_sentence(error.value)
 
 
-@pytest.mark.parametrize("call, word", [
-    (lambda: neighborhood_overlap(gaussian(), gaussian(), k=200), "N - 1 = 199"),
-    (lambda: label_overlap(gaussian(), range(200), k=0), "got 0"),
-    (lambda: label_overlap(gaussian(), range(199)), "200 rows on cpu and 199"),
-    (lambda: neighborhood_overlap(repeating(5), gaussian(60), k=5), "6 of 60 rows have 5 or more copies"),
-    (lambda: neighborhood_overlap(gaussian(60), repeating(5), k=5), "6 of 60 rows have 5 or more copies"),
-    (lambda: information_imbalance(repeating(), gaussian(60)), "2 of 60 rows of x repeat"),
-    (lambda: cka(gaussian(3), gaussian(3)), "at least 4 rows, got 3"),
-    (lambda: neighborhood_overlap(Neighbors.of(gaussian(), 5), gaussian(), k=6), "Neighbors.of(x, k=6)"),
-    (lambda: mutual_knn(Neighbors.of(gaussian(), 10), gaussian()), "metric='cosine'"),
-    (lambda: cka(Neighbors.of(gaussian(), 10, "cosine"), gaussian()), "metric='euclidean'"),
-    (lambda: information_imbalance(gaussian(), Neighbors.of(gaussian(), 1, "cosine")), "metric='euclidean'"),
-    (lambda: permutation_null(np.corrcoef, gaussian(), gaussian()), "needs one of neighborhood_overlap"),
-    (lambda: permutation_null(cka, gaussian(), gaussian(), n=0), "got 0"),
-    (lambda: permutation_null(cka, gaussian(), gaussian(), groups=[1, 2]), "200 points and 2 groups"),
-])
+@pytest.mark.parametrize(
+    "call, word",
+    [
+        (lambda: neighborhood_overlap(gaussian(), gaussian(), k=200), "N - 1 = 199"),
+        (lambda: label_overlap(gaussian(), range(200), k=0), "got 0"),
+        (lambda: label_overlap(gaussian(), range(199)), "200 rows on cpu and 199"),
+        (lambda: neighborhood_overlap(repeating(5), gaussian(60), k=5), "6 of 60 rows have 5 or more copies"),
+        (lambda: neighborhood_overlap(gaussian(60), repeating(5), k=5), "6 of 60 rows have 5 or more copies"),
+        (lambda: information_imbalance(repeating(), gaussian(60)), "2 of 60 rows of x repeat"),
+        (lambda: cka(gaussian(3), gaussian(3)), "at least 4 rows, got 3"),
+        (lambda: neighborhood_overlap(Neighbors.of(gaussian(), 5), gaussian(), k=6), "Neighbors.of(x, k=6)"),
+        (lambda: mutual_knn(Neighbors.of(gaussian(), 10), gaussian()), "metric='cosine'"),
+        (lambda: cka(Neighbors.of(gaussian(), 10, "cosine"), gaussian()), "metric='euclidean'"),
+        (lambda: information_imbalance(gaussian(), Neighbors.of(gaussian(), 1, "cosine")), "metric='euclidean'"),
+        (lambda: permutation_null(np.corrcoef, gaussian(), gaussian()), "needs one of neighborhood_overlap"),
+        (lambda: permutation_null(cka, gaussian(), gaussian(), n=0), "got 0"),
+        (lambda: permutation_null(cka, gaussian(), gaussian(), groups=[1, 2]), "200 points and 2 groups"),
+    ],
+)
 def test_errors_are_one_sentence(call, word):
     with pytest.raises(GeometryError) as error:
         call()

@@ -88,15 +88,18 @@ def test_the_seed_decides():
     assert first == again != other
 
 
-@pytest.mark.parametrize("call, word", [
-    (lambda x: subsample_interval(np.mean, x, x[:9]), "got [9, 50]"),
-    (lambda x: subsample_interval(np.mean), "got []"),
-    (lambda x: subsample_interval(np.mean, x, n=1), "from 2 to 100,000, got 1"),
-    (lambda x: subsample_interval(np.mean, x, share=1.0), "share must lie between 0 and 1, got 1.0"),
-    (lambda x: subsample_interval(np.mean, x, share=0.001), "some of the 50 rows out and takes some, got 0.001"),
-    (lambda x: subsample_interval(np.mean, x, level=1), "level must lie between 0 and 1, got 1"),
-    (lambda x: jackknife(x[:2], 50), "got 2 and 0.5"),
-])
+@pytest.mark.parametrize(
+    "call, word",
+    [
+        (lambda x: subsample_interval(np.mean, x, x[:9]), "got [9, 50]"),
+        (lambda x: subsample_interval(np.mean), "got []"),
+        (lambda x: subsample_interval(np.mean, x, n=1), "from 2 to 100,000, got 1"),
+        (lambda x: subsample_interval(np.mean, x, share=1.0), "share must lie between 0 and 1, got 1.0"),
+        (lambda x: subsample_interval(np.mean, x, share=0.001), "some of the 50 rows out and takes some, got 0.001"),
+        (lambda x: subsample_interval(np.mean, x, level=1), "level must lie between 0 and 1, got 1"),
+        (lambda x: jackknife(x[:2], 50), "got 2 and 0.5"),
+    ],
+)
 def test_errors_are_one_sentence(call, word):
     with pytest.raises(GeometryError) as error:
         call(np.arange(50.0))

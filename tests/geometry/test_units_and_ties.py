@@ -25,11 +25,17 @@ X = RNG.normal(size=(90, 12)).astype(np.float32)
 Y = (X + RNG.normal(size=X.shape)).astype(np.float32)
 LABELS = np.arange(90) % 3
 METRICS = {
-    "cka": lambda x: cka(x, Y), "cka of both": lambda x: cka(x, x), "biased cka": lambda x: cka(x, Y, False),
-    "cosine": lambda x: mutual_knn(x, Y), "overlap": lambda x: neighborhood_overlap(x, Y, 8),
-    "labels": lambda x: label_overlap(x, LABELS, 8), "imbalance": lambda x: information_imbalance(x, Y),
-    "imbalance to": lambda x: information_imbalance(Y, x), "gride": lambda x: intrinsic_dimension(x, k=4).value,
-    "twonn": lambda x: intrinsic_dimension(x, "twonn").value, "null": lambda x: permutation_null(cka, x, Y, 2)[1],
+    "cka": lambda x: cka(x, Y),
+    "cka of both": lambda x: cka(x, x),
+    "biased cka": lambda x: cka(x, Y, False),
+    "cosine": lambda x: mutual_knn(x, Y),
+    "overlap": lambda x: neighborhood_overlap(x, Y, 8),
+    "labels": lambda x: label_overlap(x, LABELS, 8),
+    "imbalance": lambda x: information_imbalance(x, Y),
+    "imbalance to": lambda x: information_imbalance(Y, x),
+    "gride": lambda x: intrinsic_dimension(x, k=4).value,
+    "twonn": lambda x: intrinsic_dimension(x, "twonn").value,
+    "null": lambda x: permutation_null(cka, x, Y, 2)[1],
     "subsample": lambda x: neighborhood_overlap(Neighbors.of(x, 40).subset(np.arange(60)), Y[:60], 8),
     "outliers": lambda x: float(len(without_outliers(x, 1.1)[1])),
 }
@@ -66,7 +72,8 @@ def test_distances_keep_the_unit_of_the_points(scale):
     found = Neighbors.of(X * np.float32(scale), 5)
     np.testing.assert_allclose(found.distances.numpy(), Neighbors.of(X, 5).distances.numpy() * scale, rtol=1e-3)
     assert intrinsic_dimension(X * np.float32(scale), k=4).scale == pytest.approx(
-        intrinsic_dimension(X, k=4).scale * scale, rel=1e-3)
+        intrinsic_dimension(X, k=4).scale * scale, rel=1e-3
+    )
 
 
 def test_small_points_beside_huge_ones_are_told_apart(memory):
@@ -78,11 +85,18 @@ def test_small_points_beside_huge_ones_are_told_apart(memory):
 
 # ---------------------------------------------------------------- what rounding alone decides
 
-@pytest.mark.parametrize("x, y, name", [
-    (np.eye(5), np.eye(5), "x"), (np.eye(5), RNG.normal(size=(5, 3)), "x"), (RNG.normal(size=(30, 3)), np.eye(30), "y"),
-    (np.eye(40, dtype=np.float32) + 3, np.eye(40), "x"), (np.eye(6) * 1e-30, np.eye(6), "x"),
-    (np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]), RNG.normal(size=(4, 3)), "x"),
-])
+
+@pytest.mark.parametrize(
+    "x, y, name",
+    [
+        (np.eye(5), np.eye(5), "x"),
+        (np.eye(5), RNG.normal(size=(5, 3)), "x"),
+        (RNG.normal(size=(30, 3)), np.eye(30), "y"),
+        (np.eye(40, dtype=np.float32) + 3, np.eye(40), "x"),
+        (np.eye(6) * 1e-30, np.eye(6), "x"),
+        (np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]), RNG.normal(size=(4, 3)), "x"),
+    ],
+)
 def test_cka_of_points_equally_far_apart_is_refused(x, y, name, memory):
     with pytest.raises(GeometryError) as error:
         cka(x, y)
@@ -117,11 +131,18 @@ def grid(side=10, step=1.0, dtype=np.float32):
 
 
 @pytest.mark.parametrize("x", [np.eye(100), grid(), grid(step=0.1), grid(step=0.1) + np.float32(3), grid(step=1e-25)])
-@pytest.mark.parametrize("name, call", [
-    ("overlap", lambda x: neighborhood_overlap(x, x * np.float32(3.7), 6)), ("labels", lambda x: label_overlap(x, range(100), 6)),
-    ("imbalance", lambda x: information_imbalance(x, RNG.normal(size=(100, 3)))), ("gride", lambda x: intrinsic_dimension(x, k=1)),
-    ("twonn", lambda x: intrinsic_dimension(x, "twonn")), ("null", lambda x: permutation_null(neighborhood_overlap, x, x, 3, k=6)),
-    ("searched", lambda x: neighborhood_overlap(Neighbors.of(x, 6), Neighbors.of(x, 20), 6))])
+@pytest.mark.parametrize(
+    "name, call",
+    [
+        ("overlap", lambda x: neighborhood_overlap(x, x * np.float32(3.7), 6)),
+        ("labels", lambda x: label_overlap(x, range(100), 6)),
+        ("imbalance", lambda x: information_imbalance(x, RNG.normal(size=(100, 3)))),
+        ("gride", lambda x: intrinsic_dimension(x, k=1)),
+        ("twonn", lambda x: intrinsic_dimension(x, "twonn")),
+        ("null", lambda x: permutation_null(neighborhood_overlap, x, x, 3, k=6)),
+        ("searched", lambda x: neighborhood_overlap(Neighbors.of(x, 6), Neighbors.of(x, 20), 6)),
+    ],
+)
 def test_ties_are_refused_by_every_metric_of_neighbours(x, name, call):
     with pytest.raises(GeometryError) as error:
         call(x)
@@ -144,9 +165,17 @@ def test_points_drawn_at_random_have_no_ties(kind):
     assert neighborhood_overlap(x, x, 10) == 1 and int(Neighbors.of(x, 11).tied(10).sum()) <= 10
 
 
-@pytest.mark.parametrize("x, k", [(np.arange(200.0)[:, None], 1), (np.arange(200.0)[:, None], 2),
-                                  (np.arange(200.0)[:, None], 3), (np.arange(200, dtype=np.float32)[:, None] / 10, 2),
-                                  (np.eye(60), 4), (grid(20), 2)])
+@pytest.mark.parametrize(
+    "x, k",
+    [
+        (np.arange(200.0)[:, None], 1),
+        (np.arange(200.0)[:, None], 2),
+        (np.arange(200.0)[:, None], 3),
+        (np.arange(200, dtype=np.float32)[:, None] / 10, 2),
+        (np.eye(60), 4),
+        (grid(20), 2),
+    ],
+)
 def test_dimension_on_a_grid_is_refused(x, k):
     with pytest.raises(GeometryError) as error:
         intrinsic_dimension(x, "gride", k)
@@ -163,12 +192,24 @@ def test_rows_that_differ_by_rounding_repeat():
 
 # ---------------------------------------------------------------- numbers that are no counts, points that are no points
 
-@pytest.mark.parametrize("k", [1.5, 16.0, None, "3", True, 0, -1, 10**9, float("nan"), [3], np.float64(2), np.bool_(True)])
-@pytest.mark.parametrize("call", [
-    lambda k: mutual_knn(X, Y, k), lambda k: neighborhood_overlap(X, Y, k), lambda k: label_overlap(X, LABELS, k),
-    lambda k: Neighbors.of(X, k), lambda k: Neighbors.of(X, 9).nearest(k), lambda k: intrinsic_dimension(X, k=k),
-    lambda k: dimension_by_scale(X, None if k == 10**9 else k),
-    lambda k: permutation_null(cka, X, Y, -1 if k == 10**9 else k), lambda k: subsampled(np.mean, X, n=k)])
+
+@pytest.mark.parametrize(
+    "k", [1.5, 16.0, None, "3", True, 0, -1, 10**9, float("nan"), [3], np.float64(2), np.bool_(True)]
+)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda k: mutual_knn(X, Y, k),
+        lambda k: neighborhood_overlap(X, Y, k),
+        lambda k: label_overlap(X, LABELS, k),
+        lambda k: Neighbors.of(X, k),
+        lambda k: Neighbors.of(X, 9).nearest(k),
+        lambda k: intrinsic_dimension(X, k=k),
+        lambda k: dimension_by_scale(X, None if k == 10**9 else k),
+        lambda k: permutation_null(cka, X, Y, -1 if k == 10**9 else k),
+        lambda k: subsampled(np.mean, X, n=k),
+    ],
+)
 def test_counts_are_whole_numbers(k, call):
     with pytest.raises(GeometryError, match="whole number") as error:
         call(k)
@@ -180,8 +221,23 @@ def test_whole_numbers_of_numpy_are_counts():
     assert intrinsic_dimension(X, k=np.uint8(4)) == intrinsic_dimension(X, k=4)
 
 
-@pytest.mark.parametrize("bad", [None, "x", [], 3.0, [[1.0, 2.0], [3.0]], np.full((90, 2), np.inf), X + 1j, X.astype(object),
-                                 X[:, :, None], np.empty((90, 0)), np.empty((0, 4)), {"a": 1}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None,
+        "x",
+        [],
+        3.0,
+        [[1.0, 2.0], [3.0]],
+        np.full((90, 2), np.inf),
+        X + 1j,
+        X.astype(object),
+        X[:, :, None],
+        np.empty((90, 0)),
+        np.empty((0, 4)),
+        {"a": 1},
+    ],
+)
 @pytest.mark.parametrize("call", [*METRICS.values(), lambda x: Neighbors.of(x, 3)])
 def test_what_is_no_table_of_numbers_is_refused(bad, call):
     with pytest.raises(GeometryError) as error:
@@ -196,10 +252,18 @@ def test_labels_that_name_nothing_are_refused(labels):
     one_sentence(error.value)
 
 
-@pytest.mark.parametrize("call", [
-    lambda: without_outliers(X, 0), lambda: without_outliers(X, np.nan), lambda: without_outliers(X, "6"),
-    lambda: plateau(dimension_by_scale(X, 8), np.nan), lambda: plateau(dimension_by_scale(X, 8), -1),
-    lambda: intrinsic_dimension(X, np.eye(2)), lambda: permutation_null(None, X, Y)])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: without_outliers(X, 0),
+        lambda: without_outliers(X, np.nan),
+        lambda: without_outliers(X, "6"),
+        lambda: plateau(dimension_by_scale(X, 8), np.nan),
+        lambda: plateau(dimension_by_scale(X, 8), -1),
+        lambda: intrinsic_dimension(X, np.eye(2)),
+        lambda: permutation_null(None, X, Y),
+    ],
+)
 def test_other_bad_arguments_get_one_sentence(call):
     with pytest.raises(GeometryError) as error:
         call()

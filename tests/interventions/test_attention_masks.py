@@ -18,8 +18,13 @@ def test_closing_edges_in_each_form_of_mask():
     padded[1, :, :, 0] = False
     padded[1, :, 0, 0] = True
     additive = torch.zeros(2, 1, 3, 3).masked_fill(~padded, torch.finfo(torch.float32).min)
-    for mask, is_causal, opened in ((None, True, causal), (None, False, full), (padded, True, padded),
-                                    (additive, True, padded), (causal[None, None], True, causal)):
+    for mask, is_causal, opened in (
+        (None, True, causal),
+        (None, False, full),
+        (padded, True, padded),
+        (additive, True, padded),
+        (causal[None, None], True, causal),
+    ):
         found = close(mask, CLOSED, is_causal)
         shown = scores + found if found.is_floating_point() else scores.masked_fill(~found, -torch.inf)
         weight = scores.exp() * (opened & ~CLOSED)

@@ -44,15 +44,21 @@ def cut(vlm, batch, intervention) -> bool:
 
 # ---------------------------------------------------------------- the planted circuit
 
+
 @READ
 def test_knockout_finds_the_reading_block(read):
     vlm = planted(read)
     batch = two_pictures(vlm)
-    silenced = {way: [i for i in BLOCKS if cut(vlm, batch, knockout(vlm, [i], *edge(vlm, batch, way)))]
-                for way in ("image->answer", "image->question")}
+    silenced = {
+        way: [i for i in BLOCKS if cut(vlm, batch, knockout(vlm, [i], *edge(vlm, batch, way)))]
+        for way in ("image->answer", "image->question")
+    }
     assert silenced == {"image->answer": [read], "image->question": []}
-    windows = [i for i in BLOCKS if cut(vlm, batch, knockout(vlm, range(i, min(i + 2, DEPTH)),
-                                                             *edge(vlm, batch, "image->answer")))]
+    windows = [
+        i
+        for i in BLOCKS
+        if cut(vlm, batch, knockout(vlm, range(i, min(i + 2, DEPTH)), *edge(vlm, batch, "image->answer")))
+    ]
     assert windows == [i for i in (read - 1, read) if i >= 0]
 
 
@@ -70,7 +76,8 @@ def test_transplant_finds_the_reading_block(read):
             sufficient.append(i)
     assert necessary == sufficient == [read]
     assert [cut(circuit, batch, transplant(circuit, silent, range(n))) for n in range(DEPTH + 1)] == [
-        n > read for n in range(DEPTH + 1)]
+        n > read for n in range(DEPTH + 1)
+    ]
 
 
 @pytest.mark.parametrize("read, write", WAYS)
@@ -121,6 +128,7 @@ def test_patching_finds_the_reading_block(read):
 
 # ---------------------------------------------------------------- nesting
 
+
 def test_knockouts_add_up(vlm, batch):
     """Two, one inside the other, are one with both edges; a batch without padding has no mask to begin with."""
     for inputs in (batch, vlm.batch([vlm.prompt("Hm?")] * 2, [picture(0), picture(1)])):
@@ -145,6 +153,7 @@ def test_the_outer_of_two_acts_first(vlm, batch):
 
 
 # ---------------------------------------------------------------- weights
+
 
 def test_random_changes_have_the_norm_and_spectrum_of_the_difference():
     vlm, donor = tiny_vlm(0), tiny_vlm(1)
@@ -171,8 +180,10 @@ def test_random_changes_have_the_norm_and_spectrum_of_the_difference():
             assert not torch.allclose(change, other - before[name], rtol=1e-3, atol=1e-4)
         if block == 2 and change.any() and change.numel() > 500:
             differ += 1
-            along = [torch.cosine_similarity(change.flatten(), c.flatten(), dim=0).abs()
-                     for c in (other - before[name], third[name] - before[name])]
+            along = [
+                torch.cosine_similarity(change.flatten(), c.flatten(), dim=0).abs()
+                for c in (other - before[name], third[name] - before[name])
+            ]
             assert max(along) < 0.2 and abs(change.mean()) < 0.2 * change.std()
             mine, theirs = (torch.linalg.svdvals(c) for c in (change, other - before[name]))
             torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
@@ -199,6 +210,7 @@ def test_transplants_copy_nothing_and_nest(batch):
 
 # ---------------------------------------------------------------- bad input
 
+
 def refused(intervention) -> str:
     """The one sentence with which an intervention refuses to begin."""
     with pytest.raises(ValueError) as error, intervention:
@@ -223,13 +235,23 @@ def test_blocks_and_layers_out_of_range(vlm, batch):
 def test_unusable_token_sets(vlm, batch):
     image, start = tokens(vlm, batch, "image"), tokens(vlm, batch, "answer start")
     empty, one = torch.tensor([], dtype=torch.long), [torch.tensor([1])] * 2
-    bad_sets = {"row 1 are empty": [image[0], empty], "LongTensor, such as": [image[0], image[1].float()],
-                "must be a list": image[0], "must be distinct": [image[0], torch.tensor([2, 2])],
-                "count from 0": [image[0], torch.tensor([-1])], "each row of the batch": [],
-                "1-D LongTensor": [image[0], image[1][None]], "row 0 must be": [[3], [4]]}
+    bad_sets = {
+        "row 1 are empty": [image[0], empty],
+        "LongTensor, such as": [image[0], image[1].float()],
+        "must be a list": image[0],
+        "must be distinct": [image[0], torch.tensor([2, 2])],
+        "count from 0": [image[0], torch.tensor([-1])],
+        "each row of the batch": [],
+        "1-D LongTensor": [image[0], image[1][None]],
+        "row 0 must be": [[3], [4]],
+    }
     for reason, bad in bad_sets.items():
-        for intervention in (knockout(vlm, [1], bad, start), knockout(vlm, [1], start, bad), bypass(vlm, bad, 1),
-                             patch(vlm, 1, bad, [torch.zeros(1, 32)] * 2)):
+        for intervention in (
+            knockout(vlm, [1], bad, start),
+            knockout(vlm, [1], start, bad),
+            bypass(vlm, bad, 1),
+            patch(vlm, 1, bad, [torch.zeros(1, 32)] * 2),
+        ):
             assert reason in refused(intervention)
     assert "overlap" in refused(knockout(vlm, [1], image, image))
     both = torch.cat([start[1], image[1][-1:]])
@@ -244,10 +266,14 @@ def test_token_sets_of_another_batch(vlm, batch):
     """Only the pass itself can tell; it stops before the first block that would be changed."""
     for positions in ([torch.tensor([3])] * 3, [torch.tensor([3]), torch.tensor([999])]):
         start = [torch.zeros_like(p) for p in positions]
-        for intervention in (knockout(vlm, [1], positions, start), knockout(vlm, [1], start, positions),
-                             bypass(vlm, positions, 1), bypass(vlm, positions, leave=1),
-                             patch(vlm, 1, positions, [torch.zeros(1, 32)] * len(positions)),
-                             bypass(vlm, positions, 1, visible=False)):
+        for intervention in (
+            knockout(vlm, [1], positions, start),
+            knockout(vlm, [1], start, positions),
+            bypass(vlm, positions, 1),
+            bypass(vlm, positions, leave=1),
+            patch(vlm, 1, positions, [torch.zeros(1, 32)] * len(positions)),
+            bypass(vlm, positions, 1, visible=False),
+        ):
             with pytest.raises(ValueError, match="the same batch") as error, intervention:
                 logits(vlm.model, batch)
             one_sentence(error.value)

@@ -26,8 +26,20 @@ class Noise:
 
 @pytest.fixture(scope="module")
 def examples():
-    made = [Example(str(i), "twin", "colour", "test", f"What colour{'?' * (i + 1)}", "red", ("red", "blue", "redder"),
-                    Noise(i), str(i)) for i in range(3)]
+    made = [
+        Example(
+            str(i),
+            "twin",
+            "colour",
+            "test",
+            f"What colour{'?' * (i + 1)}",
+            "red",
+            ("red", "blue", "redder"),
+            Noise(i),
+            str(i),
+        )
+        for i in range(3)
+    ]
     return made + [replace(made[0], id="text", picture=None)]
 
 
@@ -89,9 +101,9 @@ def test_answer_probability_is_the_softmax_over_choices(examples):
 
 
 def test_windows():
-    assert windows(30, 6, 12) == [range(0, 6), range(12, 18), range(24, 30)]
-    assert windows(10, 4, 4) == [range(0, 4), range(4, 8), range(6, 10)]  # the last is moved back
-    assert windows(3, 3, 1) == [range(0, 3)]
+    assert windows(30, 6, 12) == [range(6), range(12, 18), range(24, 30)]
+    assert windows(10, 4, 4) == [range(4), range(4, 8), range(6, 10)]  # the last is moved back
+    assert windows(3, 3, 1) == [range(3)]
     for bad in ((3, 4, 1), (3, 0, 1), (3, 1, 0)):
         with pytest.raises(ValueError) as error:
             windows(*bad)

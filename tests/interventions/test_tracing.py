@@ -94,9 +94,12 @@ class Decoder(nn.Module):
 
 def test_blocks_that_return_tuples():
     decoder = Decoder()
-    core = SimpleNamespace(config=SimpleNamespace(get_text_config=lambda: SimpleNamespace(hidden_size=8)),
-                           get_decoder=lambda: decoder, training=False,
-                           model=lambda embeds, use_cache: decoder(embeds))
+    core = SimpleNamespace(
+        config=SimpleNamespace(get_text_config=lambda: SimpleNamespace(hidden_size=8)),
+        get_decoder=lambda: decoder,
+        training=False,
+        model=lambda embeds, use_cache: decoder(embeds),
+    )
     vlm, embeds = VLM("tuples", core, None), torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
     traced = trace(vlm, {"embeds": embeds}, at=range(6))
     assert torch.equal(traced.output, decoder(embeds).last_hidden_state)
@@ -122,8 +125,12 @@ def test_with_adapters_that_are_not_merged(vlm, batch):
 def test_interventions_on_lower_blocks(vlm, batch):
     """Resuming above a block that isn't as it was in the trace would be wrong, whether something came or went."""
     image, traced = tokens(vlm, batch, "image"), trace(vlm, batch, at=range(4))
-    lower = [knockout(vlm, [1, 3], *edge(vlm, batch, "image->answer")), transplant(vlm, tiny_vlm(1), [1]),
-             bypass(vlm, image, leave=1), patch(vlm, 1, image, [torch.ones(len(p), 32) for p in image])]
+    lower = [
+        knockout(vlm, [1, 3], *edge(vlm, batch, "image->answer")),
+        transplant(vlm, tiny_vlm(1), [1]),
+        bypass(vlm, image, leave=1),
+        patch(vlm, 1, image, [torch.ones(len(p), 32) for p in image]),
+    ]
     for intervention in lower:
         with intervention:
             with pytest.raises(ValueError, match="acts on block 1: resume there or below, not at block 2") as error:

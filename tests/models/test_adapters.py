@@ -57,14 +57,16 @@ def save_tuned(folder, record=None, **how):
 
 # ---------------------------------------------------------------- which modules
 
+
 @pytest.mark.parametrize("layers", [[0, 1, 2, 3], [1], [0, 2]])
 def test_lora_reaches_exactly_the_named_modules(layers):
     vlm = tiny_vlm()
     inside = {name for name, _ in vlm.model.named_modules() if name.endswith(PROJECTIONS)}
     assert any("vision_tower.encoder.layers.1.self_attn.q_proj" in name for name in inside)  # the trap
     tuned = add_lora(vlm.model, 3, layers)
-    reached = {name.removeprefix("base_model.model.") for name, module in tuned.named_modules()
-               if hasattr(module, "lora_A")}
+    reached = {
+        name.removeprefix("base_model.model.") for name, module in tuned.named_modules() if hasattr(module, "lora_A")
+    }
     assert reached == {f"model.language_model.layers.{i}.{p}" for i in layers for p in PROJECTIONS}
     trained = {name for name, p in tuned.named_parameters() if p.requires_grad}
     assert trained == {f"base_model.model.{name}.lora_{x}.default.weight" for name in reached for x in "AB"}
@@ -75,8 +77,9 @@ def test_lora_reaches_exactly_the_named_modules(layers):
 def test_pefts_own_layer_choice_would_reach_the_tower():
     """The trap that `add_lora` avoids is one on this very model."""
     config = LoraConfig(r=2, target_modules=["q_proj"], layers_to_transform=[1])
-    reached = [name for name, module in get_peft_model(tiny_vlm().model, config).named_modules()
-               if hasattr(module, "lora_A")]
+    reached = [
+        name for name, module in get_peft_model(tiny_vlm().model, config).named_modules() if hasattr(module, "lora_A")
+    ]
     assert any("vision_tower" in name for name in reached)
 
 
@@ -129,6 +132,7 @@ def test_decoder_blocks_without_these_projections_are_refused():
 
 # ---------------------------------------------------------------- round trips
 
+
 def test_what_is_saved_is_what_is_loaded(tmp_path):
     folder, expected, plain = save_tuned(tmp_path / "a")
     assert (expected - plain).abs().max() > 0.5  # the adapter does something
@@ -177,7 +181,11 @@ def test_connector_alone(make, tmp_path):
 def test_files(tmp_path):
     folder, _, _ = save_tuned(tmp_path / "a")
     assert sorted(path.name for path in folder.iterdir()) == [
-        "adapter_config.json", "adapter_model.safetensors", "connector.safetensors", "provenance.json"]
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "connector.safetensors",
+        "provenance.json",
+    ]
     for name in ("adapter_model.safetensors", "connector.safetensors"):
         assert {value.dtype for value in load_file(folder / name).values()} == {torch.float16}
     config = json.loads((folder / "adapter_config.json").read_text())
@@ -207,17 +215,21 @@ def test_saving_leaves_the_trained_model_alone(tmp_path):
 
 # ---------------------------------------------------------------- what is refused
 
+
 def edit(name, change):
     """A damage: rewrite the tensors of a file."""
+
     def damage(folder):
         save_file(change(load_file(folder / name)), folder / name)
+
     return damage
 
 
 def halve(name):
     def damage(folder):
         content = (folder / name).read_bytes()
-        (folder / name).write_bytes(content[:len(content) // 2])
+        (folder / name).write_bytes(content[: len(content) // 2])
+
     return damage
 
 
@@ -247,23 +259,28 @@ def other_rank(folder):
 
 def filled(name, value):
     """One number in a file becomes another."""
+
     def change(tensors):
         next(iter(tensors.values())).flatten()[0] = value
         return tensors
+
     return edit(name, change)
 
 
 def written(name, text):
     def damage(folder):
         (folder / name).write_text(text)
+
     return damage
 
 
 def told(name, **changes):
     """JSON fields that say something else; None takes a field away."""
+
     def damage(folder):
         fields = {**json.loads((folder / name).read_text()), **changes}
         (folder / name).write_text(json.dumps({key: value for key, value in fields.items() if value is not None}))
+
     return damage
 
 
@@ -271,6 +288,7 @@ def gone(*names):
     def damage(folder):
         for name in names:
             (folder / name).unlink()
+
     return damage
 
 
@@ -327,8 +345,10 @@ FROZEN = {
     "entry is a number": written("entry.json", "2"),
     "entry without a scale": told("entry.json", scale=None),
     "another entry": told("entry.json", enter=1),
-    "an entry beyond the model": lambda folder: [told("entry.json", enter=9)(folder), told(
-        "provenance.json", recipe={**RECIPE, "connector": False, "enter": 9})(folder)],
+    "an entry beyond the model": lambda folder: [
+        told("entry.json", enter=9)(folder),
+        told("provenance.json", recipe={**RECIPE, "connector": False, "enter": 9})(folder),
+    ],
     "a scale that is not a number": told("entry.json", scale=float("nan")),
     "no entry": gone("entry.json"),
     "no LoRA": gone("adapter_model.safetensors"),
@@ -386,8 +406,16 @@ def test_a_folder_that_lost_parts_is_still_one_of_adapters(left, tmp_path):
 
 
 @pytest.mark.assets
-@pytest.mark.parametrize("part", ["adapter_model.safetensors", "adapter_config.json", "connector.safetensors",
-                                  "provenance.json", "both halves of LoRA"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "adapter_model.safetensors",
+        "adapter_config.json",
+        "connector.safetensors",
+        "provenance.json",
+        "both halves of LoRA",
+    ],
+)
 def test_a_copy_of_the_shipped_adapters_without_a_part_is_refused(part, tmp_path):
     folder = shutil.copytree(CODE_ROOT / "data" / "adapters" / "mini-tuned", tmp_path / "mini-tuned")
     read_adapters(folder)
@@ -399,6 +427,7 @@ def test_a_copy_of_the_shipped_adapters_without_a_part_is_refused(part, tmp_path
 
 
 # ---------------------------------------------------------------- a full disk
+
 
 @pytest.mark.parametrize("room", [0, 2000, 8000])
 @pytest.mark.parametrize("earlier", [True, False])
@@ -445,6 +474,7 @@ def test_missing_folder(tmp_path):
 
 # ---------------------------------------------------------------- what is shipped
 
+
 @pytest.mark.assets
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda path: path.name)
 def test_shipped_adapters_are_sound(folder):
@@ -453,8 +483,10 @@ def test_shipped_adapters_are_sound(folder):
         for name, value in load_file(file).items():
             assert value.dtype == torch.float16 and torch.isfinite(value).all(), name
     if (folder / "adapter_config.json").is_file():
-        names = {name.removeprefix("base_model.model.").rsplit(".lora_", 1)[0]
-                 for name in load_file(folder / "adapter_model.safetensors")}
+        names = {
+            name.removeprefix("base_model.model.").rsplit(".lora_", 1)[0]
+            for name in load_file(folder / "adapter_model.safetensors")
+        }
         assert all("language_model.layers." in name and name.endswith(PROJECTIONS) for name in names)
 
 

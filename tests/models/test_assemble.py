@@ -22,10 +22,17 @@ from paperlib.study.disk import DiskError
 from paperlib.tasks.assets import AssetError, asset_path
 
 # Names in GGUF and in transformers, for one block.
-BLOCK = {"attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
-         "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
-         "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj",
-         "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
+BLOCK = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
 
 
 @pytest.fixture
@@ -139,8 +146,11 @@ def test_a_full_disk_leaves_nothing_and_says_so(where, parts, monkeypatch, tmp_p
     def no_space(*args, **kwargs):
         raise error
 
-    target = {"weights": (LlavaForConditionalGeneration, "save_pretrained"),
-              "processor": (LlavaProcessor, "save_pretrained"), "digests": (assemble, "write_json")}[where]
+    target = {
+        "weights": (LlavaForConditionalGeneration, "save_pretrained"),
+        "processor": (LlavaProcessor, "save_pretrained"),
+        "digests": (assemble, "write_json"),
+    }[where]
     with monkeypatch.context() as patched:
         patched.setattr(*target, no_space)
         with pytest.raises(DiskError) as raised:
@@ -152,8 +162,13 @@ def test_a_full_disk_leaves_nothing_and_says_so(where, parts, monkeypatch, tmp_p
 
 def damaged(folder, damage):
     """Harm a model's folder as a disk or an unfinished copy would."""
-    file = {"zeros": "model.safetensors", "cut weights": "model.safetensors", "half a tokenizer": "tokenizer.json",
-            "another digit": "config.json", "no template": "chat_template.jinja"}.get(damage, assemble.DIGESTS)
+    file = {
+        "zeros": "model.safetensors",
+        "cut weights": "model.safetensors",
+        "half a tokenizer": "tokenizer.json",
+        "another digit": "config.json",
+        "no template": "chat_template.jinja",
+    }.get(damage, assemble.DIGESTS)
     content = (folder / file).read_bytes()
     if damage in ("no digests", "no template"):
         (folder / file).unlink()
@@ -162,15 +177,32 @@ def damaged(folder, damage):
     elif damage == "another digit":
         (folder / file).write_bytes(content.replace(b"32", b"33"))
     else:
-        (folder / file).write_bytes(b"[]" if damage == "empty digests" else content[:len(content) // 2])
+        (folder / file).write_bytes(b"[]" if damage == "empty digests" else content[: len(content) // 2])
 
 
-@pytest.mark.parametrize("damage", ["zeros", "cut weights", "half a tokenizer", "another digit", "no template",
-                                    "no digests", "half the digests", "empty digests"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "zeros",
+        "cut weights",
+        "half a tokenizer",
+        "another digit",
+        "no template",
+        "no digests",
+        "half the digests",
+        "empty digests",
+    ],
+)
 def test_a_damaged_folder_is_made_again(damage, parts, monkeypatch, caplog):
     folder = build_mini()
     whole = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert whole.keys() >= {assemble.DIGESTS, "model.safetensors", "tokenizer.json", "config.json", "chat_template.jinja"}
+    assert whole.keys() >= {
+        assemble.DIGESTS,
+        "model.safetensors",
+        "tokenizer.json",
+        "config.json",
+        "chat_template.jinja",
+    }
     damaged(folder, damage)
     monkeypatch.setattr(assemble, "_checked", set())  # as in a new process
     with caplog.at_level(logging.WARNING, "paperlib"):

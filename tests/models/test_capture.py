@@ -50,8 +50,13 @@ def test_each_row_as_if_alone(make, batch_size):
     for i in range(5):
         ids, hidden = alone(vlm, prompts[i], images[i], CAPTIONS[i])
         image, n = (ids == vlm.image_token_id).nonzero().flatten(), len(vlm.tokenizer(CAPTIONS[i]).input_ids)
-        expected = {"image mean": hidden[:, image].mean(1), "image last": hidden[:, image[-1]],
-                    "answer start": hidden[:, -n - 1], "text mean": hidden[:, -n:].mean(1), "text last": hidden[:, -1]}
+        expected = {
+            "image mean": hidden[:, image].mean(1),
+            "image last": hidden[:, image[-1]],
+            "answer start": hidden[:, -n - 1],
+            "text mean": hidden[:, -n:].mean(1),
+            "text last": hidden[:, -1],
+        }
         for name, value in expected.items():
             assert found[name].shape == (5, len(vlm.layers) + 1, 32) and found[name].dtype == torch.float32
             torch.testing.assert_close(found[name][i], value, rtol=1e-3, atol=1e-4)
@@ -67,7 +72,7 @@ def test_captions_alone_and_behind_prompts(vlm):
         torch.testing.assert_close(bare["text mean"][i], hidden.mean(1), rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(bare["text last"][i], hidden[:, -1], rtol=1e-3, atol=1e-4)
         _, hidden = alone(vlm, asked[i], None, caption)
-        torch.testing.assert_close(behind[i], hidden[:, -len(caption):].mean(1), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(behind[i], hidden[:, -len(caption) :].mean(1), rtol=1e-3, atol=1e-4)
 
 
 def test_several_sets_from_one_pass(vlm, inputs, monkeypatch):
@@ -92,9 +97,11 @@ def test_similar_lengths_share_a_batch(vlm, inputs, monkeypatch):
 def test_no_head_and_no_whole_layer(vlm, inputs):
     """Logits are never computed, and a layer is gone as soon as the next is there."""
     ran, alive = [], []
-    handles = [vlm.model.lm_head.register_forward_hook(lambda *_: ran.append("head")),
-               vlm.layers[0].register_forward_hook(lambda m, args, output: alive.append(weakref.ref(output))),
-               vlm.layers[2].register_forward_hook(lambda *_: ran.append(alive[0]() is None))]
+    handles = [
+        vlm.model.lm_head.register_forward_hook(lambda *_: ran.append("head")),
+        vlm.layers[0].register_forward_hook(lambda m, args, output: alive.append(weakref.ref(output))),
+        vlm.layers[2].register_forward_hook(lambda *_: ran.append(alive[0]() is None)),
+    ]
     states(vlm, vlm.batch(*inputs), POSITIONS)
     for handle in handles:
         handle.remove()
@@ -129,6 +136,7 @@ def test_states_can_be_learnt_from(vlm, inputs):
 
 # ---------------------------------------------------------------- the cache
 
+
 @pytest.fixture
 def runs(monkeypatch):
     """One entry for each time that states are computed."""
@@ -142,7 +150,7 @@ def test_computed_once(vlm, inputs, runs, tmp_path):
     again = capture(tiny_vlm(), *inputs, positions=["text last", "image mean"], cache=tmp_path / "new", batch_size=3)
     assert len(runs) == 1 and list(again) == ["text last", "image mean"]
     assert all(torch.equal(again[name], first[name]) for name in first)
-    file, = (tmp_path / "new").iterdir()
+    (file,) = (tmp_path / "new").iterdir()
     assert file.suffix == ".safetensors" and load_file(file)["image mean"].dtype == torch.float32
 
 
@@ -153,17 +161,19 @@ def test_anything_else_is_computed_anew(vlm, inputs, runs, tmp_path):
     swapped = [image.copy() for image in palette]
     for image in swapped:
         image.putpalette(image.getpalette()[::-1])
-    calls = [lambda: capture(vlm, prompts, images, answers, **here),
-             lambda: capture(vlm, prompts[::-1], images, answers, **here),
-             lambda: capture(vlm, prompts, images[::-1], answers, **here),
-             lambda: capture(vlm, prompts, palette, answers, **here),
-             lambda: capture(vlm, prompts, swapped, answers, **here),
-             lambda: capture(vlm, prompts, images, answers[::-1], **here),
-             lambda: capture(vlm, prompts, images, **here),
-             lambda: capture(vlm, prompts, images, answers, **here, fast=True),
-             lambda: capture(vlm, prompts, images, answers, **here, key={"note": 1}),
-             lambda: capture(vlm, prompts, images, answers, cache=tmp_path, positions=["image last"]),
-             lambda: capture(tiny_vlm(1), prompts, images, answers, **here)]
+    calls = [
+        lambda: capture(vlm, prompts, images, answers, **here),
+        lambda: capture(vlm, prompts[::-1], images, answers, **here),
+        lambda: capture(vlm, prompts, images[::-1], answers, **here),
+        lambda: capture(vlm, prompts, palette, answers, **here),
+        lambda: capture(vlm, prompts, swapped, answers, **here),
+        lambda: capture(vlm, prompts, images, answers[::-1], **here),
+        lambda: capture(vlm, prompts, images, **here),
+        lambda: capture(vlm, prompts, images, answers, **here, fast=True),
+        lambda: capture(vlm, prompts, images, answers, **here, key={"note": 1}),
+        lambda: capture(vlm, prompts, images, answers, cache=tmp_path, positions=["image last"]),
+        lambda: capture(tiny_vlm(1), prompts, images, answers, **here),
+    ]
     for n, call in enumerate(calls, start=1):
         call()
         assert len(runs) == n
@@ -175,7 +185,7 @@ def test_anything_else_is_computed_anew(vlm, inputs, runs, tmp_path):
 @pytest.mark.parametrize("damage", ["cut", "no file of the kind", "another value", "other names", "no digest"])
 def test_damaged_files_are_made_again(damage, vlm, inputs, runs, tmp_path, caplog):
     first = capture(vlm, *inputs, positions=["image mean"], cache=tmp_path)["image mean"]
-    file, = tmp_path.iterdir()
+    (file,) = tmp_path.iterdir()
     content = file.read_bytes()
     if damage == "cut":
         file.write_bytes(content[:-100])
@@ -217,18 +227,23 @@ def test_interventions_need_a_key_in_the_cache(vlm, inputs, runs, tmp_path):
 
 # ---------------------------------------------------------------- bad input
 
+
 def test_bad_input(vlm, inputs):
     prompts, images, answers = inputs
-    bad = {"list of some of": [lambda p=p: capture(vlm, *inputs, positions=p) for p in ([], ["image"], "image mean")],
-           "'image mean' needs images": [lambda: capture(vlm, prompts, None, answers, positions=["image mean"])],
-           "'text last' needs the text as answers": [lambda: capture(vlm, prompts, images, positions=["text last"])],
-           "batch_size": [lambda: capture(vlm, *inputs, positions=["text last"], batch_size=0)],
-           "at least one prompt": [lambda: capture(vlm, [], [], positions=["image mean"]),
-                                   lambda: capture(vlm, prompts, images[:2], positions=["image mean"]),
-                                   lambda: capture(vlm, prompts, images, answers[:2], positions=["image mean"])],
-           "no answer start tokens": [lambda: capture(vlm, [""], None, ["x"], positions=["answer start"])],
-           "no text tokens": [lambda: capture(vlm, prompts[:1], images[:1], [""], positions=["text mean"])],
-           "layers 0 to 4": [lambda: token_states(vlm, vlm.batch(*inputs), [5])]}
+    bad = {
+        "list of some of": [lambda p=p: capture(vlm, *inputs, positions=p) for p in ([], ["image"], "image mean")],
+        "'image mean' needs images": [lambda: capture(vlm, prompts, None, answers, positions=["image mean"])],
+        "'text last' needs the text as answers": [lambda: capture(vlm, prompts, images, positions=["text last"])],
+        "batch_size": [lambda: capture(vlm, *inputs, positions=["text last"], batch_size=0)],
+        "at least one prompt": [
+            lambda: capture(vlm, [], [], positions=["image mean"]),
+            lambda: capture(vlm, prompts, images[:2], positions=["image mean"]),
+            lambda: capture(vlm, prompts, images, answers[:2], positions=["image mean"]),
+        ],
+        "no answer start tokens": [lambda: capture(vlm, [""], None, ["x"], positions=["answer start"])],
+        "no text tokens": [lambda: capture(vlm, prompts[:1], images[:1], [""], positions=["text mean"])],
+        "layers 0 to 4": [lambda: token_states(vlm, vlm.batch(*inputs), [5])],
+    }
     for said, calls in bad.items():
         for call in calls:
             with pytest.raises(ValueError, match=said) as error:

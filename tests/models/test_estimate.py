@@ -12,8 +12,10 @@ from paperlib.models.estimate import about, estimate, read_table, record, speed
 from paperlib.study.parameters import PRESETS
 from paperlib.study.timings import TimingError
 
-TABLE = [{"preset": "mini", "precision": "bfloat16", "tflops": 0.8, "seconds": {"00_a": 60, "01_b": 240}},
-         {"preset": "mini", "precision": "float32", "tflops": 0.2, "seconds": {"00_a": 120, "01_b": 480}}]
+TABLE = [
+    {"preset": "mini", "precision": "bfloat16", "tflops": 0.8, "seconds": {"00_a": 60, "01_b": 240}},
+    {"preset": "mini", "precision": "float32", "tflops": 0.2, "seconds": {"00_a": 120, "01_b": 480}},
+]
 
 
 def asked_for_nothing():
@@ -28,10 +30,16 @@ def test_the_table_that_is_shipped_has_every_notebook():
         assert list(entry["seconds"]) == NAMES and all(s > 0 for s in entry["seconds"].values())
 
 
-@pytest.mark.parametrize("probe, total", [
-    (("bfloat16", 0.8), "5 min"), (("bfloat16", 0.08), "50 min"), (("bfloat16", 8.0), "1 min"),
-    (("float32", 0.2), "10 min"), (("float32", 0.05), "40 min"),
-])
+@pytest.mark.parametrize(
+    "probe, total",
+    [
+        (("bfloat16", 0.8), "5 min"),
+        (("bfloat16", 0.08), "50 min"),
+        (("bfloat16", 8.0), "1 min"),
+        (("float32", 0.2), "10 min"),
+        (("float32", 0.05), "40 min"),
+    ],
+)
 def test_times_are_scaled_from_those_in_the_same_precision(probe, total):
     text = estimate("mini", [], ["00_a", "01_b"], TABLE, lambda: probe)
     assert f"about {total} (" in text and f"in {probe[0]}) the notebooks" in text
@@ -48,11 +56,15 @@ def test_only_notebooks_that_will_run_are_counted():
     assert "about 4 min (01: 4 min)" in text and "No time was measured for 02_c." in text
 
 
-@pytest.mark.parametrize("settings, says, not_says", [
-    (["seed"], [], ["Training", "own"]), (["retrain"], ["Training comes on top"], ["own"]),
-    (["n_eval", "model"], ["the preset's own n_eval, model;"], ["Training"]),
-    (["retrain", "stage1_steps"], ["Training comes on top", "own stage1_steps;"], []),
-])
+@pytest.mark.parametrize(
+    "settings, says, not_says",
+    [
+        (["seed"], [], ["Training", "own"]),
+        (["retrain"], ["Training comes on top"], ["own"]),
+        (["n_eval", "model"], ["the preset's own n_eval, model;"], ["Training"]),
+        (["retrain", "stage1_steps"], ["Training comes on top", "own stage1_steps;"], []),
+    ],
+)
 def test_what_is_not_known_is_said(settings, says, not_says):
     text = estimate("mini", settings, ["00_a"], TABLE, lambda: ("bfloat16", 0.8))
     assert all(word in text for word in says) and not any(word in text for word in not_says)
@@ -64,9 +76,21 @@ def test_nothing_is_guessed(preset, gpu):
     assert "is not known" in text and not re.search(r"\d", text)
 
 
-@pytest.mark.parametrize("seconds, text", [(1, "1 min"), (95, "2 min"), (560, "9 min"), (580, "10 min"), (22 * 60, "20 min"),
-                                           (3500, "1 h"), (4000, "1 h 5 min"), (11000, "3 h"),
-                                           (11900, "3 h 15 min"), (150000, "42 h")])
+@pytest.mark.parametrize(
+    "seconds, text",
+    [
+        (1, "1 min"),
+        (95, "2 min"),
+        (560, "9 min"),
+        (580, "10 min"),
+        (22 * 60, "20 min"),
+        (3500, "1 h"),
+        (4000, "1 h 5 min"),
+        (11000, "3 h"),
+        (11900, "3 h 15 min"),
+        (150000, "42 h"),
+    ],
+)
 def test_about(seconds, text):
     assert about(seconds) == text
 

@@ -49,8 +49,10 @@ def donor(name: str, attention: str = "sdpa") -> VLM:
 def stream(vlm, batch) -> torch.Tensor:
     """What each block reads, and what the last one returns: [L + 1, B, T, D]."""
     found = []
-    handles = [block.input_layernorm.register_forward_pre_hook(lambda m, args: found.append(args[0].clone()))
-               for block in vlm.layers]
+    handles = [
+        block.input_layernorm.register_forward_pre_hook(lambda m, args: found.append(args[0].clone()))
+        for block in vlm.layers
+    ]
     handles.append(vlm.layers[-1].register_forward_hook(lambda m, args, output: found.append(output.clone())))
     try:
         vlm.model(**batch)
@@ -77,8 +79,11 @@ def interventions(name: str, attention: str = "sdpa"):
         "leave": lambda i: bypass(vlm, image, leave=i),
         "patch": lambda i: patch(vlm, i, image, [row[i] for row in there]),
         "patch at the end": lambda i: patch(vlm, LAYERS, image, [row[i] for row in there]),
-    } | {"enter": lambda i: bypass(vlm, image, enter=2), "enter unseen": lambda i: bypass(vlm, image, 2, visible=False),
-          "enter, leave": lambda i: bypass(vlm, image, 1, 2)}
+    } | {
+        "enter": lambda i: bypass(vlm, image, enter=2),
+        "enter unseen": lambda i: bypass(vlm, image, 2, visible=False),
+        "enter, leave": lambda i: bypass(vlm, image, 1, 2),
+    }
 
 
 def mask(batch, positions=None) -> torch.Tensor:
@@ -97,6 +102,7 @@ def moved(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 # ---------------------------------------------------------------- capture
+
 
 def test_capture_is_output_hidden_states(name):
     vlm, batch = family(name)
@@ -129,15 +135,21 @@ def test_token_states(name):
 
 # ---------------------------------------------------------------- no-ops
 
+
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_no_ops_reproduce_the_logits(name, attention):
     vlm, batch = family(name, attention)
     clean, image = logits(vlm, batch), tokens(vlm, batch, "image")
     own = token_states(vlm, batch, range(LAYERS + 1))
-    no_ops = [knockout(vlm, [], *edge(vlm, batch, "image->answer")),
-              transplant(vlm, vlm, range(LAYERS)), transplant(vlm, donor(name, attention), []),
-              random_change(vlm, vlm, range(LAYERS)), bypass(vlm, image), bypass(vlm, image, visible=False),
-              *(patch(vlm, layer, image, [row[layer] for row in own]) for layer in range(LAYERS + 1))]
+    no_ops = [
+        knockout(vlm, [], *edge(vlm, batch, "image->answer")),
+        transplant(vlm, vlm, range(LAYERS)),
+        transplant(vlm, donor(name, attention), []),
+        random_change(vlm, vlm, range(LAYERS)),
+        bypass(vlm, image),
+        bypass(vlm, image, visible=False),
+        *(patch(vlm, layer, image, [row[layer] for row in own]) for layer in range(LAYERS + 1)),
+    ]
     for no_op in no_ops:
         with no_op:
             assert torch.equal(logits(vlm, batch), clean)
@@ -149,8 +161,10 @@ def test_no_ops_reproduce_the_logits(name, attention):
 
 def test_everything_is_undone_even_on_error(name):
     vlm, batch = family(name)
-    clean, hooks = logits(vlm, batch), lambda: [len(m._forward_pre_hooks) + len(m._forward_hooks)
-                                                for m in vlm.model.modules()]
+    clean, hooks = (
+        logits(vlm, batch),
+        lambda: [len(m._forward_pre_hooks) + len(m._forward_hooks) for m in vlm.model.modules()],
+    )
     before, weights = hooks(), {n: id(p) for n, p in vlm.model.named_parameters()}
     for kind, make in interventions(name).items():
         with pytest.raises(KeyError), make(1):
@@ -161,6 +175,7 @@ def test_everything_is_undone_even_on_error(name):
 
 
 # ---------------------------------------------------------------- active edits, one by one
+
 
 @DEEPER
 @pytest.mark.parametrize("way", EDGES)
@@ -185,7 +200,7 @@ def test_knockout_closes_its_edges_and_nothing_else(name, way, block):
     assert all(torch.equal(cut[i], clean[i]) for i in range(block))
 
     differ = moved(before, after) & mask(batch)
-    assert not differ[:block + 1].any() and torch.equal(differ[block + 1], mask(batch, asked))
+    assert not differ[: block + 1].any() and torch.equal(differ[block + 1], mask(batch, asked))
     first = torch.tensor([int(q.min()) for q in queries])[:, None]
     earlier = torch.arange(differ.shape[-1]) < first
     assert differ[:, earlier].any() == (name in PREFIX and block <= LAYERS - 2)
@@ -195,14 +210,15 @@ def test_knockout_of_a_row_alone_is_that_of_the_batch(name):
     """Without padding, sdpa has no mask that could be edited, but in families that attend in both directions."""
     vlm, batch = family(name)
     alone, masks = row_alone(batch, 1), []
-    handle = vlm.layers[1].register_forward_pre_hook(lambda m, args, call: masks.append(call["attention_mask"]),
-                                                     with_kwargs=True)
+    handle = vlm.layers[1].register_forward_pre_hook(
+        lambda m, args, call: masks.append(call["attention_mask"]), with_kwargs=True
+    )
     clean = logits(vlm, alone)
     handle.remove()
     assert (masks[0] is None) == (name not in BOTH_WAYS)
     for way in EDGES:
         with knockout(vlm, [1, 2], *edge(vlm, batch, way)):
-            together = logits(vlm, batch)[1, :clean.shape[1]]
+            together = logits(vlm, batch)[1, : clean.shape[1]]
         with knockout(vlm, [1, 2], *edge(vlm, alone, way)):
             found = logits(vlm, alone)
         torch.testing.assert_close(found[0], together, rtol=1e-3, atol=1e-4)
@@ -219,7 +235,7 @@ def test_leaving_image_tokens_stay(name, block):
     pictured, differ = mask(batch, image), moved(before, after) & mask(batch)
     for layer in range(block, LAYERS + 1):
         assert torch.equal(after[layer][pictured], before[block][pictured])
-    assert not differ[:block + 1].any()
+    assert not differ[: block + 1].any()
     assert not (differ[block + 1] & ~pictured).any()  # block `block` still read what it reads
     if block + 2 <= LAYERS:
         assert (differ[block + 2] & ~pictured).any()  # and the next one read the old state
@@ -307,11 +323,12 @@ def test_transplant_is_a_model_with_those_weights(name, block):
         found = stream(vlm, batch)
         assert torch.equal(logits(vlm, batch), logits(built, batch))
     clean = stream(vlm, batch)
-    assert torch.equal(found[:block + 1], clean[:block + 1])
+    assert torch.equal(found[: block + 1], clean[: block + 1])
     assert moved(found[block + 1], clean[block + 1])[mask(batch)].all()
 
 
 # ---------------------------------------------------------------- eager and sdpa; resuming
+
 
 def test_eager_and_sdpa_agree(name):
     (eager, batch), (sdpa, _) = family(name, "eager"), family(name)

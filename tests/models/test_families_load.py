@@ -44,6 +44,7 @@ def real(batch):
 
 # ---------------------------------------------------------------- decoder blocks
 
+
 def test_layers_are_the_decoders_blocks(name):
     """All of them, in order, from the embeddings to the final norm."""
     vlm, batch = family(name)
@@ -79,6 +80,7 @@ def test_states_between_blocks(name):
 
 # ---------------------------------------------------------------- spans
 
+
 def test_image_spans_are_what_the_model_fills(name):
     """Positions that don't hold their token's embedding."""
     vlm, batch = family(name)
@@ -107,7 +109,7 @@ def test_question_and_answer_follow_the_image(name):
         tail = range(span.image[-1] + 1, batch["attention_mask"][i].sum())
         assert span.question.tolist() + span.answer.tolist() == list(tail)
         assert ids[span.answer].tolist() == ANSWERS[i]
-        assert ids[span.question].tolist()[-len(QUESTIONS[i]):] == QUESTIONS[i]
+        assert ids[span.question].tolist()[-len(QUESTIONS[i]) :] == QUESTIONS[i]
         assert set(ids[span.image].tolist()) == {IMAGE} == {vlm.image_token_id}
 
 
@@ -118,6 +120,7 @@ def test_image_tokens_are_in_one_piece_but_in_idefics3(name):
 
 
 # ---------------------------------------------------------------- sound batches
+
 
 def test_padding_does_not_matter(name):
     vlm, batch = family(name)

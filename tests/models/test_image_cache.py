@@ -67,6 +67,7 @@ def test_remembering_ends_with_its_block_even_on_error():
 
 # ---------------------------------------------------------------- one tower for all stages
 
+
 def tower_rows(vlm):
     """A list that grows by the number of pictures that the vision tower itself works on."""
     rows, first = [], next(m for m in vlm.model.model.vision_tower.modules() if isinstance(m, nn.Conv2d))
@@ -188,9 +189,17 @@ def test_sharing_twice_and_an_error_leave_the_tower_as_it_was():
     assert tower.forward is own and rows == [3, 3]
 
 
-@pytest.mark.parametrize("models", [lambda: [], lambda: [tower_vlm(0).model, tower_vlm(1).model],
-                                    lambda: [tiny_vlm().model, tower_vlm().model], lambda: [nn.Linear(2, 2)],
-                                    lambda: [Around(None)], lambda: [Around(TOWER), Around(TOWER, layer=-2)]])
+@pytest.mark.parametrize(
+    "models",
+    [
+        list,
+        lambda: [tower_vlm(0).model, tower_vlm(1).model],
+        lambda: [tiny_vlm().model, tower_vlm().model],
+        lambda: [nn.Linear(2, 2)],
+        lambda: [Around(None)],
+        lambda: [Around(TOWER), Around(TOWER, layer=-2)],
+    ],
+)
 def test_different_towers_are_refused(models):
     with pytest.raises(ValueError) as error, sharing_tower(models()):
         pass

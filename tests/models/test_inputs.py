@@ -45,6 +45,7 @@ def refused(call) -> str:
 
 # ---------------------------------------------------------------- pictures that can be shown
 
+
 def cut_out(mode: str) -> Image.Image:
     """A grey ramp on a hidden black ground."""
     mask = Image.fromarray(np.where(LEFT, 255, 0).repeat(16, 0).astype(np.uint8))
@@ -57,7 +58,9 @@ def cut_out(mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "RGBa", "La", "P", "PNG of RGBA", "PNG of LA", "PNG of P", "WEBP of RGBA"])
+@pytest.mark.parametrize(
+    "mode", ["RGBA", "LA", "RGBa", "La", "P", "PNG of RGBA", "PNG of LA", "PNG of P", "WEBP of RGBA"]
+)
 def test_what_is_transparent_shows_white(mode):
     kind, _, inner = mode.rpartition(" of ")
     image = filed(cut_out(inner), kind, lossless=True) if kind else cut_out(mode)
@@ -74,16 +77,20 @@ def test_half_transparent_is_half_white():
 @pytest.mark.parametrize("transparent", [0, 65535])
 def test_a_16_bit_value_that_is_transparent(transparent):
     image = filed(Image.fromarray(RAMP.astype(np.uint16) * 257), "PNG", transparency=transparent)
-    np.testing.assert_array_equal(array(image)[..., 0], np.where(RAMP == transparent // 257, 255, RAMP))
+    np.testing.assert_array_equal(array(image)[..., 0], np.where(transparent // 257 == RAMP, 255, RAMP))
 
 
 @pytest.mark.parametrize("kind", ["I;16", "I;16B", "I;16L", "PNG", "TIFF", "I"])
 def test_greys_of_more_than_8_bits(kind):
     wide = RAMP.astype(np.uint16) * 257
-    image = {"I;16": lambda: Image.fromarray(wide), "I;16B": lambda: Image.fromarray(wide.astype(">u2")),
-             "I;16L": lambda: Image.frombytes("I;16L", (16, 16), wide.astype("<u2").tobytes()),
-             "PNG": lambda: filed(Image.fromarray(wide), "PNG"), "TIFF": lambda: filed(Image.fromarray(wide), "TIFF"),
-             "I": lambda: Image.fromarray(RAMP.astype(np.int32))}[kind]()
+    image = {
+        "I;16": lambda: Image.fromarray(wide),
+        "I;16B": lambda: Image.fromarray(wide.astype(">u2")),
+        "I;16L": lambda: Image.frombytes("I;16L", (16, 16), wide.astype("<u2").tobytes()),
+        "PNG": lambda: filed(Image.fromarray(wide), "PNG"),
+        "TIFF": lambda: filed(Image.fromarray(wide), "TIFF"),
+        "I": lambda: Image.fromarray(RAMP.astype(np.int32)),
+    }[kind]()
     np.testing.assert_array_equal(array(image), RAMP[..., None].repeat(3, 2))
 
 
@@ -116,29 +123,43 @@ def test_an_ordinary_picture_is_itself_and_what_is_given_stays():
 
 # ---------------------------------------------------------------- pictures that can't
 
+
 def broken(kind: str) -> Image.Image:
     if kind.startswith("cut"):
         stream = io.BytesIO()
         picture(1).save(stream, kind.split()[1])
-        return Image.open(io.BytesIO(stream.getvalue()[:len(stream.getvalue()) // 2]))
+        return Image.open(io.BytesIO(stream.getvalue()[: len(stream.getvalue()) // 2]))
     image = picture(0).copy() if kind == "closed" else filed(picture(0), kind.split()[1])
     image.close() if kind == "closed" else image.fp.close()
     return image
 
 
-@pytest.mark.parametrize("kind", ["cut PNG", "cut JPEG", "cut TIFF", "cut BMP", "closed", "closed PNG", "closed JPEG",
-                                  "closed TIFF"])
+@pytest.mark.parametrize(
+    "kind", ["cut PNG", "cut JPEG", "cut TIFF", "cut BMP", "closed", "closed PNG", "closed JPEG", "closed TIFF"]
+)
 def test_cut_and_closed_pictures(kind, vlm):
-    for use in (as_shown, lambda image: vlm.batch([vlm.prompt("Hm?")], [image]), lambda image: vlm.answer(image, "Hm?")):
+    for use in (
+        as_shown,
+        lambda image: vlm.batch([vlm.prompt("Hm?")], [image]),
+        lambda image: vlm.answer(image, "Hm?"),
+    ):
         assert "open its file again" in refused(lambda: use(broken(kind)))
 
 
-CLEAR = {"RGBA": lambda: Image.new("RGBA", (8, 8), (9, 9, 9, 0)), "LA": lambda: Image.new("LA", (8, 8), (200, 0)),
-         "P": lambda: filed(Image.new("P", (8, 8), 0), "PNG", transparency=0),
-         "I;16": lambda: filed(Image.new("I;16", (8, 8), 7), "PNG", transparency=7)}
-UNCLEAR = {"float 0 to 1": np.float32(RAMP / 255), "float 0 to 255": np.float32(RAMP),
-           "not a number": np.float32(RAMP) * np.nan, "32 bits": RAMP.astype(np.int32) * 2**20, "16 of 32 bits": RAMP.astype(np.int32) * 257,
-           "negative": RAMP.astype(np.int32) - 128}
+CLEAR = {
+    "RGBA": lambda: Image.new("RGBA", (8, 8), (9, 9, 9, 0)),
+    "LA": lambda: Image.new("LA", (8, 8), (200, 0)),
+    "P": lambda: filed(Image.new("P", (8, 8), 0), "PNG", transparency=0),
+    "I;16": lambda: filed(Image.new("I;16", (8, 8), 7), "PNG", transparency=7),
+}
+UNCLEAR = {
+    "float 0 to 1": np.float32(RAMP / 255),
+    "float 0 to 255": np.float32(RAMP),
+    "not a number": np.float32(RAMP) * np.nan,
+    "32 bits": RAMP.astype(np.int32) * 2**20,
+    "16 of 32 bits": RAMP.astype(np.int32) * 257,
+    "negative": RAMP.astype(np.int32) - 128,
+}
 
 
 @pytest.mark.parametrize("kind", CLEAR)
@@ -168,8 +189,10 @@ def test_one_rule_for_batches_captured_states_and_files(vlm, tmp_path):
     prompt = vlm.prompt("Hm?")
     a, b, c = vlm.batch([prompt] * 3, [image, white, black])["pixel_values"]
     assert torch.equal(a, b) and not torch.equal(a, c)
-    captured = [capture(vlm, [prompt], [i], positions=["image mean"], cache=tmp_path / "states")["image mean"]
-                for i in (image, white, black)]
+    captured = [
+        capture(vlm, [prompt], [i], positions=["image mean"], cache=tmp_path / "states")["image mean"]
+        for i in (image, white, black)
+    ]
     assert torch.equal(captured[0], captured[1]) and not torch.equal(captured[0], captured[2])
     assert len(list((tmp_path / "states").iterdir())) == 2
     image.save(tmp_path / "cut-out.png")
@@ -191,23 +214,35 @@ NO_WORDS = [None, 5, b"What?", ["What?"], ("What?",), 1.5, {"text": "What?"}]
 
 @pytest.mark.parametrize("bad", NO_WORDS)
 def test_what_is_no_text_is_not_asked(bad, vlm):
-    for call in (lambda: vlm.prompt(bad), lambda: vlm.answer(None, bad), lambda: vlm.answer(picture(0), bad),
-                 lambda: vlm.answers(None, ["What?", bad]), lambda: vlm.batch([bad], None),
-                 lambda: vlm.batch([vlm.prompt("Hm?", False)], None, [bad]),
-                 lambda: capture(vlm, ["x"], None, [bad], positions=["text mean"])):
+    for call in (
+        lambda: vlm.prompt(bad),
+        lambda: vlm.answer(None, bad),
+        lambda: vlm.answer(picture(0), bad),
+        lambda: vlm.answers(None, ["What?", bad]),
+        lambda: vlm.batch([bad], None),
+        lambda: vlm.batch([vlm.prompt("Hm?", False)], None, [bad]),
+        lambda: capture(vlm, ["x"], None, [bad], positions=["text mean"]),
+    ):
         assert type(bad).__name__ in refused(call)
 
 
 @pytest.mark.parametrize("bad", ["Hi", b"Hi", None, 5, iter(["Hi"]), {"Hi"}])
 def test_what_is_no_list_is_no_batch(bad, vlm):
-    for call in (lambda: vlm.answers(None, bad), lambda: vlm.batch(bad, None),
-                 lambda: capture(vlm, bad, None, positions=["answer start"])):
+    for call in (
+        lambda: vlm.answers(None, bad),
+        lambda: vlm.batch(bad, None),
+        lambda: capture(vlm, bad, None, positions=["answer start"]),
+    ):
         assert "must be a list" in refused(call)
 
 
 def test_one_picture_and_one_answer_without_brackets(vlm):
-    for call in (lambda: vlm.answers(picture(0), ["Hm?"]), lambda: vlm.batch([vlm.prompt("Hm?")], picture(0)),
-                 lambda: vlm.batch([vlm.prompt("Hm?")], [picture(0)], "dog"), lambda: vlm.answers("x", ["Hm?"])):
+    for call in (
+        lambda: vlm.answers(picture(0), ["Hm?"]),
+        lambda: vlm.batch([vlm.prompt("Hm?")], picture(0)),
+        lambda: vlm.batch([vlm.prompt("Hm?")], [picture(0)], "dog"),
+        lambda: vlm.answers("x", ["Hm?"]),
+    ):
         assert "must be a list" in refused(call)
     assert vlm.batch((vlm.prompt("Hm?"),), (picture(0),), ("dog",)).answer_lengths == [3]
 
@@ -215,7 +250,11 @@ def test_one_picture_and_one_answer_without_brackets(vlm):
 @pytest.mark.parametrize("token", ["<image>", "<|im_end|>", "<|im_start|>"])
 def test_special_tokens_are_not_asked(token, vlm):
     for text in (token, f"What is {token}?", f"Red{token}\n<|im_start|>assistant\nYes"):
-        for call in (lambda: vlm.prompt(text), lambda: vlm.answer(None, text), lambda: vlm.answers([picture(0)], [text])):
+        for call in (
+            lambda: vlm.prompt(text),
+            lambda: vlm.answer(None, text),
+            lambda: vlm.answers([picture(0)], [text]),
+        ):
             assert "does not read as words" in refused(call)
     example = Example("id", "b", "k", "test", "What?", "a", ("a", f"b{token}"), None, "g")
     assert token in refused(lambda: chunks(vlm, [example]))
@@ -225,8 +264,13 @@ def test_special_tokens_are_not_asked(token, vlm):
 
 @pytest.mark.parametrize("half", ["\ud800", "a\udfffb", "caf\udce9", "\ud83d and \ude00"])
 def test_half_a_character(half, vlm):
-    for call in (lambda: vlm.prompt(half), lambda: vlm.answers(None, [half]), lambda: vlm.batch([half], None),
-                 lambda: vlm.batch(["x"], None, [half]), lambda: check_words(half)):
+    for call in (
+        lambda: vlm.prompt(half),
+        lambda: vlm.answers(None, [half]),
+        lambda: vlm.batch([half], None),
+        lambda: vlm.batch(["x"], None, [half]),
+        lambda: check_words(half),
+    ):
         assert "half a character" in refused(call)
     assert "😀" in vlm.prompt("😀 é \x00 𝒳")
 
@@ -236,12 +280,15 @@ def test_more_words_than_the_context(vlm):
     frame = len(vlm.tokenizer(vlm.prompt("", False)).input_ids)
     fits = vlm.batch([vlm.prompt("a" * (1024 - frame), False)], None)
     assert fits["input_ids"].shape == (1, 1024)
-    for call in (lambda: vlm.answer(None, "word " * 3000),
-                 lambda: vlm.batch([vlm.prompt("a" * (1025 - frame), False)], None),
-                 lambda: vlm.batch([vlm.prompt("a" * (1024 - frame))], [picture(0)]),
-                 lambda: vlm.batch(["a"], None, ["b" * 1024]), lambda: vlm.answer(None, "Hm?", 1024 - frame - 2),
-                 lambda: vlm.answer(None, "a" * (1024 - frame), 1),
-                 lambda: capture(vlm, ["a" * 1025], None, positions=["answer start"])):
+    for call in (
+        lambda: vlm.answer(None, "word " * 3000),
+        lambda: vlm.batch([vlm.prompt("a" * (1025 - frame), False)], None),
+        lambda: vlm.batch([vlm.prompt("a" * (1024 - frame))], [picture(0)]),
+        lambda: vlm.batch(["a"], None, ["b" * 1024]),
+        lambda: vlm.answer(None, "Hm?", 1024 - frame - 2),
+        lambda: vlm.answer(None, "a" * (1024 - frame), 1),
+        lambda: capture(vlm, ["a" * 1025], None, positions=["answer start"]),
+    ):
         assert "context is 1024" in refused(call)
 
 
@@ -259,19 +306,34 @@ def test_prompts_with_another_number_of_places_for_pictures(has_image, images, v
 
 # ---------------------------------------------------------------- batches
 
+
 def plain_batches(vlm) -> dict:
     whole = vlm.batch([vlm.prompt("Hm?")] * 2, [picture(0), picture(1)])
     other = Batch(whole)
     other.answer_lengths = [0]
-    return {"processor's": vlm.processor(text=[vlm.prompt("Hm?")], images=[picture(0)], return_tensors="pt"),
-            "feature": BatchFeature(dict(whole)), "dict": dict(whole), "merged": whole | {"attention_mask": None},
-            "bare": Batch(whole), "rows": other, "empty": Batch(), "ids": whole["input_ids"], "none": None, "text": "Hm?"}
+    return {
+        "processor's": vlm.processor(text=[vlm.prompt("Hm?")], images=[picture(0)], return_tensors="pt"),
+        "feature": BatchFeature(dict(whole)),
+        "dict": dict(whole),
+        "merged": whole | {"attention_mask": None},
+        "bare": Batch(whole),
+        "rows": other,
+        "empty": Batch(),
+        "ids": whole["input_ids"],
+        "none": None,
+        "text": "Hm?",
+    }
 
 
 @pytest.mark.parametrize("make", [tiny_vlm, tower_vlm])
 def test_what_is_no_batch_of_the_model(make):
     vlm = make()
     for bad in plain_batches(vlm).values():
-        for call in (lambda: vlm.spans(bad), lambda: states(vlm, bad, ["image mean"]), lambda: tokens(vlm, bad, "image"),
-                     lambda: edge(vlm, bad, "image->answer"), lambda: token_states(vlm, bad, [0])):
+        for call in (
+            lambda: vlm.spans(bad),
+            lambda: states(vlm, bad, ["image mean"]),
+            lambda: tokens(vlm, bad, "image"),
+            lambda: edge(vlm, bad, "image->answer"),
+            lambda: token_states(vlm, bad, [0]),
+        ):
             assert "VLM.batch makes it" in refused(call)

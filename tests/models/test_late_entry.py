@@ -59,8 +59,10 @@ def in_full(vlm, image: torch.Tensor, states: torch.Tensor, block: int):
 def stream(vlm, batch) -> tuple[list[torch.Tensor], torch.Tensor]:
     """What each block's first norm reads, and the logits."""
     found = []
-    handles = [block.input_layernorm.register_forward_pre_hook(lambda m, args: found.append(args[0].clone()))
-               for block in vlm.layers]
+    handles = [
+        block.input_layernorm.register_forward_pre_hook(lambda m, args: found.append(args[0].clone()))
+        for block in vlm.layers
+    ]
     try:
         return found, logits(vlm.model, batch)
     finally:
@@ -73,6 +75,7 @@ def close(a: torch.Tensor, b: torch.Tensor, limit: float = 1e-5) -> bool:
 
 
 # ---------------------------------------------------------------- the computation
+
 
 @ATTENTION
 @pytest.mark.parametrize("padded", [True, False])
@@ -217,6 +220,7 @@ def test_lora_before_or_after_makes_no_difference():
 
 # ---------------------------------------------------------------- training
 
+
 def gradients(vlm, train, around, states) -> dict[str, torch.Tensor]:
     decoder, _, image, mask, positions, _ = packed(vlm)
     names = {name: p for name, p in vlm.model.named_parameters() if train(name)}
@@ -259,8 +263,9 @@ def test_blocks_below_the_entry_learn_too():
     decoder, states, image, mask, positions, batch = packed(vlm)
     whole = in_full(vlm, image, features(vlm, batch).detach(), 2)
     expected = gradients(vlm, lambda name: "language_model.layers.0" in name, whole, states)
-    found = gradients(vlm, lambda name: "language_model.layers.0" in name,
-                      entry.install(vlm.model, 2, SCALE).images(image), states)
+    found = gradients(
+        vlm, lambda name: "language_model.layers.0" in name, entry.install(vlm.model, 2, SCALE).images(image), states
+    )
     assert all(close(found[name], expected[name], 1e-4) for name in expected) and expected
 
 
@@ -303,6 +308,7 @@ def test_compiled_blocks_compute_the_same(vlm):
 
 # ---------------------------------------------------------------- generation
 
+
 @ATTENTION
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("block", [1, 3])
@@ -310,9 +316,18 @@ def test_generation_with_a_cache_is_generation_without(vlm, block, padded, atten
     vlm.model.set_attn_implementation(attention)
     batch = batch_of(vlm, padded)
     entry.install(vlm.model, block, SCALE)
-    runs = [vlm.model.generate(**batch, max_new_tokens=12, do_sample=False, use_cache=cached, output_logits=True,
-                               suppress_tokens=[0, 1, vlm.image_token_id], return_dict_in_generate=True)
-            for cached in (True, False)]
+    runs = [
+        vlm.model.generate(
+            **batch,
+            max_new_tokens=12,
+            do_sample=False,
+            use_cache=cached,
+            output_logits=True,
+            suppress_tokens=[0, 1, vlm.image_token_id],
+            return_dict_in_generate=True,
+        )
+        for cached in (True, False)
+    ]
     assert torch.equal(runs[0].sequences, runs[1].sequences) and len(runs[0].logits) == 12
     assert all(close(a, b) for a, b in zip(runs[0].logits, runs[1].logits))
     whole = batch["attention_mask"].all(1)  # generation counts the positions of padding in another way
@@ -324,8 +339,17 @@ def test_generation_with_a_cache_is_generation_without(vlm, block, padded, atten
 def test_beams_and_a_cache_made_by_the_decoder(vlm):
     batch = batch_of(vlm, padded=False)
     entry.install(vlm.model, 2, SCALE)
-    beams = [vlm.model.generate(**batch, max_new_tokens=6, num_beams=3, do_sample=False, use_cache=cached,
-                                suppress_tokens=[0, 1, vlm.image_token_id]) for cached in (True, False)]
+    beams = [
+        vlm.model.generate(
+            **batch,
+            max_new_tokens=6,
+            num_beams=3,
+            do_sample=False,
+            use_cache=cached,
+            suppress_tokens=[0, 1, vlm.image_token_id],
+        )
+        for cached in (True, False)
+    ]
     assert torch.equal(*beams)
     with torch.no_grad():
         cache = vlm.model(**batch, use_cache=True).past_key_values
@@ -345,6 +369,7 @@ def test_it_answers(vlm):
 
 # ---------------------------------------------------------------- the scale
 
+
 @torch.no_grad()
 def test_with_scale_1_it_is_the_bypass_of_the_interventions(vlm):
     batch = batch_of(vlm)
@@ -360,8 +385,9 @@ def test_the_scale_brings_image_tokens_to_the_norm_of_text(vlm):
     image = batch["input_ids"] == vlm.image_token_id
     with knockout(vlm, range(2), [(~row).nonzero().flatten() for row in image], tokens(vlm, batch, "image")):
         state = stream(vlm, batch)[0][2]
-    text = [state[b, t].norm() for b in range(2) for t in range(1, int(batch["attention_mask"][b].sum()))
-            if not image[b, t]]
+    text = [
+        state[b, t].norm() for b in range(2) for t in range(1, int(batch["attention_mask"][b].sum())) if not image[b, t]
+    ]
     expected = torch.stack(text).median() / features(vlm, batch).norm(dim=-1).mean()
     ordinary = logits(vlm.model, batch)
     assert entry.measure_scale(vlm, batch, 2) == pytest.approx(expected.item(), rel=1e-5)
@@ -370,6 +396,7 @@ def test_the_scale_brings_image_tokens_to_the_norm_of_text(vlm):
 
 
 # ---------------------------------------------------------------- files
+
 
 def test_an_entry_is_saved_and_loaded(vlm, tmp_path):
     batch, mine = batch_of(vlm), entry.install(vlm.model, 2, 1 / 3)
@@ -385,10 +412,18 @@ def test_an_entry_is_saved_and_loaded(vlm, tmp_path):
     assert entry.load(tmp_path, vlm.model) is None and entry.entered(vlm) is None
 
 
-@pytest.mark.parametrize("text, said", [
-    ("{", "cannot be read"), ("[1]", "must hold"), ('{"enter": 2}', "must hold"),
-    ('{"enter": 4, "scale": 1}', "blocks 0 to 3"), ('{"enter": 2.0, "scale": 1}', "blocks 0 to 3"),
-    ('{"enter": 2, "scale": NaN}', "finite"), ('{"enter": 2, "scale": "1"}', "finite")])
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("{", "cannot be read"),
+        ("[1]", "must hold"),
+        ('{"enter": 2}', "must hold"),
+        ('{"enter": 4, "scale": 1}', "blocks 0 to 3"),
+        ('{"enter": 2.0, "scale": 1}', "blocks 0 to 3"),
+        ('{"enter": 2, "scale": NaN}', "finite"),
+        ('{"enter": 2, "scale": "1"}', "finite"),
+    ],
+)
 def test_damaged_files_are_refused(vlm, tmp_path, text, said):
     (tmp_path / "entry.json").write_text(text)
     with pytest.raises(ValueError, match=said) as caught:
@@ -398,9 +433,19 @@ def test_damaged_files_are_refused(vlm, tmp_path, text, said):
 
 # ---------------------------------------------------------------- refusals
 
-@pytest.mark.parametrize("block, scale, said", [
-    (DEPTH, 1.0, "blocks 0 to 3"), (-1, 1.0, "blocks 0 to 3"), (True, 1.0, "blocks 0 to 3"), (2, 0.0, "finite"),
-    (2, float("inf"), "finite"), (2, -1.0, "finite"), (0, 2.0, "must be 1")])
+
+@pytest.mark.parametrize(
+    "block, scale, said",
+    [
+        (DEPTH, 1.0, "blocks 0 to 3"),
+        (-1, 1.0, "blocks 0 to 3"),
+        (True, 1.0, "blocks 0 to 3"),
+        (2, 0.0, "finite"),
+        (2, float("inf"), "finite"),
+        (2, -1.0, "finite"),
+        (0, 2.0, "must be 1"),
+    ],
+)
 def test_entries_that_cannot_be_are_refused(vlm, block, scale, said):
     with pytest.raises(ValueError, match=said) as caught:
         entry.install(vlm.model, block, scale)
@@ -434,12 +479,13 @@ def test_passes_that_cannot_be_are_refused(vlm):
             return decoder(inputs_embeds=states, position_ids=positions, **kwargs)
 
     for said, call in {
-            "does not know": lambda: decoder(inputs_embeds=states, attention_mask=mask, position_ids=positions),
-            "same number": lambda: told(ragged, attention_mask=mask),
-            "same batch": lambda: told(image[:, :-1], attention_mask=mask),
-            "first pass": lambda: vlm.model(**batch | {"attention_mask": None}, past_key_values=cache),
-            "DynamicCache": lambda: vlm.model(**batch, past_key_values=static),
-            "started above": lambda: traced.resume(1)}.items():
+        "does not know": lambda: decoder(inputs_embeds=states, attention_mask=mask, position_ids=positions),
+        "same number": lambda: told(ragged, attention_mask=mask),
+        "same batch": lambda: told(image[:, :-1], attention_mask=mask),
+        "first pass": lambda: vlm.model(**batch | {"attention_mask": None}, past_key_values=cache),
+        "DynamicCache": lambda: vlm.model(**batch, past_key_values=static),
+        "started above": lambda: traced.resume(1),
+    }.items():
         with torch.no_grad(), pytest.raises(ValueError, match=said) as caught:
             call()
         one_sentence(caught.value)

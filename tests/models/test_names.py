@@ -34,20 +34,53 @@ def refused(name) -> str:
     return message
 
 
-@pytest.mark.parametrize("name, meant", [
-    ("bands/mid", "data/adapters/bands/mid"), ("bands/mid-entred", "data/adapters/bands/mid-entered"),
-    ("adapters/mini-tuned", "data/adapters/mini-tuned"), ("data/adapters/bands/middle", "data/adapters/bands/mid"),
-    ("data/adapter/mini-stage1", "data/adapters/mini-stage1"), ("minni", "mini"), ("Mini", "mini"), (" mini", "mini"),
-    ("mini_stage1", "mini-stage1"), ("mini-untraind", "mini-untrained"), ("./bands/late", "data/adapters/bands/late"),
-    ("mini-tuned", "data/adapters/mini-tuned"), ("Tiny", "tiny"), ("notebook", "notebooks"),
-    (Path("bands/mid/"), "data/adapters/bands/mid"), (Path("data/adapters/mini-tund"), "data/adapters/mini-tuned"),
-    ("data/adapters/bands/mid/provenance.json", "data/adapters/bands/mid")])
+@pytest.mark.parametrize(
+    "name, meant",
+    [
+        ("bands/mid", "data/adapters/bands/mid"),
+        ("bands/mid-entred", "data/adapters/bands/mid-entered"),
+        ("adapters/mini-tuned", "data/adapters/mini-tuned"),
+        ("data/adapters/bands/middle", "data/adapters/bands/mid"),
+        ("data/adapter/mini-stage1", "data/adapters/mini-stage1"),
+        ("minni", "mini"),
+        ("Mini", "mini"),
+        (" mini", "mini"),
+        ("mini_stage1", "mini-stage1"),
+        ("mini-untraind", "mini-untrained"),
+        ("./bands/late", "data/adapters/bands/late"),
+        ("mini-tuned", "data/adapters/mini-tuned"),
+        ("Tiny", "tiny"),
+        ("notebook", "notebooks"),
+        (Path("bands/mid/"), "data/adapters/bands/mid"),
+        (Path("data/adapters/mini-tund"), "data/adapters/mini-tuned"),
+        ("data/adapters/bands/mid/provenance.json", "data/adapters/bands/mid"),
+    ],
+)
 def test_a_slip_is_told_what_is_near_and_asks_no_hub(name, meant, no_hub):
     assert repr(meant) in refused(name).partition("?")[0]
 
 
-@pytest.mark.parametrize("name", ["", " ", "/no/such/folder", "../x/y", "a/b/c", "~", "what is this", "https://x.org/a/b",
-                                  "a\0b", "x" * 5000, None, 5, b"mini", ["mini"], True, {}])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        "/no/such/folder",
+        "../x/y",
+        "a/b/c",
+        "~",
+        "what is this",
+        "https://x.org/a/b",
+        "a\0b",
+        "x" * 5000,
+        None,
+        5,
+        b"mini",
+        ["mini"],
+        True,
+        {},
+    ],
+)
 def test_what_is_no_name_at_all(name, no_hub):
     assert repr(name)[:20] in refused(name)
 
@@ -65,8 +98,18 @@ def test_paths_that_are_proposed_can_be_given(monkeypatch):
         assert all(adapter_folder(path) == Path(path) and check_name(path) == path for path in adapter_folders())
 
 
-@pytest.mark.parametrize("name", ["llava-hf/llava-1.5-7b-hf", "Qwen/Qwen2-VL-2B-Instruct", "google/gemma-3-4b-it",
-                                  "HuggingFaceTB/SmolVLM-256M-Instruct", "me/mini", "x/tiny", "someone/mini-tuned"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "llava-hf/llava-1.5-7b-hf",
+        "Qwen/Qwen2-VL-2B-Instruct",
+        "google/gemma-3-4b-it",
+        "HuggingFaceTB/SmolVLM-256M-Instruct",
+        "me/mini",
+        "x/tiny",
+        "someone/mini-tuned",
+    ],
+)
 def test_hub_ids_pass(name):
     assert check_name(name) == name and adapter_folder(name) is None
 
@@ -81,6 +124,7 @@ def test_paths_are_names(tmp_path):
 
 
 # ---------------------------------------------------------------- the hub
+
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
@@ -158,8 +202,14 @@ print(fingerprint(load_vlm("some/model", device="cpu")), flush=True)
 def test_a_model_of_a_hub_and_later_the_same_from_the_cache(hub, tmp_path):
     """In a process of its own, since huggingface_hub keeps the address of the first hub that it asked."""
     place = {"HF_ENDPOINT": constants.ENDPOINT, "HF_HUB_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "0"}
-    done = subprocess.run([sys.executable, "-c", CHILD], env=os.environ | place, cwd=CODE_ROOT, capture_output=True,
-                          text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD],
+        env=os.environ | place,
+        cwd=CODE_ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split() == [fingerprint(tower_vlm())] * 3
     assert any(method == "GET" and path.endswith("/model.safetensors") for method, path in hub)

@@ -44,6 +44,7 @@ def test_other_devices_have_no_units():
 
 # ---------------------------------------------------------------- what the machine has, and plays
 
+
 @pytest.fixture
 def able(monkeypatch):
     """A CPU that has both kinds of units, whatever runs this."""
@@ -54,11 +55,19 @@ def able(monkeypatch):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
 
 
-@pytest.mark.parametrize("variable, word, has", [
-    ("ONEDNN_MAX_CPU_ISA", "AVX2", False), ("ONEDNN_MAX_CPU_ISA", "avx512_core", False),
-    ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI", False), ("DNNL_MAX_CPU_ISA", "SSE41", False),
-    ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16", True), ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_AMX", True),
-    ("ONEDNN_MAX_CPU_ISA", "ALL", True), ("ONEDNN_MAX_CPU_ISA", "", True)])
+@pytest.mark.parametrize(
+    "variable, word, has",
+    [
+        ("ONEDNN_MAX_CPU_ISA", "AVX2", False),
+        ("ONEDNN_MAX_CPU_ISA", "avx512_core", False),
+        ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI", False),
+        ("DNNL_MAX_CPU_ISA", "SSE41", False),
+        ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16", True),
+        ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_AMX", True),
+        ("ONEDNN_MAX_CPU_ISA", "ALL", True),
+        ("ONEDNN_MAX_CPU_ISA", "", True),
+    ],
+)
 def test_a_lesser_oneDNN_is_obeyed(able, monkeypatch, variable, word, has):
     monkeypatch.setenv(variable, word)
     assert bfloat16_units(CPU) == has
@@ -81,9 +90,11 @@ def test_a_cpu_without_units_has_none(able, monkeypatch):
 
 def test_a_process_that_plays_avx2_computes_in_float32():
     """As a reader starts it: nothing is patched."""
-    code = ("import torch; from paperlib.models.precision import *; device = torch.device('cpu')\n"
-            "with fast_products(device): x = torch.nn.functional.linear(torch.ones(2, 3), torch.ones(2, 3))\n"
-            "print(dtype_name(x.dtype), dtype_name(product_dtype(device)))")
+    code = (
+        "import torch; from paperlib.models.precision import *; device = torch.device('cpu')\n"
+        "with fast_products(device): x = torch.nn.functional.linear(torch.ones(2, 3), torch.ones(2, 3))\n"
+        "print(dtype_name(x.dtype), dtype_name(product_dtype(device)))"
+    )
     played = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "PYTHONPATH": str(CODE_ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=played, capture_output=True, text=True)
     assert done.stdout.split() == ["float32", "float32"], done.stderr[-1000:]
@@ -92,9 +103,13 @@ def test_a_process_that_plays_avx2_computes_in_float32():
 def test_nothing_goes_to_bfloat16_without_asking():
     """Autocast is switched on, and weights are rounded, where `product_dtype` has been asked; one more place that
     doesn't ask would make a CPU without units many times slower."""
-    files = [*(CODE_ROOT / "paperlib").glob("*.py"), *(CODE_ROOT / "tests" / "benchmarks").glob("*.py"),
-             *(CODE_ROOT / "notebooks").glob("*.ipynb")]
+    files = [
+        *(CODE_ROOT / "paperlib").glob("*.py"),
+        *(CODE_ROOT / "tests" / "benchmarks").glob("*.py"),
+        *(CODE_ROOT / "notebooks").glob("*.ipynb"),
+    ]
     forced = re.compile(r"autocast\((?!.*enabled=False)|\.bfloat16\(|(to|dtype)\(torch\.bfloat16")
-    found = sorted(path.name for path in files for line in path.read_text(encoding="utf-8").splitlines()
-                   if forced.search(line))
+    found = sorted(
+        path.name for path in files for line in path.read_text(encoding="utf-8").splitlines() if forced.search(line)
+    )
     assert found == ["finetune.py", "precision.py"], "finetune rounds the frozen LLM where product_dtype says so"

@@ -42,8 +42,10 @@ def test_functions_on_layers_see_and_replace_states(vlm, batch):
 def test_functions_on_one_layer_run_in_turn(vlm, batch):
     for layer in (2, 4):
         said = []
-        handles = [on_layer(vlm, layer, lambda state, name=name: said.append(name), first=name == "first")
-                   for name in ("a", "b", "first")]
+        handles = [
+            on_layer(vlm, layer, lambda state, name=name: said.append(name), first=name == "first")
+            for name in ("a", "b", "first")
+        ]
         run(vlm, batch)
         assert said == ["first", "a", "b"]
         for handle in handles:

@@ -30,16 +30,22 @@ def test_sets_are_the_tokens_they_say(name):
     assert [len(row) for row in said["image"]] == (batch["input_ids"] == IMAGE).sum(1).tolist()
     assert said["answer start"] == [[13], [20], [22]] and said["text"] == [[30], [31, 32], [33]]
     assert said["answer"] == [[13, 30], [20, 31, 32], [22, 33]]
-    front = [row[:row.index(first)] for row, first in zip(said["question"], (10, 14, 21))]
-    assert [row[len(skip):] for row, skip in zip(said["question"], front)] == [
-        [10, 11, 12], [14, 15, 16, 17, 18, 19], [21]]
+    front = [row[: row.index(first)] for row, first in zip(said["question"], (10, 14, 21))]
+    assert [row[len(skip) :] for row, skip in zip(said["question"], front)] == [
+        [10, 11, 12],
+        [14, 15, 16, 17, 18, 19],
+        [21],
+    ]
     closing = {"paligemma": BEFORE, "llava-1.5": [[]] * 3, "llava-next": [[]] * 3, "llava-onevision": [[]] * 3}
     assert front == closing.get(name, [[61]] * 3)  # what stands between the picture's tokens and the question
 
 
 def test_edges(vlm, batch):
-    for name, (queries, keys) in {"image->question": ("question", "image"), "image->answer": ("answer", "image"),
-                                  "question->answer": ("answer", "question")}.items():
+    for name, (queries, keys) in {
+        "image->question": ("question", "image"),
+        "image->answer": ("answer", "image"),
+        "question->answer": ("answer", "question"),
+    }.items():
         for found, kind in zip(edge(vlm, batch, name), (queries, keys)):
             assert all(torch.equal(a, b) for a, b in zip(found, tokens(vlm, batch, kind), strict=True))
     assert len(EDGES) == 3
@@ -66,13 +72,22 @@ def test_flat_indices_pick_a_sets_states_row_by_row():
 
 def test_batches_without_images_and_families_without_image_tokens(vlm):
     text = vlm.batch([vlm.prompt("Hm?", False)] * 2, None)
-    for call in (lambda: tokens(vlm, text, "image"), lambda: edge(vlm, text, "image->answer"),
-                 lambda: token_states(vlm, text, [0])):
+    for call in (
+        lambda: tokens(vlm, text, "image"),
+        lambda: edge(vlm, text, "image->answer"),
+        lambda: token_states(vlm, text, [0]),
+    ):
         with pytest.raises(ValueError, match="Row 0 of the batch has no image tokens: give") as error:
             call()
         one_sentence(error.value)
-    config = LlamaConfig(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1,
-                         num_key_value_heads=1, vocab_size=300)
+    config = LlamaConfig(
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        vocab_size=300,
+    )
     llama = VLM("llama", LlamaForCausalLM(config).eval(), vlm.processor)
     for name in ("image", "answer"):
         with pytest.raises(ValueError, match="LlamaForCausalLM has no image tokens") as error:

@@ -24,8 +24,7 @@ def pixels(side=128, n=2):
 def reading(network, x):
     """Image tokens by the book: the package's network, its blocks' outputs by hook, one token at a time."""
     outputs = []
-    hooks = [block.register_forward_hook(lambda module, args, out: outputs.append(out))
-             for block in network._blocks]
+    hooks = [block.register_forward_hook(lambda module, args, out: outputs.append(out)) for block in network._blocks]
     with torch.no_grad():
         network.eval().extract_features(x)
     for hook in hooks:
@@ -37,7 +36,7 @@ def reading(network, x):
     tokens = []
     for row in range(side):
         for column in range(side):
-            patch = fine[:, :, 2 * row:2 * row + 2, 2 * column:2 * column + 2]  # [B, 112, 2, 2]
+            patch = fine[:, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]  # [B, 112, 2, 2]
             tokens.append(torch.cat([patch.flatten(1), coarse[:, :, row, column]], dim=1))
     return torch.stack(tokens, dim=1)
 

@@ -57,6 +57,7 @@ def both(vlm, questions=QUESTIONS, answers=None, images=True):
 
 # ---------------------------------------------------------------- saving and loading
 
+
 @pytest.mark.parametrize("make", [tiny_vlm, tower_vlm])
 def test_save_load_generate_round_trip(make, tmp_path):
     vlm = make(seed=3)
@@ -71,8 +72,10 @@ def test_save_load_generate_round_trip(make, tmp_path):
         assert batch.keys() == batch_again.keys()
         assert all(torch.equal(batch[key], batch_again[key]) for key in batch)
         assert torch.equal(logits(vlm.model, batch), logits(again.model, batch_again))
-        replies = [m.generate(**both(v, ["Hm?"], images=images), max_new_tokens=12, do_sample=False)
-                   for v, m in ((vlm, vlm.model), (again, again.model))]
+        replies = [
+            m.generate(**both(v, ["Hm?"], images=images), max_new_tokens=12, do_sample=False)
+            for v, m in ((vlm, vlm.model), (again, again.model))
+        ]
         assert torch.equal(*replies)
     assert again.answer(picture(0), "What?") == vlm.answer(picture(0), "What?")
 
@@ -128,8 +131,7 @@ def test_a_slip_asks_no_hub(monkeypatch):
         load_vlm("minni")
 
 
-@pytest.mark.parametrize("damage", ["no config", "half a config", "no weights", "half the weights",
-                                    "no tokenizer"])
+@pytest.mark.parametrize("damage", ["no config", "half a config", "no weights", "half the weights", "no tokenizer"])
 def test_damaged_folders(damage, tmp_path):
     vlm = load_vlm("tiny")
     vlm.model.save_pretrained(tmp_path)
@@ -138,7 +140,7 @@ def test_damaged_folders(damage, tmp_path):
     file = files[damage.split()[-1]]
     if damage.startswith("half"):
         content = (tmp_path / file).read_bytes()
-        (tmp_path / file).write_bytes(content[:len(content) // 2])
+        (tmp_path / file).write_bytes(content[: len(content) // 2])
     else:
         (tmp_path / file).unlink()
     with pytest.raises(VLMError) as error:
@@ -147,8 +149,14 @@ def test_damaged_folders(damage, tmp_path):
 
 
 def test_a_text_model_is_refused(tmp_path):
-    config = LlamaConfig(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1,
-                         num_key_value_heads=1, vocab_size=10)
+    config = LlamaConfig(
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        vocab_size=10,
+    )
     LlamaForCausalLM(config).save_pretrained(tmp_path)
     with pytest.raises(VLMError, match="image-text model"):
         load_vlm(tmp_path)
@@ -190,6 +198,7 @@ def test_names_of_the_mini_model(small_mini):
 
 # ---------------------------------------------------------------- prompts, batches, spans
 
+
 def test_prompt(vlm):
     assert vlm.prompt("Why?") == "<|im_start|>user\n<image>Why?<|im_end|>\n<|im_start|>assistant\n"
     assert vlm.prompt("Why?", False) == "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
@@ -215,7 +224,7 @@ def test_spans_against_the_processors_output(any_vlm, images, answers):
         assert len(span.image) == (vlm.model.config.image_seq_length if images else 0)
         front = "<|im_start|>user\n"
         if images:
-            assert decode(ids[:span.image[0]]) == front
+            assert decode(ids[: span.image[0]]) == front
             assert span.image.tolist() == list(range(span.image[0], span.image[-1] + 1))
             assert span.question[0] == span.image[-1] + 1
         else:
@@ -244,15 +253,14 @@ def test_padding_changes_no_logits(any_vlm, images):
         prompt = any_vlm.prompt(QUESTIONS[i], images)
         single = any_vlm.batch([prompt], [picture(i)] if images else None, [ANSWERS[i]])
         alone = logits(any_vlm.model, single)[0]
-        torch.testing.assert_close(together[i, :len(alone)], alone, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(together[i, : len(alone)], alone, rtol=1e-3, atol=1e-3)
 
 
 def test_pictures_stay_with_their_questions(vlm):
     """The second of two sequences depends on the second picture and not on the first."""
     prompts = [vlm.prompt(q) for q in QUESTIONS[:2]]
     ends = [span.question[-1] for span in vlm.spans(vlm.batch(prompts, [picture(0), picture(1)]))]
-    a, b, c = (logits(vlm.model, vlm.batch(prompts, [picture(i), picture(j)]))
-               for i, j in ((0, 1), (0, 2), (2, 1)))
+    a, b, c = (logits(vlm.model, vlm.batch(prompts, [picture(i), picture(j)])) for i, j in ((0, 1), (0, 2), (2, 1)))
     torch.testing.assert_close(a[0, ends[0]], b[0, ends[0]], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(a[1, ends[1]], c[1, ends[1]], rtol=1e-4, atol=1e-4)
     assert (a[1, ends[1]] - b[1, ends[1]]).abs().max() > 0.05 < (a[0, ends[0]] - c[0, ends[0]]).abs().max()
@@ -281,13 +289,21 @@ def test_unusable_pictures_and_counts(vlm, tmp_path):
         assert type(bad).__name__ in one_sentence(error.value) and "PIL.Image.open" in str(error.value)
     with pytest.raises(VLMError, match="PIL image"):
         vlm.answer("x.png", "Hm?")
-    calls = [lambda: vlm.batch([], None), lambda: vlm.batch([], []), lambda: vlm.batch([prompt], []),
-             lambda: vlm.batch([prompt], [image, image]), lambda: vlm.batch([prompt] * 2, [image]),
-             lambda: vlm.batch([prompt], [image], []), lambda: vlm.batch([prompt], [image], ["a", "b"]),
-             lambda: vlm.batch([prompt], None, ["a", "b"]),
-             lambda: vlm.answers([], []), lambda: vlm.answers(None, []),
-             lambda: vlm.answers([image], ["a", "b"]), lambda: vlm.answers([image, image], ["a"]),
-             lambda: vlm.answers([], ["a"])]
+    calls = [
+        lambda: vlm.batch([], None),
+        lambda: vlm.batch([], []),
+        lambda: vlm.batch([prompt], []),
+        lambda: vlm.batch([prompt], [image, image]),
+        lambda: vlm.batch([prompt] * 2, [image]),
+        lambda: vlm.batch([prompt], [image], []),
+        lambda: vlm.batch([prompt], [image], ["a", "b"]),
+        lambda: vlm.batch([prompt], None, ["a", "b"]),
+        lambda: vlm.answers([], []),
+        lambda: vlm.answers(None, []),
+        lambda: vlm.answers([image], ["a", "b"]),
+        lambda: vlm.answers([image, image], ["a"]),
+        lambda: vlm.answers([], ["a"]),
+    ]
     for call in calls:
         with pytest.raises(VLMError) as error:
             call()
@@ -298,6 +314,7 @@ def test_unusable_pictures_and_counts(vlm, tmp_path):
 
 
 # ---------------------------------------------------------------- answers
+
 
 @pytest.mark.parametrize("make, images", [(tiny_vlm, True), (tiny_vlm, False), (tower_vlm, True)])
 def test_answers_are_those_of_each_question_alone(make, images):

@@ -29,10 +29,17 @@ def theirs(x, y, rows, l2):
     return make_pipeline(StandardScaler(), model).fit(x[rows].double().numpy(), y[rows].numpy())
 
 
-@pytest.mark.parametrize("n, d, classes, l2, strength", [
-    (150, 8, 3, 0.1, 1), (150, 8, 2, 0.1, 1), (60, 90, 4, 0.1, 1), (120, 6, 3, 1e-3, 10), (60, 90, 2, 1e-3, 10),
-    (150, 8, 5, 10, 1),
-])
+@pytest.mark.parametrize(
+    "n, d, classes, l2, strength",
+    [
+        (150, 8, 3, 0.1, 1),
+        (150, 8, 2, 0.1, 1),
+        (60, 90, 4, 0.1, 1),
+        (120, 6, 3, 1e-3, 10),
+        (60, 90, 2, 1e-3, 10),
+        (150, 8, 5, 10, 1),
+    ],
+)
 def test_coefficients_and_probabilities_are_scikit_learns(n, d, classes, l2, strength):
     """Also with fewer rows than columns, a weak penalty on separable data, and a strong one."""
     raw, y, rows = data(n, d, classes, problems=3, strength=strength)
@@ -62,7 +69,7 @@ def test_problems_do_not_touch_each_other():
     x = standardise(raw)
     together = fit(x, y, rows, 3, 0.05, tolerance=1e-9)
     for b in range(3):
-        alone = fit(x, y[b:b + 1], rows[b:b + 1], 3, 0.05, tolerance=1e-9)
+        alone = fit(x, y[b : b + 1], rows[b : b + 1], 3, 0.05, tolerance=1e-9)
         torch.testing.assert_close(together.weight[:, b], alone.weight[:, 0], atol=2e-3, rtol=0)
 
 

@@ -89,9 +89,17 @@ def test_capped_scores():
 
 def words_tokenizer(vocabulary, scheme=pre_tokenizers.ByteLevel(add_prefix_space=False), decoder=decoders.ByteLevel()):
     """A tokenizer that merges whatever gives a word of its vocabulary."""
-    backend = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(vocabulary)}, merges=[
-        (left, word[len(left):]) for word in vocabulary for left in vocabulary
-        if word != left and word.startswith(left) and word[len(left):] in vocabulary]))
+    backend = Tokenizer(
+        models.BPE(
+            vocab={c: i for i, c in enumerate(vocabulary)},
+            merges=[
+                (left, word[len(left) :])
+                for word in vocabulary
+                for left in vocabulary
+                if word != left and word.startswith(left) and word[len(left) :] in vocabulary
+            ],
+        )
+    )
     backend.pre_tokenizer, backend.decoder = scheme, decoder
     return PreTrainedTokenizerFast(tokenizer_object=backend)
 
@@ -105,8 +113,11 @@ def test_first_tokens_with_a_space_and_without():
 
 def test_first_tokens_of_a_tokenizer_that_puts_a_space_before_every_text():
     """SentencePiece as in Llama: " dog" becomes "▁", "▁dog"."""
-    tokenizer = words_tokenizer(["d", "o", "g", "▁", "do", "dog", "▁dog"],
-                                pre_tokenizers.Metaspace(prepend_scheme="always", split=False), decoders.Metaspace())
+    tokenizer = words_tokenizer(
+        ["d", "o", "g", "▁", "do", "dog", "▁dog"],
+        pre_tokenizers.Metaspace(prepend_scheme="always", split=False),
+        decoders.Metaspace(),
+    )
     assert tokenizer.convert_ids_to_tokens(first_tokens(tokenizer, "dog")) == ["▁dog"]
 
 
@@ -122,6 +133,7 @@ def test_the_likelier_of_two_tokens_counts():
 
 
 # ---------------------------------------------------------------- by layer
+
 
 def planted(vlm, words, layers=4, at=2, tokens=None):
     """Random states, but in one layer those that say the word (at one token in four, where there are tokens)."""

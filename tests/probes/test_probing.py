@@ -62,8 +62,10 @@ def test_predictions_are_scikit_learns_fold_by_fold():
 
 def records(result):
     """One record for each tested example."""
-    return [Record(str(i), "", "", str(group), "", "", bool(correct), (), ())
-            for i, (correct, group) in enumerate(zip(result.correct, result.groups))]
+    return [
+        Record(str(i), "", "", str(group), "", "", bool(correct), (), ())
+        for i, (correct, group) in enumerate(zip(result.correct, result.groups))
+    ]
 
 
 def test_the_interval_is_that_of_records():
@@ -113,7 +115,7 @@ def test_folds_made_beforehand_are_the_same():
     states, labels = planted()
     groups = [f"scene {i // 2}" for i in range(N)]
     fold = assign_folds(labels, groups, 4, seed=7)
-    assert sorted(set(fold)) == [0, 1, 2, 3] and all(len(set(fold[i:i + 2])) == 1 for i in range(0, N, 2))
+    assert sorted(set(fold)) == [0, 1, 2, 3] and all(len(set(fold[i : i + 2])) == 1 for i in range(0, N, 2))
     a, b = probe(states, labels, groups, folds=4, seed=7), probe(states, labels, groups, folds=fold, seed=7)
     assert [r.to_dict() for r in a] == [r.to_dict() for r in b]
 
@@ -152,6 +154,7 @@ def test_control_by_type_shows_what_a_probe_learns_by_heart():
 
 # ---------------------------------------------------------------- transfer
 
+
 def two_modalities(gap, stretch=1.0, n=120):
     """Images and captions of the same scenes that code the label alike, captions shifted and stretched."""
     labels = np.random.default_rng(3).integers(0, 3, size=n)
@@ -183,8 +186,9 @@ def test_each_cell_is_scikit_learns():
     """Every alignment, direction and fold by hand: scalers of the folds learnt from, fitted to each modality."""
     sides, fold = two_modalities(gap=1, stretch=np.geomspace(0.05, 10, D)), np.arange(120) % 3
     sides["captions"][0][fold == 0] += np.geomspace(0.01, 100, D, dtype=np.float32)  # no two folds are alike
-    found = transfer(sides, folds={"images": fold, "captions": fold}, controls=0,
-                     alignments=("centre", "standardise", "none"))
+    found = transfer(
+        sides, folds={"images": fold, "captions": fold}, controls=0, alignments=("centre", "standardise", "none")
+    )
     labels, differ = sides["images"][1], 0
     for learnt in sides:
         for tested in sides:
@@ -193,8 +197,11 @@ def test_each_cell_is_scikit_learns():
                 scaler, model = theirs(sides[learnt][0][:, 1], labels, fold != k)
                 own = StandardScaler().fit(sides[tested][0][fold != k, 1])
                 x = sides[tested][0][fold == k, 1]
-                for a, z in {"none": scaler.transform(x), "standardise": own.transform(x),
-                             "centre": (x - own.mean_) / scaler.scale_}.items():
+                for a, z in {
+                    "none": scaler.transform(x),
+                    "standardise": own.transform(x),
+                    "centre": (x - own.mean_) / scaler.scale_,
+                }.items():
                     expected[a][fold == k] = model.predict(z) == labels[fold == k]
             for a, right in expected.items():
                 assert (found[a][learnt, tested][1].correct != right).sum() <= 1
@@ -225,8 +232,10 @@ def test_control_labels_are_the_same_in_both_modalities():
     """By concept, the control of one modality transfers to the other where the concept can be read in both."""
     rng = np.random.default_rng(7)
     concept = rng.integers(0, 10, size=150)
-    sides = {name: ((5 * np.eye(10)[concept] + rng.normal(size=(150, 10)))[:, None], concept % 2, np.arange(150))
-             for name in ("images", "captions")}
+    sides = {
+        name: ((5 * np.eye(10)[concept] + rng.normal(size=(150, 10)))[:, None], concept % 2, np.arange(150))
+        for name in ("images", "captions")
+    }
     found = transfer(sides, types={"images": concept, "captions": concept})
     assert found["centre"]["captions", "images"][0].control.value > 0.9
 
@@ -241,6 +250,7 @@ def test_modalities_of_different_length():
 
 
 # ---------------------------------------------------------------- results and refusals
+
 
 def test_difference_is_paired():
     states, labels = planted()

@@ -67,10 +67,12 @@ def test_a_text_token_seen_many_times_is_no_evidence():
 def test_bad_input():
     images, texts = states([0.0, 1.0], n=10)
     scenes = np.arange(10)
-    for words, call in (("from 1 to 100,000", lambda: separability(images, texts, scenes, scenes, permutations=0)),
-                        ("alike in the last two", lambda: separability(images, texts[:, :1], scenes, scenes)),
-                        ("as many groups", lambda: separability(images, texts, scenes[1:], scenes)),
-                        ("no more than groups", lambda: separability(images, texts, scenes, scenes, folds=11))):
+    for words, call in (
+        ("from 1 to 100,000", lambda: separability(images, texts, scenes, scenes, permutations=0)),
+        ("alike in the last two", lambda: separability(images, texts[:, :1], scenes, scenes)),
+        ("as many groups", lambda: separability(images, texts, scenes[1:], scenes)),
+        ("no more than groups", lambda: separability(images, texts, scenes, scenes, folds=11)),
+    ):
         with pytest.raises(ValueError) as error:
             call()
         assert words in one_sentence(error.value)

@@ -18,9 +18,15 @@ from paperlib.stats.accuracy import Interval
 
 def record(i, correct, group=None, kind="colour", answer="yes", prediction=None, choices=4):
     return Record(
-        id=str(i), kind=kind, benchmark="twin", group=str(i if group is None else group), answer=answer,
-        prediction=prediction or ("yes" if correct else "no"), correct=bool(correct),
-        logprobs=tuple(-float(c + 1) for c in range(choices)), tokens=(1,) * choices,
+        id=str(i),
+        kind=kind,
+        benchmark="twin",
+        group=str(i if group is None else group),
+        answer=answer,
+        prediction=prediction or ("yes" if correct else "no"),
+        correct=bool(correct),
+        logprobs=tuple(-float(c + 1) for c in range(choices)),
+        tokens=(1,) * choices,
     )
 
 
@@ -53,7 +59,9 @@ def test_accuracy_difference_against_scipy():
     ours = intervals.accuracy_difference(a, b[::-1], n_boot=20000)
     difference = np.array([x.correct - float(y.correct) for x, y in zip(a, b)])
     level = expanded(0.95, 120)
-    theirs = stats.bootstrap((difference,), np.mean, confidence_level=level, method="percentile", n_resamples=20000, rng=1)
+    theirs = stats.bootstrap(
+        (difference,), np.mean, confidence_level=level, method="percentile", n_resamples=20000, rng=1
+    )
     assert ours.value == pytest.approx(difference.mean())
     assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.012)
     assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.012)
@@ -200,13 +208,31 @@ def test_object_f1_refuses():
 @pytest.mark.parametrize(
     "prediction, answer, match",
     [
-        ("42", "42", True), ("42.0", "42", True), ("40", "42", True), ("39.9", "42", True),
-        ("39.8", "42", False), ("44.1", "42", True), ("44.2", "42", False), ("-42", "42", False),
-        ("-41", "-42", True), ("0", "0", True), ("0.0", "0", True), ("0.001", "0", False),
-        ("1,200", "1200", True), (" 42 ", "42", True),
-        ("45%", "0.45", True), ("45", "45%", False), ("45.", "45", True), ("1e3", "1000", True),
-        ("Blue", "blue", True), ("blueish", "blue", False), ("forty", "40", False), ("nan", "nan", True),
-        ("inf", "40", False), ("", "40", False), ("12 apples", "12", False),
+        ("42", "42", True),
+        ("42.0", "42", True),
+        ("40", "42", True),
+        ("39.9", "42", True),
+        ("39.8", "42", False),
+        ("44.1", "42", True),
+        ("44.2", "42", False),
+        ("-42", "42", False),
+        ("-41", "-42", True),
+        ("0", "0", True),
+        ("0.0", "0", True),
+        ("0.001", "0", False),
+        ("1,200", "1200", True),
+        (" 42 ", "42", True),
+        ("45%", "0.45", True),
+        ("45", "45%", False),
+        ("45.", "45", True),
+        ("1e3", "1000", True),
+        ("Blue", "blue", True),
+        ("blueish", "blue", False),
+        ("forty", "40", False),
+        ("nan", "nan", True),
+        ("inf", "40", False),
+        ("", "40", False),
+        ("12 apples", "12", False),
     ],
 )
 def test_relaxed_match(prediction, answer, match):

@@ -49,11 +49,17 @@ def eight(value):
     groups, ones, zeros = [f"p{i}" for i in range(8)], [value] * 8, [0.0] * 8
     right, wrong = ([SimpleNamespace(id=g, correct=c, group=g) for g in groups] for c in (value > 0, value < 0))
     back = paired_difference(zeros, ones, groups, (-1, 1))
-    return [group_intervals([ones], groups)[0], group_intervals([ones], groups, (-1, 1))[0],
-            ratio_intervals([ones], [[1.0] * 8], groups, (-1, 1))[0], paired_difference(ones, zeros, groups),
-            paired_difference(ones, zeros, groups, runs=list("00001111")), (-back.value, -back.high, -back.low),
-            statistic_interval(lambda means: float(means[0]), [ones], groups, (-1, 1)),
-            intervals.accuracy_difference(right, wrong), group_intervals(np.repeat([ones], 3, 1), np.repeat(groups, 3))[0]]
+    return [
+        group_intervals([ones], groups)[0],
+        group_intervals([ones], groups, (-1, 1))[0],
+        ratio_intervals([ones], [[1.0] * 8], groups, (-1, 1))[0],
+        paired_difference(ones, zeros, groups),
+        paired_difference(ones, zeros, groups, runs=list("00001111")),
+        (-back.value, -back.high, -back.low),
+        statistic_interval(lambda means: float(means[0]), [ones], groups, (-1, 1)),
+        intervals.accuracy_difference(right, wrong),
+        group_intervals(np.repeat([ones], 3, 1), np.repeat(groups, 3))[0],
+    ]
 
 
 @pytest.mark.parametrize("value", [1, -1])
@@ -71,9 +77,13 @@ def test_groups_that_say_the_same_though_their_examples_differ_have_no_zero_widt
     assert paired_difference([1, -1] * 8, [0] * 16, twice)[:3] == pytest.approx((0, -q, q))
     high = np.linspace(0.3, 0.9, 8)
     assert gap_share(high / 3, 0 * high, high, range(8))[:3] == pytest.approx((1 / 3, (1 - q) / 3, 1 / 3 + q * 2 / 3))
-    same = statistic_interval(lambda m: centre_of_mass([0, 0.5, 1], m), [[0] * 8, range(1, 9), [0] * 8], range(8), (0, 1))
+    same = statistic_interval(
+        lambda m: centre_of_mass([0, 0.5, 1], m), [[0] * 8, range(1, 9), [0] * 8], range(8), (0, 1)
+    )
     assert same[:3] == pytest.approx((0.5, 0.5 - q / 2, 0.5 + q / 2))
-    assert median_intervals([[7.0] * 5, [7, 7, 9, 7, 7]], range(5), (1, 50))[0][:3] == (7, 1, 50), "five could be a minority"
+    assert median_intervals([[7.0] * 5, [7, 7, 9, 7, 7]], range(5), (1, 50))[0][:3] == (7, 1, 50), (
+        "five could be a minority"
+    )
     assert median_intervals([[7.0] * 6], range(6), (1, 50))[0][:3] == (7, 7, 7)
 
 
@@ -82,8 +92,9 @@ def test_means_of_several_examples_a_group_against_scipy():
     means = np.random.default_rng(3).gamma(2.0, size=12)
     values = np.repeat(means, 5) + np.tile([-2, -1, 0, 1, 2], 12)
     ours = group_intervals([values], np.repeat(np.arange(12), 5), n_boot=20000)[0]
-    theirs = stats.bootstrap((means,), np.mean, confidence_level=expanded(0.95, 12), method="percentile", n_resamples=20000,
-                             rng=1).confidence_interval
+    theirs = stats.bootstrap(
+        (means,), np.mean, confidence_level=expanded(0.95, 12), method="percentile", n_resamples=20000, rng=1
+    ).confidence_interval
     assert ours[:3] == pytest.approx((means.mean(), theirs.low, theirs.high), abs=0.05)
 
 
@@ -93,11 +104,14 @@ def test_every_statistic_against_a_loop():
     how = {"level": 0.9, "n_boot": 8000}
     rows = np.stack([w, w * (x > 0), w**2])
     for ours, statistic in (
-            (group_intervals([x], groups, **how)[0], lambda i: x[i].mean()),
-            (ratio_intervals([x], [w], groups, (-9, 9), **how)[0], lambda i: x[i].sum() / w[i].sum()),
-            (median_intervals([x], groups, (-9, 9), **how)[0], lambda i: np.median(x[i])),
-            (statistic_interval(lambda m: centre_of_mass([0, 0.5, 1], m), rows, groups, (0, 1), **how),
-             lambda i: centre_of_mass([0, 0.5, 1], rows[:, i].mean(1)))):
+        (group_intervals([x], groups, **how)[0], lambda i: x[i].mean()),
+        (ratio_intervals([x], [w], groups, (-9, 9), **how)[0], lambda i: x[i].sum() / w[i].sum()),
+        (median_intervals([x], groups, (-9, 9), **how)[0], lambda i: np.median(x[i])),
+        (
+            statistic_interval(lambda m: centre_of_mass([0, 0.5, 1], m), rows, groups, (0, 1), **how),
+            lambda i: centre_of_mass([0, 0.5, 1], rows[:, i].mean(1)),
+        ),
+    ):
         assert ours.value == pytest.approx(statistic(np.arange(40))) and ours.n == 40
         assert ours[1:3] == pytest.approx(looped(statistic, groups, 0.9, n=8000), rel=0.1, abs=0.03)
 
@@ -110,7 +124,9 @@ def test_median_intervals_by_enumeration():
     side = (1 - expanded(0.6, 3)) / 2
     expected = np.quantile(medians, [side, 1 - side], method="inverted_cdf")
     assert ours == [(3.5, *expected, 6), (1, 1, 1, 6)]
-    assert median_intervals([[1, 4]], ["a", "b"], (0, 9), level=0.2) == [(2.5, 2.5, 2.5, 2)]  # half of the draws hold both
+    assert median_intervals([[1, 4]], ["a", "b"], (0, 9), level=0.2) == [
+        (2.5, 2.5, 2.5, 2)
+    ]  # half of the draws hold both
     assert median_intervals([[1, 4]], ["a", "a"], (0, 9)) == [(2.5, 0, 9, 2)]
 
 
@@ -149,31 +165,46 @@ def test_interval_is_a_tuple_that_json_and_pickle_keep():
     assert repr(i) == "Interval(value=0.5, low=0.25, high=1, n=4)"
 
 
-@pytest.mark.parametrize("numbers", [(np.nan, 0, 1), (0.5, np.nan, 1), (0.5, 0, np.nan), (0.5, -np.inf, 1), (0, 0, np.inf),
-                                     (np.inf, 0, 1), (0.5, 0.6, 0.4), (0.5, 1, 0)])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        (np.nan, 0, 1),
+        (0.5, np.nan, 1),
+        (0.5, 0, np.nan),
+        (0.5, -np.inf, 1),
+        (0, 0, np.inf),
+        (np.inf, 0, 1),
+        (0.5, 0.6, 0.4),
+        (0.5, 1, 0),
+    ],
+)
 def test_interval_refuses_what_is_none(numbers):
     with pytest.raises(ValueError) as error:
         Interval(*numbers, 9)
     assert "interval" in one_sentence(error.value)
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda: group_intervals([[1, np.nan]], list("ab")), "NaN or infinite"),
-    (lambda: paired_difference([np.inf, 1], [0, 0], list("ab")), "NaN or infinite"),
-    (lambda: median_intervals([[1, np.nan]], list("ab"), (0, 1)), "NaN or infinite"),
-    (lambda: statistic_interval(len, [[1, np.nan]], list("ab"), (0, 1)), "NaN or infinite"),
-    (lambda: group_intervals([1, 2], list("ab")), "in a table"), (lambda: group_intervals([[1, 2]], list("abc")), "each of 3"),
-    (lambda: group_intervals(np.zeros((1, 0)), []), "at least one"),
-    (lambda: group_intervals([[1, 0]], list("ab"), level=95), "between 0 and 1"),
-    (lambda: median_intervals([[1, 0]], list("ab"), (0, 1), level=1), "between 0 and 1"),
-    (lambda: statistic_interval(len, [[1, 0]], list("ab"), (0, 1), level=0), "between 0 and 1"),
-    (lambda: group_intervals([[1, 0]], list("ab"), n_boot=0), "from 1 to 1,000,000"),
-    (lambda: median_intervals([[1, 0]], list("ab"), (0, 1), n_boot=0), "from 1 to 1,000,000"),
-    (lambda: ratio_intervals([[1, 0]], [[1, -1]], list("ab"), (0, 1)), "more than 0"),
-    (lambda: group_intervals([[1, 0]], list("aa"), runs=["0", "1"]), "belong to one run"),
-    (lambda: group_intervals([[1, 0]], list("ab"), runs=["0"]), "needs a run"),
-    (lambda: group_weights(list("aa"), runs=["0", "1"]), "belong to one run"),
-])
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: group_intervals([[1, np.nan]], list("ab")), "NaN or infinite"),
+        (lambda: paired_difference([np.inf, 1], [0, 0], list("ab")), "NaN or infinite"),
+        (lambda: median_intervals([[1, np.nan]], list("ab"), (0, 1)), "NaN or infinite"),
+        (lambda: statistic_interval(len, [[1, np.nan]], list("ab"), (0, 1)), "NaN or infinite"),
+        (lambda: group_intervals([1, 2], list("ab")), "in a table"),
+        (lambda: group_intervals([[1, 2]], list("abc")), "each of 3"),
+        (lambda: group_intervals(np.zeros((1, 0)), []), "at least one"),
+        (lambda: group_intervals([[1, 0]], list("ab"), level=95), "between 0 and 1"),
+        (lambda: median_intervals([[1, 0]], list("ab"), (0, 1), level=1), "between 0 and 1"),
+        (lambda: statistic_interval(len, [[1, 0]], list("ab"), (0, 1), level=0), "between 0 and 1"),
+        (lambda: group_intervals([[1, 0]], list("ab"), n_boot=0), "from 1 to 1,000,000"),
+        (lambda: median_intervals([[1, 0]], list("ab"), (0, 1), n_boot=0), "from 1 to 1,000,000"),
+        (lambda: ratio_intervals([[1, 0]], [[1, -1]], list("ab"), (0, 1)), "more than 0"),
+        (lambda: group_intervals([[1, 0]], list("aa"), runs=["0", "1"]), "belong to one run"),
+        (lambda: group_intervals([[1, 0]], list("ab"), runs=["0"]), "needs a run"),
+        (lambda: group_weights(list("aa"), runs=["0", "1"]), "belong to one run"),
+    ],
+)
 def test_intervals_refuse_bad_input(call, words):
     with pytest.raises(ValueError) as error:
         call()
@@ -215,11 +246,14 @@ def test_labels_in_blocks_of_unequal_size_keep_their_shares():
 NULL = np.array([[0, 5], [1, 1], [2, 2], [3, 3]])
 
 
-@pytest.mark.parametrize("correction, p", [
-    (None, [2 / 5, 3 / 5]),  # of the first layer only 3 reaches 2.5; of the second 5 and 3
-    ("max", [3 / 5, 3 / 5]),  # largest of each permutation: 5, 1, 2, 3
-    ("holm", [4 / 5, 4 / 5]),  # 2 x 2/5, then the larger of that and 3/5
-])
+@pytest.mark.parametrize(
+    "correction, p",
+    [
+        (None, [2 / 5, 3 / 5]),  # of the first layer only 3 reaches 2.5; of the second 5 and 3
+        ("max", [3 / 5, 3 / 5]),  # largest of each permutation: 5, 1, 2, 3
+        ("holm", [4 / 5, 4 / 5]),  # 2 x 2/5, then the larger of that and 3/5
+    ],
+)
 def test_p_values_by_hand(correction, p):
     assert permutation_p([2.5, 2.5], NULL, correction).tolist() == pytest.approx(p)
 
@@ -242,10 +276,15 @@ def test_the_maximum_keeps_the_error_over_all_layers():
     assert 0.02 < found["max"] / 300 < 0.09 and found[None] / 300 > 0.4
 
 
-@pytest.mark.parametrize("observed, null, correction, words", [
-    ([1, 2], [[1], [2]], "max", "permutations x 2"), ([1], [1, 2], "max", "permutations x 1"),
-    ([1], np.zeros((0, 1)), "max", "permutations x 1"), ([1], [[1]], "bonferroni", "'max', 'holm' or None"),
-])
+@pytest.mark.parametrize(
+    "observed, null, correction, words",
+    [
+        ([1, 2], [[1], [2]], "max", "permutations x 2"),
+        ([1], [1, 2], "max", "permutations x 1"),
+        ([1], np.zeros((0, 1)), "max", "permutations x 1"),
+        ([1], [[1]], "bonferroni", "'max', 'holm' or None"),
+    ],
+)
 def test_bad_input(observed, null, correction, words):
     with pytest.raises(ValueError) as error:
         permutation_p(observed, null, correction)

@@ -38,13 +38,14 @@ def test_a_paired_difference_resamples_groups_and_not_examples():
     wide = paired_difference(after, before, np.repeat(np.arange(30), 10))
     narrow = paired_difference(after, before, np.arange(300))
     assert wide.high - wide.low > 2.5 * (narrow.high - narrow.low)
-    se = by_group.std(ddof=1) / 30 ** 0.5  # the group means' standard error
+    se = by_group.std(ddof=1) / 30**0.5  # the group means' standard error
     assert wide.high - wide.low == pytest.approx(2 * stats.t(29).ppf(0.975) * se, rel=0.1)
 
 
 def test_gap_share_by_hand_and_its_interval_by_a_loop():
     low, high = np.array([0.2, 0.1, 0.3, 0.2, 0.1]), np.array([0.9, 0.8, 1.0, 0.7, 0.9])
     edited, groups = np.array([0.5, 0.2, 0.9, 0.2, 0.6]), ["a", "a", "b", "c", "d"]
+
     def share_of(rows):
         return (edited[rows] - low[rows]).sum() / (high[rows] - low[rows]).sum()
 
@@ -68,10 +69,16 @@ def test_where_there_is_no_gap_there_is_no_share_and_the_line_has_a_hole():
     assert drawn == {"label": "a", "x": [0, 0.5], "y": [50, None], "low": [25, None], "high": [75, None], "dash": 1}
 
 
-@pytest.mark.parametrize("call", [lambda: paired_difference([1], [1, 2], ["a", "b"]), lambda: paired_difference([], [], []),
-                                  lambda: gap_share([1], [1], [1, 2], ["a"]),
-                                  lambda: rank_agreement({"a": [1, 2, 3], "b": [1, 2]}),
-                                  lambda: rank_agreement({"a": [1, 2]})])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: paired_difference([1], [1, 2], ["a", "b"]),
+        lambda: paired_difference([], [], []),
+        lambda: gap_share([1], [1], [1, 2], ["a"]),
+        lambda: rank_agreement({"a": [1, 2, 3], "b": [1, 2]}),
+        lambda: rank_agreement({"a": [1, 2]}),
+    ],
+)
 def test_bad_input(call):
     with pytest.raises(ValueError) as error:
         call()

@@ -34,9 +34,17 @@ def test_thirds():
     assert thirds([0, 0.33, 0.34, 0.66, 0.67, 1]).tolist() == [0, 0, 1, 1, 2, 2]
 
 
-@pytest.mark.parametrize("means, expected", [
-    ((0, 1, 0), "for"), ((1, 0, 0), "against"), ((0, 0, 1), "against"), ((1, 0.5, 0), "against"),
-    ((0, 0, 0), "open"), ((0, 1, 1), "open")])
+@pytest.mark.parametrize(
+    "means, expected",
+    [
+        ((0, 1, 0), "for"),
+        ((1, 0, 0), "against"),
+        ((0, 0, 1), "against"),
+        ((1, 0.5, 0), "against"),
+        ((0, 0, 0), "open"),
+        ((0, 1, 1), "open"),
+    ],
+)
 def test_votes(means, expected):
     found = vote(effects(*means), CENTRES, GROUPS)
     assert found.vote == expected
@@ -52,16 +60,32 @@ def test_a_vote_is_paired_and_needs_every_third():
     assert "third" in one_sentence(error.value)
 
 
-@pytest.mark.parametrize("votes, expected", [
-    (["for", "for", "open"], SUPPORTED), (["for", "open"], NOT_TESTABLE), (["for", "for", "against"], NOT_TESTABLE),
-    (["for", "against", "against"], NOT_SUPPORTED), (["open", "open"], NOT_TESTABLE), ([], NOT_TESTABLE)])
+@pytest.mark.parametrize(
+    "votes, expected",
+    [
+        (["for", "for", "open"], SUPPORTED),
+        (["for", "open"], NOT_TESTABLE),
+        (["for", "for", "against"], NOT_TESTABLE),
+        (["for", "against", "against"], NOT_SUPPORTED),
+        (["open", "open"], NOT_TESTABLE),
+        ([], NOT_TESTABLE),
+    ],
+)
 def test_verdict_by_votes(votes, expected):
     assert by_votes(votes) == expected
 
 
-@pytest.mark.parametrize("low, high, control, expected", [
-    (0.9, 1.1, None, SUPPORTED), (0.89, 1.1, None, NOT_TESTABLE), (0.5, 0.89, None, NOT_SUPPORTED),
-    (0.95, 1.1, (0.2, 0.5), SUPPORTED), (0.95, 1.1, (0.2, 0.96), NOT_TESTABLE), (0.5, 0.8, (0.1, 0.2), NOT_SUPPORTED)])
+@pytest.mark.parametrize(
+    "low, high, control, expected",
+    [
+        (0.9, 1.1, None, SUPPORTED),
+        (0.89, 1.1, None, NOT_TESTABLE),
+        (0.5, 0.89, None, NOT_SUPPORTED),
+        (0.95, 1.1, (0.2, 0.5), SUPPORTED),
+        (0.95, 1.1, (0.2, 0.96), NOT_TESTABLE),
+        (0.5, 0.8, (0.1, 0.2), NOT_SUPPORTED),
+    ],
+)
 def test_verdict_by_threshold(low, high, control, expected):
     control = control and Interval(sum(control) / 2, *control, 9)
     assert by_threshold(Interval((low + high) / 2, low, high, 9), 0.9, control) == expected
@@ -72,31 +96,55 @@ def between(low, high):
     return Interval((low + high) / 2, low, high, 9)
 
 
-@pytest.mark.parametrize("kept, gained, step, expected", [
-    ((0.95, 1.1), (0.8, 1.2), (0.5, 0.99), SUPPORTED), ((0.94, 1.1), (0.8, 1.2), (0.5, 0.6), NOT_TESTABLE),
-    ((0.95, 1.1), (0.79, 1.2), (0.5, 0.6), NOT_TESTABLE), ((0.95, 1.1), (0.8, 1.2), (0.5, 1.0), NOT_TESTABLE),
-    ((0.8, 0.94), (0.8, 1.2), (0.5, 0.6), NOT_SUPPORTED), ((0.95, 1.1), (0.2, 0.79), (0.5, 0.6), NOT_SUPPORTED),
-    ((0.95, 1.1), (0.8, 1.2), (1.0, 1.1), NOT_SUPPORTED), ((0.8, 0.95), (0.8, 1.2), (0.5, 0.6), NOT_TESTABLE),
-    ((0.95, 1.1), (0.2, 0.8), (0.5, 0.6), NOT_TESTABLE)])
+@pytest.mark.parametrize(
+    "kept, gained, step, expected",
+    [
+        ((0.95, 1.1), (0.8, 1.2), (0.5, 0.99), SUPPORTED),
+        ((0.94, 1.1), (0.8, 1.2), (0.5, 0.6), NOT_TESTABLE),
+        ((0.95, 1.1), (0.79, 1.2), (0.5, 0.6), NOT_TESTABLE),
+        ((0.95, 1.1), (0.8, 1.2), (0.5, 1.0), NOT_TESTABLE),
+        ((0.8, 0.94), (0.8, 1.2), (0.5, 0.6), NOT_SUPPORTED),
+        ((0.95, 1.1), (0.2, 0.79), (0.5, 0.6), NOT_SUPPORTED),
+        ((0.95, 1.1), (0.8, 1.2), (1.0, 1.1), NOT_SUPPORTED),
+        ((0.8, 0.95), (0.8, 1.2), (0.5, 0.6), NOT_TESTABLE),
+        ((0.95, 1.1), (0.2, 0.8), (0.5, 0.6), NOT_TESTABLE),
+    ],
+)
 def test_the_verdict_on_a_band(kept, gained, step, expected):
     assert band_verdict(between(*kept), between(*gained), between(*step), 0.95, 0.8) == expected
     assert band_verdict(between(*kept), None, between(*step), 0.95, 0.8) == NOT_TESTABLE
     assert band_verdict(None, between(*gained), between(*step), 0.95, 0.8) == NOT_TESTABLE
 
 
-@pytest.mark.parametrize("sparse, late, seeds, expected", [
-    ((0.01, 0.1), (0.01, 0.1), (3, 3), "yes"), ((0, 0.1), (0.01, 0.1), (3, 3), "open"),
-    ((0.01, 0.1), (0.01, 0.1), (3, 2), "open"), ((0.01, 0.1), (-0.2, -0.1), (3, 3), "no"),
-    ((0.01, 0.1), (-0.2, -0.1), (3, 2), "open"), ((0.01, 0.1), (-0.2, 0), (3, 3), "open")])
+@pytest.mark.parametrize(
+    "sparse, late, seeds, expected",
+    [
+        ((0.01, 0.1), (0.01, 0.1), (3, 3), "yes"),
+        ((0, 0.1), (0.01, 0.1), (3, 3), "open"),
+        ((0.01, 0.1), (0.01, 0.1), (3, 2), "open"),
+        ((0.01, 0.1), (-0.2, -0.1), (3, 3), "no"),
+        ((0.01, 0.1), (-0.2, -0.1), (3, 2), "open"),
+        ((0.01, 0.1), (-0.2, 0), (3, 3), "open"),
+    ],
+)
 def test_whether_a_band_beats_every_rival(sparse, late, seeds, expected):
     over, counts = {"sparse": between(*sparse), "late": between(*late)}, dict(zip(("sparse", "late"), seeds))
     assert beats_every_rival(over, counts, ("sparse", "late")) == expected
     assert beats_every_rival(over, counts, ("sparse", "late", "early")) == ("no" if expected == "no" else "open")
 
 
-@pytest.mark.parametrize("low, high, expected", [
-    (0.34, 0.66, SUPPORTED), (0.5, 0.5, SUPPORTED), (0.67, 1, NOT_SUPPORTED), (0, 0.33, NOT_SUPPORTED),
-    (0.3, 0.5, NOT_TESTABLE), (0.5, 0.7, NOT_TESTABLE), (0.1, 0.9, NOT_TESTABLE)])
+@pytest.mark.parametrize(
+    "low, high, expected",
+    [
+        (0.34, 0.66, SUPPORTED),
+        (0.5, 0.5, SUPPORTED),
+        (0.67, 1, NOT_SUPPORTED),
+        (0, 0.33, NOT_SUPPORTED),
+        (0.3, 0.5, NOT_TESTABLE),
+        (0.5, 0.7, NOT_TESTABLE),
+        (0.1, 0.9, NOT_TESTABLE),
+    ],
+)
 def test_verdict_by_place(low, high, expected):
     assert by_place(between(low, high)) == expected
     assert by_place(None) == NOT_TESTABLE
@@ -105,27 +153,49 @@ def test_verdict_by_place(low, high, expected):
 UP, DOWN, FLAT, EDGE = between(0.1, 0.3), between(-0.3, -0.1), between(-0.1, 0.1), between(0, 0.2)
 
 
-@pytest.mark.parametrize("captions, pictures, expected", [
-    ((UP, FLAT), (FLAT, UP), SUPPORTED), ((UP, UP), (UP, EDGE), SUPPORTED),
-    ((UP, FLAT), (FLAT, EDGE), NOT_TESTABLE), ((UP, DOWN), (UP, UP), NOT_TESTABLE),
-    ((FLAT, FLAT), (FLAT, FLAT), NOT_TESTABLE),
-    ((UP, FLAT), (DOWN, FLAT), NOT_TESTABLE), ((DOWN, FLAT), (EDGE, FLAT), NOT_SUPPORTED),
-    ((DOWN, DOWN), (DOWN, DOWN), NOT_SUPPORTED)])
+@pytest.mark.parametrize(
+    "captions, pictures, expected",
+    [
+        ((UP, FLAT), (FLAT, UP), SUPPORTED),
+        ((UP, UP), (UP, EDGE), SUPPORTED),
+        ((UP, FLAT), (FLAT, EDGE), NOT_TESTABLE),
+        ((UP, DOWN), (UP, UP), NOT_TESTABLE),
+        ((FLAT, FLAT), (FLAT, FLAT), NOT_TESTABLE),
+        ((UP, FLAT), (DOWN, FLAT), NOT_TESTABLE),
+        ((DOWN, FLAT), (EDGE, FLAT), NOT_SUPPORTED),
+        ((DOWN, DOWN), (DOWN, DOWN), NOT_SUPPORTED),
+    ],
+)
 def test_verdict_by_growth(captions, pictures, expected):
     assert by_growth([captions, pictures]) == by_growth([pictures, captions]) == expected
 
 
-@pytest.mark.parametrize("gained, above_null, expected", [
-    (UP, True, SUPPORTED), (UP, False, NOT_TESTABLE), (EDGE, True, NOT_TESTABLE), (FLAT, True, NOT_TESTABLE),
-    (DOWN, True, NOT_SUPPORTED), (DOWN, False, NOT_SUPPORTED), (between(-0.2, 0), True, NOT_TESTABLE)])
+@pytest.mark.parametrize(
+    "gained, above_null, expected",
+    [
+        (UP, True, SUPPORTED),
+        (UP, False, NOT_TESTABLE),
+        (EDGE, True, NOT_TESTABLE),
+        (FLAT, True, NOT_TESTABLE),
+        (DOWN, True, NOT_SUPPORTED),
+        (DOWN, False, NOT_SUPPORTED),
+        (between(-0.2, 0), True, NOT_TESTABLE),
+    ],
+)
 def test_verdict_by_gain(gained, above_null, expected):
     assert by_gain(gained, above_null) == expected
 
 
-@pytest.mark.parametrize("depth, margins, expected", [
-    ((0.25, 0.5), (UP, UP, UP), SUPPORTED), ((0.24, 0.5), (UP, UP, UP), NOT_TESTABLE),
-    ((0.5, 0.6), (UP, EDGE, UP), NOT_TESTABLE),
-    ((0.1, 0.24), (UP, UP, UP), NOT_SUPPORTED), ((0.5, 0.6), (UP, UP, DOWN), NOT_SUPPORTED),
-    ((0.1, 0.25), (UP, FLAT, UP), NOT_TESTABLE)])
+@pytest.mark.parametrize(
+    "depth, margins, expected",
+    [
+        ((0.25, 0.5), (UP, UP, UP), SUPPORTED),
+        ((0.24, 0.5), (UP, UP, UP), NOT_TESTABLE),
+        ((0.5, 0.6), (UP, EDGE, UP), NOT_TESTABLE),
+        ((0.1, 0.24), (UP, UP, UP), NOT_SUPPORTED),
+        ((0.5, 0.6), (UP, UP, DOWN), NOT_SUPPORTED),
+        ((0.1, 0.25), (UP, FLAT, UP), NOT_TESTABLE),
+    ],
+)
 def test_verdict_by_entry_depth(depth, margins, expected):
     assert by_entry_depth(between(*depth), margins, 0.25) == expected

@@ -64,8 +64,19 @@ def test_values_are_shown_on_one_short_line():
 
 # ---------------------------------------------------------------- intervals
 
-@pytest.mark.parametrize("ends", [(0.5, NAN, 1.0), (0.5, 0.0, NAN), (NAN, 0.0, 1.0), (0.5, -INF, INF), (0.5, 1.0, 0.0),
-                                  (0.5, None, 1.0), ("0.5", 0.0, 1.0)])
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        (0.5, NAN, 1.0),
+        (0.5, 0.0, NAN),
+        (NAN, 0.0, 1.0),
+        (0.5, -INF, INF),
+        (0.5, 1.0, 0.0),
+        (0.5, None, 1.0),
+        ("0.5", 0.0, 1.0),
+    ],
+)
 def test_an_interval_is_finite_and_in_order(ends):
     refused(lambda: Interval(*ends, 3), "An interval needs")
     refused(lambda: Interval._make((*ends, 3)), "An interval needs")
@@ -83,59 +94,106 @@ def test_intervals_are_copied_and_pickled_as_the_tuples_they_are():
     assert type(pickle.loads(pickle.dumps(one))) is Interval and one._replace(low=0).low == 0
 
 
-@pytest.mark.parametrize("call", [
-    lambda x: paired_difference(x, [0.0] * 3, GROUPS), lambda x: paired_difference([0.0] * 3, x, GROUPS), lambda x: gap_share(x, SCORES, SCORES, GROUPS),
-    lambda x: gap_share([0.0] * 3, [0.0] * 3, x, GROUPS), lambda x: group_intervals([x], GROUPS, (0, 1)),
-    lambda x: group_intervals([[1.0] * 3, x], ["a"] * 3, (0, 1)), lambda x: jackknife(x, 10),
-    lambda x: subsample_interval(lambda z: z[0], np.array(x)[[1, 1, 1]]), lambda x: rank_agreement({"a": x}),
-    lambda x: centre_of_mass([0, 0.5, 1], x), lambda x: centre_of_mass(x, [1, 1, 1]), lambda x: permutation_p(x, [[1.0] * 3]),
-    lambda x: permutation_p([1.0] * 3, [x])])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: paired_difference(x, [0.0] * 3, GROUPS),
+        lambda x: paired_difference([0.0] * 3, x, GROUPS),
+        lambda x: gap_share(x, SCORES, SCORES, GROUPS),
+        lambda x: gap_share([0.0] * 3, [0.0] * 3, x, GROUPS),
+        lambda x: group_intervals([x], GROUPS, (0, 1)),
+        lambda x: group_intervals([[1.0] * 3, x], ["a"] * 3, (0, 1)),
+        lambda x: jackknife(x, 10),
+        lambda x: subsample_interval(lambda z: z[0], np.array(x)[[1, 1, 1]]),
+        lambda x: rank_agreement({"a": x}),
+        lambda x: centre_of_mass([0, 0.5, 1], x),
+        lambda x: centre_of_mass(x, [1, 1, 1]),
+        lambda x: permutation_p(x, [[1.0] * 3]),
+        lambda x: permutation_p([1.0] * 3, [x]),
+    ],
+)
 @pytest.mark.parametrize("bad", [NAN, INF, None, "a", 1j])
 def test_nothing_is_estimated_from_what_is_not_finite(call, bad):
     refused(lambda: call([0.5, bad, 1.0]))
 
 
-@pytest.mark.parametrize("call", [
-    lambda: group_intervals([[]], [], (0, 1)), lambda: group_intervals([], [], (0, 1)), lambda: group_intervals([1.0], ["a"], (0, 1)),
-    lambda: group_intervals([[1.0, 2.0]], ["a"], (0, 1)), lambda: paired_difference([], [], []),
-    lambda: control_labels([1, 2], ["a"], np.random.default_rng(0)), lambda: centre_of_mass([0, 1], [1]),
-    lambda: jackknife([[1.0, 2.0]] * 4, 10), lambda: jackknife([1.0, 2.0, 3.0], 10.5), lambda: jackknife([1.0] * 4, 10, share=NAN)])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: group_intervals([[]], [], (0, 1)),
+        lambda: group_intervals([], [], (0, 1)),
+        lambda: group_intervals([1.0], ["a"], (0, 1)),
+        lambda: group_intervals([[1.0, 2.0]], ["a"], (0, 1)),
+        lambda: paired_difference([], [], []),
+        lambda: control_labels([1, 2], ["a"], np.random.default_rng(0)),
+        lambda: centre_of_mass([0, 1], [1]),
+        lambda: jackknife([[1.0, 2.0]] * 4, 10),
+        lambda: jackknife([1.0, 2.0, 3.0], 10.5),
+        lambda: jackknife([1.0] * 4, 10, share=NAN),
+    ],
+)
 def test_empty_groups_and_shapes_that_differ_are_refused(call):
     refused(call)
 
 
 @pytest.mark.parametrize("bad", [1.5, "100", None, True, 0, -5, 10**12])
-@pytest.mark.parametrize("call", [lambda n: accuracy(RECORDS, n_boot=n), lambda n: paired_difference(SCORES, [0.0] * 3, GROUPS, n_boot=n),
-                                  lambda n: group_intervals([SCORES], GROUPS, (0, 1), n_boot=n), lambda n: group_weights(GROUPS, n),
-                                  lambda n: gap_share(SCORES, [0.0] * 3, [1.0] * 3, GROUPS, n_boot=n)])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda n: accuracy(RECORDS, n_boot=n),
+        lambda n: paired_difference(SCORES, [0.0] * 3, GROUPS, n_boot=n),
+        lambda n: group_intervals([SCORES], GROUPS, (0, 1), n_boot=n),
+        lambda n: group_weights(GROUPS, n),
+        lambda n: gap_share(SCORES, [0.0] * 3, [1.0] * 3, GROUPS, n_boot=n),
+    ],
+)
 def test_draws_are_counted_in_whole_numbers(call, bad):
     refused(lambda: call(bad), "n_boot must be a whole number from 1 to 1,000,000")
 
 
 @pytest.mark.parametrize("bad", [0, 1, 95, NAN, "0.9", None, True])
-@pytest.mark.parametrize("call", [lambda v: accuracy(RECORDS, level=v), lambda v: paired_difference(SCORES, [0.0] * 3, GROUPS, level=v),
-                                  lambda v: group_intervals([SCORES], GROUPS, (0, 1), level=v),
-                                  lambda v: gap_share(SCORES, [0.0] * 3, [1.0] * 3, GROUPS, level=v),
-                                  lambda v: jackknife(SCORES, 10, level=v)])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda v: accuracy(RECORDS, level=v),
+        lambda v: paired_difference(SCORES, [0.0] * 3, GROUPS, level=v),
+        lambda v: group_intervals([SCORES], GROUPS, (0, 1), level=v),
+        lambda v: gap_share(SCORES, [0.0] * 3, [1.0] * 3, GROUPS, level=v),
+        lambda v: jackknife(SCORES, 10, level=v),
+    ],
+)
 def test_levels_lie_between_0_and_1(call, bad):
     refused(lambda: call(bad), "level must lie between 0 and 1")
 
 
 def test_methods_that_find_all_depths_alike_agree_with_nothing():
     found = rank_agreement({"a": [1, 2, 3], "flat": [1, 1, 1]})
-    assert found["a"]["a"] == pytest.approx(1) and found["a"]["flat"] is found["flat"]["a"] is found["flat"]["flat"] is None
+    assert (
+        found["a"]["a"] == pytest.approx(1)
+        and found["a"]["flat"] is found["flat"]["a"] is found["flat"]["flat"] is None
+    )
     assert centre_of_mass([0, 1], [1e308, 1e308]) == 0.5  # a sum that overflows
 
 
-@pytest.mark.parametrize("call", [
-    lambda: object_f1("a dog", ["dog"], ["dog"]), lambda: object_f1(["a dog"], ["dog"], ["dog"]),
-    lambda: object_f1(["a dog"], [["dog"]], "dog"), lambda: object_f1([None], [["dog"]], ["dog"]), lambda: relaxed_match(None, "1"),
-    lambda: relaxed_match("1", 1.0), lambda: relaxed_match("1", "1", NAN), lambda: relaxed_match("1", "1", -0.1)])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: object_f1("a dog", ["dog"], ["dog"]),
+        lambda: object_f1(["a dog"], ["dog"], ["dog"]),
+        lambda: object_f1(["a dog"], [["dog"]], "dog"),
+        lambda: object_f1([None], [["dog"]], ["dog"]),
+        lambda: relaxed_match(None, "1"),
+        lambda: relaxed_match("1", 1.0),
+        lambda: relaxed_match("1", "1", NAN),
+        lambda: relaxed_match("1", "1", -0.1),
+    ],
+)
 def test_texts_are_texts(call):
     refused(call)
 
 
 # ---------------------------------------------------------------- examples, folds, devices, layers
+
 
 @pytest.mark.parametrize("n", [1.5, "3", None, True, 0, -1, 10**12, 2.0, NAN])
 def test_examples_are_counted_in_whole_numbers(n):
@@ -146,11 +204,20 @@ def test_examples_are_counted_in_whole_numbers(n):
     refused(lambda: separability(X, X, FOLDERS, FOLDERS, permutations=n), "permutations must be a whole number from 1")
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda: benchmarks.load(["scenes"]), "Unknown benchmark"), (lambda: benchmarks.load("scenes", seed=1.5), "seed must be"),
-    (lambda: benchmarks.load("scenes", seed=-1), "seed must be"), (lambda: examples(None, 1), "Unknown suite"),
-    (lambda: evaluate(None, SimpleNamespace(n_eval=1, seed=0), "outside", kinds=["easy shapes"]), "no questions of kind"),
-    (lambda: evaluate(None, SimpleNamespace(n_eval=1, seed=0), "outside", kinds="size"), "no questions of kind")])
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: benchmarks.load(["scenes"]), "Unknown benchmark"),
+        (lambda: benchmarks.load("scenes", seed=1.5), "seed must be"),
+        (lambda: benchmarks.load("scenes", seed=-1), "seed must be"),
+        (lambda: examples(None, 1), "Unknown suite"),
+        (
+            lambda: evaluate(None, SimpleNamespace(n_eval=1, seed=0), "outside", kinds=["easy shapes"]),
+            "no questions of kind",
+        ),
+        (lambda: evaluate(None, SimpleNamespace(n_eval=1, seed=0), "outside", kinds="size"), "no questions of kind"),
+    ],
+)
 def test_what_is_evaluated_is_known(call, words):
     refused(call, words)
 
@@ -158,9 +225,25 @@ def test_what_is_evaluated_is_known(call, words):
 X, LABELS, FOLDERS = np.random.default_rng(0).normal(size=(12, 1, 3)), [0, 1] * 6, list("abcdefghijkl")
 
 
-@pytest.mark.parametrize("options", [{"folds": 1.5}, {"folds": "3"}, {"folds": True}, {"folds": None}, {"folds": 10**9},
-                                     {"folds": np.full(12, 0.5)}, {"controls": -1}, {"controls": 1.5}, {"controls": None},
-                                     {"l2": 0}, {"l2": NAN}, {"l2": "1"}, {"device": "cuda:99"}, {"device": "tpu"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"folds": 1.5},
+        {"folds": "3"},
+        {"folds": True},
+        {"folds": None},
+        {"folds": 10**9},
+        {"folds": np.full(12, 0.5)},
+        {"controls": -1},
+        {"controls": 1.5},
+        {"controls": None},
+        {"l2": 0},
+        {"l2": NAN},
+        {"l2": "1"},
+        {"device": "cuda:99"},
+        {"device": "tpu"},
+    ],
+)
 def test_probes_refuse_odd_options(options):
     refused(lambda: probe(X, LABELS, FOLDERS, **{"folds": 2} | options))
 

@@ -14,9 +14,15 @@ from paperlib.study.disk import DiskError, room
 FULL = os.strerror(errno.ENOSPC)
 
 
-@pytest.mark.parametrize("error", [
-    OSError(errno.ENOSPC, FULL), OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)),
-    SafetensorError(f"Error while serializing: I/O error: {FULL} (os error 28)"), Exception(f"{FULL} (os error 28)")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, FULL),
+        OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)),
+        SafetensorError(f"Error while serializing: I/O error: {FULL} (os error 28)"),
+        Exception(f"{FULL} (os error 28)"),
+    ],
+)
 def test_what_a_full_disk_says(error, tmp_path, monkeypatch):
     monkeypatch.setenv("PAPERLIB_ROOT", str(tmp_path))
     with pytest.raises(DiskError) as raised, room(tmp_path / "data" / "new", "the model"):

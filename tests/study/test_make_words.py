@@ -16,8 +16,9 @@ def test_a_venv_that_make_or_the_shell_would_misread(text):
         check_venv(text)
 
 
-@pytest.mark.parametrize("text", ["/", ".", "..", "paperlib", "README.md", "data/assets.toml", "~", "full", "empty", "link",
-                                  "gone"])
+@pytest.mark.parametrize(
+    "text", ["/", ".", "..", "paperlib", "README.md", "data/assets.toml", "~", "full", "empty", "link", "gone"]
+)
 def test_a_venv_that_is_there_and_is_no_environment(tmp_path, monkeypatch, text):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").touch()
@@ -48,21 +49,39 @@ def test_a_venv_that_serves(tmp_path):
 
 REFUSED = [
     ("mini", ["preset=smoke"], "CONFIG cannot hold the preset: say PRESET=smoke."),
-    ("mini", ["seed"], "CONFIG takes name=value"), ("mini", ["seed="], "CONFIG takes name=value"),
-    ("mini", ["seed", "=", "1"], "CONFIG takes name=value"), ("mini", ["=1"], "CONFIG takes name=value"),
+    ("mini", ["seed"], "CONFIG takes name=value"),
+    ("mini", ["seed="], "CONFIG takes name=value"),
+    ("mini", ["seed", "=", "1"], "CONFIG takes name=value"),
+    ("mini", ["=1"], "CONFIG takes name=value"),
     ("mini", ["--forceall"], "CONFIG takes name=value"),
     ("mini", ["seed=1", "n_eval=3", "seed=2"], "CONFIG sets seed twice"),
     ("mini", ["seed=1", "seed=1"], "CONFIG sets seed twice"),
-    ("mini", ["n_evals=3"], "There is no parameter 'n_evals'"), ("mini", ["Seed=3"], "There is no parameter 'Seed'"),
-    ("large", [], "There is no preset 'large': say PRESET="), ("", [], "There is no preset ''"),
-    ("mini ", [], "There is no preset 'mini '"), ("mini seed=1", [], "There is no preset 'mini seed=1'"),
+    ("mini", ["n_evals=3"], "There is no parameter 'n_evals'"),
+    ("mini", ["Seed=3"], "There is no parameter 'Seed'"),
+    ("large", [], "There is no preset 'large': say PRESET="),
+    ("", [], "There is no preset ''"),
+    ("mini ", [], "There is no preset 'mini '"),
+    ("mini seed=1", [], "There is no preset 'mini seed=1'"),
 ]
 NO_YAML = [f"model={value}" for value in ("@me/x", "`x`", "%x", "[a", "{a", "'a", "&", "a: b: c", "!x", "*x")]
-WRONG_TYPE = ["seed=one", "seed=1.5", "seed=true", "retrain=1", "retrain=yess", "model=7", "n_eval=[1,2]", "n_eval={a: 1}"]
+WRONG_TYPE = [
+    "seed=one",
+    "seed=1.5",
+    "seed=true",
+    "retrain=1",
+    "retrain=yess",
+    "model=7",
+    "n_eval=[1,2]",
+    "n_eval={a: 1}",
+]
 
 
-@pytest.mark.parametrize("preset, words, said", REFUSED + [("mini", [word], "cannot be read as YAML") for word in NO_YAML]
-                         + [("mini", [word], "must be a") for word in WRONG_TYPE])
+@pytest.mark.parametrize(
+    "preset, words, said",
+    REFUSED
+    + [("mini", [word], "cannot be read as YAML") for word in NO_YAML]
+    + [("mini", [word], "must be a") for word in WRONG_TYPE],
+)
 def test_what_is_refused(preset, words, said):
     with pytest.raises(StudyError) as error:
         check_config(preset, words)

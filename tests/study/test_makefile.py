@@ -24,7 +24,14 @@ esac
 """
 
 
-WRITTEN_TO = ["XDG_CACHE_HOME", "IPYTHONDIR", "MPLCONFIGDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"]
+WRITTEN_TO = [
+    "XDG_CACHE_HOME",
+    "IPYTHONDIR",
+    "MPLCONFIGDIR",
+    "JUPYTER_CONFIG_DIR",
+    "JUPYTER_DATA_DIR",
+    "JUPYTER_RUNTIME_DIR",
+]
 
 
 @pytest.fixture
@@ -32,8 +39,15 @@ def clone(tmp_path):
     """A copy of what make needs, in a folder with a blank in its name, beside another folder."""
     clone = tmp_path / "my work" / "clone"
     (clone / "paperlib").mkdir(parents=True)
-    for name in ("Makefile", "Snakefile", "requirements.lock", "pyproject.toml", "paperlib/__init__.py", "paperlib/study/parameters.py",
-                 "paperlib/study/make_words.py"):
+    for name in (
+        "Makefile",
+        "Snakefile",
+        "requirements.lock",
+        "pyproject.toml",
+        "paperlib/__init__.py",
+        "paperlib/study/parameters.py",
+        "paperlib/study/make_words.py",
+    ):
         shutil.copy(CODE_ROOT / name, clone / name)
     for folder in ("notebooks", "tests", "data/cache", "bin"):
         (clone / folder).mkdir(parents=True)
@@ -44,10 +58,19 @@ def clone(tmp_path):
 
 def make(clone, *words, **environment):
     """(exit status, all that it said)"""
-    kept = {name: value for name, value in os.environ.items()
-            if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "VENV", "PRESET", "CONFIG", "SEEDS", "PYTHONPATH", *WRITTEN_TO)}
-    done = subprocess.run(["make", "--no-print-directory", "PYTHON=bin/fake", *words], cwd=clone,
-                          capture_output=True, text=True, env=kept | {"PYTHONDONTWRITEBYTECODE": "1"} | environment)
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name
+        not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "VENV", "PRESET", "CONFIG", "SEEDS", "PYTHONPATH", *WRITTEN_TO)
+    }
+    done = subprocess.run(
+        ["make", "--no-print-directory", "PYTHON=bin/fake", *words],
+        cwd=clone,
+        capture_output=True,
+        text=True,
+        env=kept | {"PYTHONDONTWRITEBYTECODE": "1"} | environment,
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -67,8 +90,22 @@ def test_install_makes_an_environment_once(clone):
     assert "[torch==" in calls(clone)[1] and len([call for call in calls(clone) if "[install]" in call]) == 3
 
 
-BAD = ["/", ".", "..", "", "thesis", "notes.txt", "thesis/my envs/paper", "thesis/my envs", "thesis other", "../../thesis",
-       "thesis:x", "paperlib", "the%sis", "it's"]
+BAD = [
+    "/",
+    ".",
+    "..",
+    "",
+    "thesis",
+    "notes.txt",
+    "thesis/my envs/paper",
+    "thesis/my envs",
+    "thesis other",
+    "../../thesis",
+    "thesis:x",
+    "paperlib",
+    "the%sis",
+    "it's",
+]
 
 
 @pytest.mark.parametrize("target", ["install", "distclean", "figures"])
@@ -86,10 +123,24 @@ def test_nothing_is_installed_into_or_removed_with_a_folder_that_is_no_environme
 
 
 def test_clean_and_distclean_remove_what_tools_left_and_nothing_else(clone):
-    kept = ["notebooks/draft/a.txt", "notebooks/draft 2/a.txt", "notebooks/__pycache__ notes/a.txt", "paperlib/a b/c.py",
-            "notebooks/.ipynb_checkpoints 2/a.txt", "figures/mini/a.png", "notebooks/Untitled.ipynb"]
-    gone = ["notebooks/draft 2/.ipynb_checkpoints/a.txt", "notebooks/.ipynb_checkpoints/x y.ipynb", "figures/smoke/a.png",
-            "paperlib/a b/__pycache__/c.pyc", "tests/__pycache__/t.pyc", "runs/mini/a b.ipynb", ".pytest_cache/x"]
+    kept = [
+        "notebooks/draft/a.txt",
+        "notebooks/draft 2/a.txt",
+        "notebooks/__pycache__ notes/a.txt",
+        "paperlib/a b/c.py",
+        "notebooks/.ipynb_checkpoints 2/a.txt",
+        "figures/mini/a.png",
+        "notebooks/Untitled.ipynb",
+    ]
+    gone = [
+        "notebooks/draft 2/.ipynb_checkpoints/a.txt",
+        "notebooks/.ipynb_checkpoints/x y.ipynb",
+        "figures/smoke/a.png",
+        "paperlib/a b/__pycache__/c.pyc",
+        "tests/__pycache__/t.pyc",
+        "runs/mini/a b.ipynb",
+        ".pytest_cache/x",
+    ]
     for name in (*kept, *gone, "notebooks/new\nline/__pycache__/x", "notebooks/new\nline/x"):
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         (clone / name).touch()
@@ -97,7 +148,10 @@ def test_clean_and_distclean_remove_what_tools_left_and_nothing_else(clone):
     status, said = make(clone, "clean")
     assert status == 0, said
     assert not [name for name in gone if (clone / name).exists()] and all((clone / name).exists() for name in kept)
-    assert files(clone / "notebooks")[-2:] == ["new\nline", "new\nline/x"] and (clone / "tests/.ipynb_checkpoints").is_file()
+    assert (
+        files(clone / "notebooks")[-2:] == ["new\nline", "new\nline/x"]
+        and (clone / "tests/.ipynb_checkpoints").is_file()
+    )
     assert (clone / "data" / "cache").exists()
 
     assert make(clone, "install", "VENV=envs/new")[0] == 0
@@ -107,8 +161,18 @@ def test_clean_and_distclean_remove_what_tools_left_and_nothing_else(clone):
     assert all((clone / name).exists() for name in kept)
 
 
-@pytest.mark.parametrize("words", [["CONFIG=preset=smoke"], ["CONFIG=seed"], ["CONFIG=sed=1"], ["CONFIG=model=@me/x"],
-                                   ["CONFIG=seed=1 seed=1"], ["PRESET="], ["PRESET=mini smoke"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["CONFIG=preset=smoke"],
+        ["CONFIG=seed"],
+        ["CONFIG=sed=1"],
+        ["CONFIG=model=@me/x"],
+        ["CONFIG=seed=1 seed=1"],
+        ["PRESET="],
+        ["PRESET=mini smoke"],
+    ],
+)
 @pytest.mark.parametrize("target", ["figures", "reference"])
 def test_what_make_was_told_is_checked_before_anything_is_installed(clone, target, words):
     status, said = make(clone, target, *words)
@@ -128,7 +192,9 @@ def test_only_the_studys_notebooks_are_run_and_a_failure_keeps_no_other_from_run
         (clone / "notebooks" / name).touch()
     status, said = make(clone, "notebooks", "test", "VENV=env")
     assert status == 0, said
-    nbconvert, nbval = (next(call for call in calls(clone) if word in call) for word in ("[nbconvert]", "[--nbval-lax]"))
+    nbconvert, nbval = (
+        next(call for call in calls(clone) if word in call) for word in ("[nbconvert]", "[--nbval-lax]")
+    )
     assert nbconvert.endswith("".join(f"[notebooks/{name}.ipynb]" for name in NAMES))
     assert nbval.endswith("".join(f"[runs/smoke/{name}.ipynb]" for name in NAMES))
     assert "[paperlib.study.watch]" in nbconvert and "[--ExecutePreprocessor.timeout=-1]" in nbconvert

@@ -31,40 +31,43 @@ def test_none_and_empty_model_mean_the_presets_value():
     assert Study.make("mini", n_eval=None, model="") == Study.make("mini")
 
 
-@pytest.mark.parametrize("preset, overrides, words", [
-    ("large", {}, ["'large'", "smoke, mini, gpu"]),
-    (["mini"], {}, ["['mini']", "smoke, mini, gpu"]),
-    ("mini", {"n_evals": 3}, ["'n_evals'", "n_eval", "retrain"]),
-    ("mini", {"retrain": "true"}, ["retrain must be a bool, got str 'true'", "YAML"]),
-    ("mini", {"n_eval": "3"}, ["n_eval must be an int, got str '3'", "YAML"]),
-    ("mini", {"seed": True}, ["seed must be an int, got bool True"]),
-    ("mini", {"n_eval": 2.5}, ["n_eval must be an int, got float 2.5"]),
-    ("mini", {"n_eval": 0}, ["n_eval must be at least 1, got 0"]),
-    ("mini", {"stage2_steps": 100}, ["matching_steps must be less than stage2_steps", "400 of 100"]),
-    ("mini", {"matching_steps": -1}, ["matching_steps must be at least 0"]),
-    ("mini", {"seed": -1}, ["seed must be at least 0, got -1"]),
-    ("mini", {"device": "tpu"}, ["'tpu'", "cpu", "cuda"]),
-    ("mini", {"device": "cuda:99"}, ["no device 'cuda:99' on this machine", "auto or one of cpu"]),
-    ("mini", {"device": "cuda:"}, ["'cuda:'"]),
-    ("mini", {"device": "cuda:-1"}, ["'cuda:-1'"]),
-    ("mini", {"device": 0}, ["device must be a str, got int 0"]),
-    ("mini", {"seed": 2**32}, ["seed must be at most 4,294,967,295, got 4294967296"]),
-    ("mini", {"seed": 10**5000}, ["seed must be at most", "a number of 16610 bits"]),
-    ("mini", {"n_eval": 10**12}, ["n_eval must be at most 100,000"]),
-    ("mini", {"stage2_steps": 10**12}, ["stage2_steps must be at most 10,000,000"]),
-    ("mini", {"batch_size": 10**9}, ["batch_size must be at most 10,000"]),
-    ("mini", {"lora_rank": 10**9}, ["lora_rank must be at most 10,000"]),
-    ("mini", {"n_eval": np.int64(3)}, ["n_eval must be an int, got int64"]),
-    ("mini", {"n_eval": [3]}, ["n_eval must be an int, got list [3]"]),
-    ("mini", {"n_eval": {"a": 1}}, ["n_eval must be an int, got dict"]),
-    ("mini", {"seed": float("nan")}, ["seed must be an int, got float nan"]),
-    ("mini", {"model": np.zeros((40, 40))}, ["model must be a str, got ndarray"]),
-    ("mini", {"model": 3}, ["model must be a str, got int 3"]),
-    ("mini", {"retrain": np.True_}, ["retrain must be a bool"]),
-    ("mini", {"retrain": 1}, ["retrain must be a bool, got int 1"]),
-    (np.zeros((3, 3)), {}, ["no preset ndarray of shape [3, 3]"]),
-    ("x" * 10**5, {}, ["no preset 'xxx"]),
-])
+@pytest.mark.parametrize(
+    "preset, overrides, words",
+    [
+        ("large", {}, ["'large'", "smoke, mini, gpu"]),
+        (["mini"], {}, ["['mini']", "smoke, mini, gpu"]),
+        ("mini", {"n_evals": 3}, ["'n_evals'", "n_eval", "retrain"]),
+        ("mini", {"retrain": "true"}, ["retrain must be a bool, got str 'true'", "YAML"]),
+        ("mini", {"n_eval": "3"}, ["n_eval must be an int, got str '3'", "YAML"]),
+        ("mini", {"seed": True}, ["seed must be an int, got bool True"]),
+        ("mini", {"n_eval": 2.5}, ["n_eval must be an int, got float 2.5"]),
+        ("mini", {"n_eval": 0}, ["n_eval must be at least 1, got 0"]),
+        ("mini", {"stage2_steps": 100}, ["matching_steps must be less than stage2_steps", "400 of 100"]),
+        ("mini", {"matching_steps": -1}, ["matching_steps must be at least 0"]),
+        ("mini", {"seed": -1}, ["seed must be at least 0, got -1"]),
+        ("mini", {"device": "tpu"}, ["'tpu'", "cpu", "cuda"]),
+        ("mini", {"device": "cuda:99"}, ["no device 'cuda:99' on this machine", "auto or one of cpu"]),
+        ("mini", {"device": "cuda:"}, ["'cuda:'"]),
+        ("mini", {"device": "cuda:-1"}, ["'cuda:-1'"]),
+        ("mini", {"device": 0}, ["device must be a str, got int 0"]),
+        ("mini", {"seed": 2**32}, ["seed must be at most 4,294,967,295, got 4294967296"]),
+        ("mini", {"seed": 10**5000}, ["seed must be at most", "a number of 16610 bits"]),
+        ("mini", {"n_eval": 10**12}, ["n_eval must be at most 100,000"]),
+        ("mini", {"stage2_steps": 10**12}, ["stage2_steps must be at most 10,000,000"]),
+        ("mini", {"batch_size": 10**9}, ["batch_size must be at most 10,000"]),
+        ("mini", {"lora_rank": 10**9}, ["lora_rank must be at most 10,000"]),
+        ("mini", {"n_eval": np.int64(3)}, ["n_eval must be an int, got int64"]),
+        ("mini", {"n_eval": [3]}, ["n_eval must be an int, got list [3]"]),
+        ("mini", {"n_eval": {"a": 1}}, ["n_eval must be an int, got dict"]),
+        ("mini", {"seed": float("nan")}, ["seed must be an int, got float nan"]),
+        ("mini", {"model": np.zeros((40, 40))}, ["model must be a str, got ndarray"]),
+        ("mini", {"model": 3}, ["model must be a str, got int 3"]),
+        ("mini", {"retrain": np.True_}, ["retrain must be a bool"]),
+        ("mini", {"retrain": 1}, ["retrain must be a bool, got int 1"]),
+        (np.zeros((3, 3)), {}, ["no preset ndarray of shape [3, 3]"]),
+        ("x" * 10**5, {}, ["no preset 'xxx"]),
+    ],
+)
 def test_bad_parameters_get_one_sentence(preset, overrides, words):
     with pytest.raises(StudyError) as caught:
         Study.make(preset, **overrides)
@@ -77,8 +80,13 @@ def test_bad_parameters_get_one_sentence(preset, overrides, words):
 def test_a_device_that_is_not_there_is_refused_before_anything_is_computed(device, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    for call, error in ((lambda: Study.make("mini", device=device), StudyError), (lambda: load_vlm("tiny", device), VLMError)):
-        with pytest.raises(error, match=f"^There is no device '{device}' on this machine: choose auto or one of cpu\\.$"):
+    for call, error in (
+        (lambda: Study.make("mini", device=device), StudyError),
+        (lambda: load_vlm("tiny", device), VLMError),
+    ):
+        with pytest.raises(
+            error, match=f"^There is no device '{device}' on this machine: choose auto or one of cpu\\.$"
+        ):
             call()
 
 

@@ -43,12 +43,13 @@ def test_provenance_says_what_made_a_result_and_names_no_machine():
 
 def test_provenance_refuses_an_extra_that_would_hide_an_entry():
     with pytest.raises(ValueError, match="'seed' is already part"):
-        results.provenance(Study.make("smoke"), 1.0, 1, **{"seed": 1})
+        results.provenance(Study.make("smoke"), 1.0, 1, seed=1)
 
 
 def test_code_version_without_git(monkeypatch):
     def no_git(*args, **kwargs):
         raise FileNotFoundError("git")
+
     monkeypatch.setattr(results.subprocess, "run", no_git)
     results.code_version.cache_clear()
     try:
@@ -59,11 +60,28 @@ def test_code_version_without_git(monkeypatch):
 
 
 def test_plain_converts_numbers_arrays_and_dataclasses():
-    mixed = {"a": np.float32(0.5), "b": np.arange(3), "c": torch.tensor(2),
-             "d": torch.ones(2, requires_grad=True), "e": (1, 2), "f": Point(1.0, (True, None)), 3: "key",
-             "g": np.bool_(True), "h": np.float64(1.5)}
-    assert results.plain(mixed) == {"a": 0.5, "b": [0, 1, 2], "c": 2, "d": [1.0, 1.0], "e": [1, 2],
-                                    "f": {"x": 1.0, "y": [True, None]}, "3": "key", "g": True, "h": 1.5}
+    mixed = {
+        "a": np.float32(0.5),
+        "b": np.arange(3),
+        "c": torch.tensor(2),
+        "d": torch.ones(2, requires_grad=True),
+        "e": (1, 2),
+        "f": Point(1.0, (True, None)),
+        3: "key",
+        "g": np.bool_(True),
+        "h": np.float64(1.5),
+    }
+    assert results.plain(mixed) == {
+        "a": 0.5,
+        "b": [0, 1, 2],
+        "c": 2,
+        "d": [1.0, 1.0],
+        "e": [1, 2],
+        "f": {"x": 1.0, "y": [True, None]},
+        "3": "key",
+        "g": True,
+        "h": 1.5,
+    }
     assert type(results.plain(np.float64(1.5))) is float
 
 
@@ -81,10 +99,16 @@ def test_types_that_json_lacks_are_refused():
         results.plain({"a": {1, 2}})
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers(-2**53, 2**53) | st.text()
-                    | st.floats(allow_nan=False, allow_infinity=False),
-                    lambda inner: st.lists(inner, max_size=3)
-                    | st.dictionaries(st.text(), inner, max_size=3)))
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**53), 2**53)
+        | st.text()
+        | st.floats(allow_nan=False, allow_infinity=False),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    )
+)
 def test_json_round_trip_and_digest(value):
     text = json.dumps(results.plain(value))
     assert results.plain(json.loads(text)) == results.plain(value)
@@ -131,15 +155,18 @@ def test_cached_computes_once_per_key(tmp_path):
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize("damage", [
-    lambda text: text[: len(text) // 2],
-    lambda text: text.replace("41", "42"),
-    lambda text: text.replace('"seed": 0', '"seed": 1'),
-    lambda text: "",
-])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: text.replace("41", "42"),
+        lambda text: text.replace('"seed": 0', '"seed": 1'),
+        lambda text: "",
+    ],
+)
 def test_a_damaged_cache_is_computed_again_and_said_so(tmp_path, caplog, damage):
     results.cached(tmp_path, {"seed": 0}, lambda: {"v": 41})
-    path, = tmp_path.iterdir()
+    (path,) = tmp_path.iterdir()
     path.write_text(damage(path.read_text()))
     with caplog.at_level(logging.WARNING, "paperlib"):
         assert results.cached(tmp_path, {"seed": 0}, lambda: {"v": 41}) == {"v": 41}
@@ -171,10 +198,15 @@ def failing(request, monkeypatch):
     return os.strerror(code)
 
 
-@pytest.mark.parametrize("call", [
-    lambda folder: results.write_json(folder / "a.json", {"v": 2}), lambda folder: results.write_result(folder / "a.json", {"v": 2}, {}),
-    lambda folder: results.cached(folder, {"k": 1}, lambda: {"v": 2}),
-    lambda folder: results.write_whole({folder / "b.txt": b"text", folder / "a.json": b"bytes"})])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda folder: results.write_json(folder / "a.json", {"v": 2}),
+        lambda folder: results.write_result(folder / "a.json", {"v": 2}, {}),
+        lambda folder: results.cached(folder, {"k": 1}, lambda: {"v": 2}),
+        lambda folder: results.write_whole({folder / "b.txt": b"text", folder / "a.json": b"bytes"}),
+    ],
+)
 def test_what_cannot_be_written_leaves_all_as_it_was(tmp_path, failing, call):
     (tmp_path / "a.json").touch()
     with pytest.raises(ResultError) as error:
@@ -202,7 +234,9 @@ def test_files_that_belong_together_come_together(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["taken"]
 
 
-@pytest.mark.parametrize("data", [{1: "a", "1": "b"}, {"x": {True: 1, "True": 2}}, [{None: 1, "None": 2}], {1.5: 0, "1.5": 1}])
+@pytest.mark.parametrize(
+    "data", [{1: "a", "1": "b"}, {"x": {True: 1, "True": 2}}, [{None: 1, "None": 2}], {1.5: 0, "1.5": 1}]
+)
 def test_keys_that_json_cannot_tell_apart_are_refused(data):
     with pytest.raises(ValueError, match="differ in type alone"):
         results.plain(data)

@@ -19,8 +19,9 @@ HOLD = "import sys, time; from paperlib.study.runs import lock; lock(sys.argv[1]
 
 @contextlib.contextmanager
 def holder(folder, code=HOLD):
-    with subprocess.Popen([sys.executable, "-c", code, str(folder)], cwd=CODE_ROOT, text=True,
-                          stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)], cwd=CODE_ROOT, text=True, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout.readline() == "held\n"
         yield process
         process.kill()
@@ -38,8 +39,11 @@ def test_the_lock_keeps_a_second_out_and_ends_with_its_holder(tmp_path, how):
 
 
 def test_what_the_holder_started_does_not_hold_the_lock(tmp_path):
-    code = HOLD.replace("time.sleep", "import subprocess; p = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL);"
-                        "print(p.pid, flush=True); time.sleep")
+    code = HOLD.replace(
+        "time.sleep",
+        "import subprocess; p = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL);"
+        "print(p.pid, flush=True); time.sleep",
+    )
     with holder(tmp_path, code) as process:
         child = int(process.stdout.readline())
         process.kill()
@@ -52,6 +56,7 @@ def test_a_file_system_without_locks_is_told_and_any_other_fault_is_raised(tmp_p
     def refuse(number):
         def flock(*_):
             raise OSError(number, os.strerror(number))
+
         monkeypatch.setattr(fcntl, "flock", flock)
 
     for number in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
@@ -70,20 +75,36 @@ def error(name, value, *lines):
 def left(path, *cells):
     """A notebook as papermill leaves it: each cell a status and outputs."""
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"cells": [{"cell_type": "markdown"}, *(
-        {"cell_type": "code", "metadata": {"papermill": {"status": status}}, "outputs": outputs}
-        for status, outputs in cells)]}))
+    path.write_text(
+        json.dumps(
+            {
+                "cells": [
+                    {"cell_type": "markdown"},
+                    *(
+                        {"cell_type": "code", "metadata": {"papermill": {"status": status}}, "outputs": outputs}
+                        for status, outputs in cells
+                    ),
+                ]
+            }
+        )
+    )
     return path
 
 
-@pytest.mark.parametrize("outputs, why", [
-    ([error("ValueError", "no ink", "\x1b[31mTraceback\x1b[0m", "\x1b[31mValueError\x1b[39m: no ink")], "ValueError: no ink."),
-    ([error("ValueError", "first\nno ink", "ValueError: first\nno ink\n")], "ValueError: no ink."),
-    ([error("StudyError", "There is none.", "StudyError: There is none.")], "StudyError: There is none."),
-    ([error("MemoryError", "")], "MemoryError."),
-    ([error("KeyboardInterrupt", "", "KeyboardInterrupt: ")], "it was interrupted, by hand or because it hung."),
-    ([], "it was stopped, or its kernel died (out of memory?), at code cell 2 of 3."),
-])
+@pytest.mark.parametrize(
+    "outputs, why",
+    [
+        (
+            [error("ValueError", "no ink", "\x1b[31mTraceback\x1b[0m", "\x1b[31mValueError\x1b[39m: no ink")],
+            "ValueError: no ink.",
+        ),
+        ([error("ValueError", "first\nno ink", "ValueError: first\nno ink\n")], "ValueError: no ink."),
+        ([error("StudyError", "There is none.", "StudyError: There is none.")], "StudyError: There is none."),
+        ([error("MemoryError", "")], "MemoryError."),
+        ([error("KeyboardInterrupt", "", "KeyboardInterrupt: ")], "it was interrupted, by hand or because it hung."),
+        ([], "it was stopped, or its kernel died (out of memory?), at code cell 2 of 3."),
+    ],
+)
 def test_the_reason(tmp_path, outputs, why):
     stream = {"output_type": "stream", "name": "stdout", "text": "error"}
     path = left(tmp_path / "a.ipynb", ("completed", [stream]), ("running", outputs), ("pending", []))
@@ -104,5 +125,6 @@ def test_a_line_for_each_that_failed_and_each_that_needs_it(tmp_path):
     assert failures(runs, notebooks) == [
         "01_a was not run: it needs 02_b.",
         f"02_b failed: KeyError: 'x'. Read {runs}/02_b.partial.ipynb; once mended, the same command goes on from here.",
-        "05_e was not run: it needs 02_b."]
+        "05_e was not run: it needs 02_b.",
+    ]
     assert failures(runs, dict.fromkeys(["03_c", "04_d"], [])) == []

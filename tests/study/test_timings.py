@@ -12,9 +12,17 @@ from paperlib.study.timings import Timing, TimingError, clock, read_timing, tabl
 
 def executed(path, duration, cells):
     """A notebook with the metadata that papermill leaves."""
-    path.write_text(json.dumps({"metadata": {"papermill": {"duration": duration}}, "cells": [
-        {"cell_type": "markdown", "metadata": {"papermill": {"duration": 99.0}}},
-        *({"cell_type": "code", "metadata": {"papermill": {"duration": d}}} for d in cells)]}))
+    path.write_text(
+        json.dumps(
+            {
+                "metadata": {"papermill": {"duration": duration}},
+                "cells": [
+                    {"cell_type": "markdown", "metadata": {"papermill": {"duration": 99.0}}},
+                    *({"cell_type": "code", "metadata": {"papermill": {"duration": d}}} for d in cells),
+                ],
+            }
+        )
+    )
     return path
 
 
@@ -23,12 +31,15 @@ def test_read_timing(tmp_path):
     assert read_timing(path) == Timing("00_a_b", 61.5, 3, 40.25, None)
 
 
-@pytest.mark.parametrize("content, memory", [
-    ("s\th:m:s\tmax_rss\tmax_vms\n5.1\t0:00:05\t812.5\t9000\n", 812.5),
-    ("s\th:m:s\tmax_rss\n0.2\t0:00:00\tNA\n", None),
-    ("s\th:m:s\tmax_rss\n0.2\t0:00:00\t-\n", None),
-    ("", None),
-])
+@pytest.mark.parametrize(
+    "content, memory",
+    [
+        ("s\th:m:s\tmax_rss\tmax_vms\n5.1\t0:00:05\t812.5\t9000\n", 812.5),
+        ("s\th:m:s\tmax_rss\n0.2\t0:00:00\tNA\n", None),
+        ("s\th:m:s\tmax_rss\n0.2\t0:00:00\t-\n", None),
+        ("", None),
+    ],
+)
 def test_peak_memory_from_the_benchmark_beside_it(tmp_path, content, memory):
     (tmp_path / "00_a_b.tsv").write_text(content)
     assert read_timing(executed(tmp_path / "00_a_b.ipynb", 1.0, [1.0])).memory == memory
@@ -39,10 +50,18 @@ def test_a_notebook_that_did_not_end_is_refused(tmp_path):
         read_timing(executed(tmp_path / "00_a_b.ipynb", None, [1.0]))
 
 
-@pytest.mark.parametrize("seconds, text", [
-    (0, "0.0 s"), (59.9, "59.9 s"), (59.96, "1 min 00 s"), (245.4, "4 min 05 s"), (3599.7, "1 h 00 min"),
-    (3725, "1 h 02 min"), (7190, "2 h 00 min"),
-])
+@pytest.mark.parametrize(
+    "seconds, text",
+    [
+        (0, "0.0 s"),
+        (59.9, "59.9 s"),
+        (59.96, "1 min 00 s"),
+        (245.4, "4 min 05 s"),
+        (3599.7, "1 h 00 min"),
+        (3725, "1 h 02 min"),
+        (7190, "2 h 00 min"),
+    ],
+)
 def test_clock(seconds, text):
     assert clock(seconds) == text
 
@@ -59,9 +78,12 @@ def test_table_sums_times_and_takes_the_largest_memory():
 
 def test_command_line(tmp_path):
     path = executed(tmp_path / "00_a_b.ipynb", 1.0, [1.0])
+
     def run(path):
-        return subprocess.run([sys.executable, "-m", "paperlib.study.timings", str(path)], cwd=CODE_ROOT,
-                              capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, "-m", "paperlib.study.timings", str(path)], cwd=CODE_ROOT, capture_output=True, text=True
+        )
+
     assert "00_a_b" in run(path).stdout
     failed = run(executed(tmp_path / "01_c_d.ipynb", None, []))
     assert failed.returncode == 1 and "01_c_d.ipynb holds no" in failed.stderr

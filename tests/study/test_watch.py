@@ -16,8 +16,10 @@ from paperlib.study.watch import watch
 
 FAST = dict(look=0.2, patience=1.0, grace=5.0)
 # A command with a kernel: a process in a session of its own, whose end ends the command.
-CLIENT = ("import subprocess, sys; k = subprocess.Popen([sys.executable, '-c', sys.argv[1]], start_new_session=True);"
-          "open(sys.argv[2], 'w').write(str(k.pid)); sys.exit(k.wait() and 3)")
+CLIENT = (
+    "import subprocess, sys; k = subprocess.Popen([sys.executable, '-c', sys.argv[1]], start_new_session=True);"
+    "open(sys.argv[2], 'w').write(str(k.pid)); sys.exit(k.wait() and 3)"
+)
 
 
 def watched(code, folder, starter=None, **speeds):
@@ -46,13 +48,16 @@ def handlers():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("code", [
-    "import time; time.sleep(600)",
-    "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()",
-    "import socket; a, b = socket.socketpair(); a.recv(1)",
-    "import subprocess; subprocess.run(['sleep', '600'])",
-    "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(600)",
-])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import time; time.sleep(600)",
+        "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()",
+        "import socket; a, b = socket.socketpair(); a.recv(1)",
+        "import subprocess; subprocess.run(['sleep', '600'])",
+        "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(600)",
+    ],
+)
 def test_a_hang_is_stopped(tmp_path, capfd, code):
     started = time.monotonic()
     status, kernel = watched(code, tmp_path, grace=1.0)
@@ -62,16 +67,27 @@ def test_a_hang_is_stopped(tmp_path, capfd, code):
 
 
 def test_a_notebook_that_hangs_shows_where_it_waited(tmp_path):
-    toy(tmp_path / "in.ipynb", PARAMETERS, "import threading\nlock = threading.Lock()", "lock.acquire()\nlock.acquire()")
-    command = [sys.executable, "-m", "papermill", str(tmp_path / "in.ipynb"), str(tmp_path / "out.ipynb"), "-k", "python3"]
+    toy(
+        tmp_path / "in.ipynb", PARAMETERS, "import threading\nlock = threading.Lock()", "lock.acquire()\nlock.acquire()"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(tmp_path / "in.ipynb"),
+        str(tmp_path / "out.ipynb"),
+        "-k",
+        "python3",
+    ]
     assert watch(os.getpid(), command, look=0.5, patience=4.0, grace=60.0) != 0
     left = (tmp_path / "out.ipynb").read_text()
     assert "KeyboardInterrupt" in left and "lock.acquire" in left
     assert reason(tmp_path / "out.ipynb") == "it was interrupted, by hand or because it hung."
 
 
-@pytest.mark.parametrize("work", ["while time.time() < end: pass",
-                                  "while time.time() < end: time.sleep(0.05); sum(range(10**6))"])
+@pytest.mark.parametrize(
+    "work", ["while time.time() < end: pass", "while time.time() < end: time.sleep(0.05); sum(range(10**6))"]
+)
 def test_work_is_left_alone_however_long_it_takes(tmp_path, work):
     status, _ = watched(f"import time\nend = time.time() + 3\n{work}", tmp_path)
     assert status == 0
@@ -89,8 +105,20 @@ def test_a_command_that_was_killed_is_no_success():
 def test_all_ends_with_what_started_it(tmp_path):
     starter = subprocess.Popen(["sleep", "600"])
     code = f"import os, time; os.kill({starter.pid}, 9); time.sleep(600)"
-    waiter = subprocess.Popen([sys.executable, "-m", "paperlib.study.watch", str(starter.pid), sys.executable, "-c", CLIENT,
-                               code, str(tmp_path / "pid")], cwd=CODE_ROOT)
+    waiter = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "paperlib.study.watch",
+            str(starter.pid),
+            sys.executable,
+            "-c",
+            CLIENT,
+            code,
+            str(tmp_path / "pid"),
+        ],
+        cwd=CODE_ROOT,
+    )
     assert waiter.wait(60) == 1  # though nobody has waited for what started it, which is left as a zombie
     assert ended(int((tmp_path / "pid").read_text()))
     starter.wait()

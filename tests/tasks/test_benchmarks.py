@@ -54,7 +54,7 @@ def by_kind(found):
 def test_every_kind_has_its_number_and_every_example_its_answer_among_the_choices(name, split):
     found, kinds = examples(name, split), BENCHMARKS[name][0]
     wanted = [kind for kind in kinds if split != "held-out" or kind not in ("shape", "colour")]
-    assert {kind: len(group) for kind, group in by_kind(found).items()} == {kind: 24 for kind in wanted}
+    assert {kind: len(group) for kind, group in by_kind(found).items()} == dict.fromkeys(wanted, 24)
     assert len({ex.id for ex in found}) == len(found)
     for kind, group in by_kind(found).items():
         assert len({(ex.group, ex.question) for ex in group}) == len(group) or name == "captions"
@@ -159,7 +159,7 @@ def test_pope_asks_its_negatives_in_three_ways():
     for kind, group in by_kind(load("pope", "test", 60)).items():
         assert kind.startswith("existence ") and {ex.answer for ex in group} == {"yes", "no"}
         for ex in group:
-            phrase = ex.question[len("Is there "):-len(" in the picture?")]
+            phrase = ex.question[len("Is there ") : -len(" in the picture?")]
             concept, shape, colour = oracle.with_article(phrase)
             shown = {oracle.look(thing) for thing in ex.picture.things}
             if kind == "existence adversarial" and concept:
@@ -234,14 +234,18 @@ def test_a_file_that_is_no_picture_is_refused_in_one_sentence(tmp_path):
 # --- refusals, and the same everywhere
 
 
-@pytest.mark.parametrize("args, words", [
-    (("vqa",), ["'vqa'", *BENCHMARKS]),
-    (("scenes", "train"), ["'scenes'", "'train'", "test, validation, held-out"]),
-    (("charts", "held-out"), ["'charts'", "'held-out'", "test, validation"]),
-    (("easyvqa", "validation"), ["'easyvqa'", "'validation'", "test"]),
-    (("text", "dev"), ["'text'", "'dev'"]), (("scenes", "test", 0), ["from 1 to 100,000", "got 0"]),
-    (("pope", "test", -3), ["from 1 to 100,000", "got -3"]),
-])
+@pytest.mark.parametrize(
+    "args, words",
+    [
+        (("vqa",), ["'vqa'", *BENCHMARKS]),
+        (("scenes", "train"), ["'scenes'", "'train'", "test, validation, held-out"]),
+        (("charts", "held-out"), ["'charts'", "'held-out'", "test, validation"]),
+        (("easyvqa", "validation"), ["'easyvqa'", "'validation'", "test"]),
+        (("text", "dev"), ["'text'", "'dev'"]),
+        (("scenes", "test", 0), ["from 1 to 100,000", "got 0"]),
+        (("pope", "test", -3), ["from 1 to 100,000", "got -3"]),
+    ],
+)
 def test_what_cannot_be_loaded_is_refused_in_one_sentence(args, words):
     with pytest.raises(ValueError) as caught:
         load(*args)
@@ -283,8 +287,9 @@ def test_examples_are_the_same_in_every_process():
     exec(DIGEST, here)
     code = DIGEST + "print(digest)"
     environment = {**os.environ, "PYTHONHASHSEED": "77"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=CODE_ROOT, env=environment, capture_output=True,
-                          text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CODE_ROOT, env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == here["digest"]
 
 

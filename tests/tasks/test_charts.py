@@ -24,7 +24,7 @@ def read_bars(chart: Chart) -> tuple[tuple[str, int], ...]:
     starts = [x for x in range(1, 128) if row[x] in NAMES and row[x] != row[x - 1]]
     for x in starts:
         width = next(w for w in range(1, 128) if row[x + w] != row[x])
-        column = picture[:base - 2, x + width // 2]
+        column = picture[: base - 2, x + width // 2]
         height = (column == row[x]).all(axis=1)
         assert width >= 12 and height[-1] and (np.diff(height.astype(int)) != 0).sum() <= 1
         bars.append((NAMES[row[x]], round((height.sum() + 2) / unit)))
@@ -51,7 +51,8 @@ def test_charts_hold_two_to_four_bars_no_two_alike():
 def test_a_caption_by_hand():
     assert Chart((("red", 3), ("blue", 5))).caption == "A bar chart with a red bar of 3 and a blue bar of 5."
     assert Chart((("red", 3), ("blue", 5), ("gray", 1))).caption == (
-        "A bar chart with a red bar of 3, a blue bar of 5 and a gray bar of 1.")
+        "A bar chart with a red bar of 3, a blue bar of 5 and a gray bar of 1."
+    )
 
 
 def test_charts_survive_json_and_depend_on_seed_and_index():

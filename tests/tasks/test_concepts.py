@@ -47,7 +47,7 @@ def test_the_table_names_only_concepts_that_it_has():
 
 
 def test_about_one_in_eight_of_every_category_is_held_out():
-    assert HELD_OUT <= set(CATEGORY) and len(HELD_OUT) == len(TABLE["held_out"]["concepts"])
+    assert set(CATEGORY) >= HELD_OUT and len(HELD_OUT) == len(TABLE["held_out"]["concepts"])
     assert {c.key for c in concepts().values() if c.held_out} == HELD_OUT
     assert 0.1 < len(HELD_OUT) / len(CATEGORY) < 0.15
     everything, seen, unseen = by_category(), by_category(False), by_category(True)
@@ -81,36 +81,76 @@ def test_every_concept_has_a_picture_of_its_own():
     assert len(pixels) == len(concepts())
 
 
-@pytest.mark.parametrize("name, character", [
-    ("dog", "\N{DOG}"), ("hot dog", "\N{HOT DOG}"), ("banana", "\N{BANANA}"), ("chili", "\N{HOT PEPPER}"),
-    ("chain", "\N{CHAINS}"), ("t-rex", "\N{T-REX}"), ("orange", "\N{TANGERINE}"),
-    ("moped", "\N{MOTOR SCOOTER}"),
-])
+@pytest.mark.parametrize(
+    "name, character",
+    [
+        ("dog", "\N{DOG}"),
+        ("hot dog", "\N{HOT DOG}"),
+        ("banana", "\N{BANANA}"),
+        ("chili", "\N{HOT PEPPER}"),
+        ("chain", "\N{CHAINS}"),
+        ("t-rex", "\N{T-REX}"),
+        ("orange", "\N{TANGERINE}"),
+        ("moped", "\N{MOTOR SCOOTER}"),
+    ],
+)
 def test_pictures_are_those_of_their_characters(name, character):
     """By code point; the file names of chain, chili and moped have no variation selector."""
     assert glyph_path(BY_NAME[name]).name == f"{ord(character):x}.png"
 
 
-@pytest.mark.parametrize("name, indefinite, generic", [
-    ("dog", "a dog", "a dog"), ("apple", "an apple", "an apple"), ("unicorn", "a unicorn", "a unicorn"),
-    ("owl", "an owl", "an owl"), ("hot dog", "a hot dog", "a hot dog"),
-    ("ice cream", "an ice cream", "an ice cream"),
-    ("bread", "some bread", "bread"), ("jeans", "some jeans", "jeans"), ("beer", "some beer", "beer"),
-    ("bowl of rice", "a bowl of rice", "a bowl of rice"), ("glasses", "some glasses", "glasses"),
-])
+@pytest.mark.parametrize(
+    "name, indefinite, generic",
+    [
+        ("dog", "a dog", "a dog"),
+        ("apple", "an apple", "an apple"),
+        ("unicorn", "a unicorn", "a unicorn"),
+        ("owl", "an owl", "an owl"),
+        ("hot dog", "a hot dog", "a hot dog"),
+        ("ice cream", "an ice cream", "an ice cream"),
+        ("bread", "some bread", "bread"),
+        ("jeans", "some jeans", "jeans"),
+        ("beer", "some beer", "beer"),
+        ("bowl of rice", "a bowl of rice", "a bowl of rice"),
+        ("glasses", "some glasses", "glasses"),
+    ],
+)
 def test_articles(name, indefinite, generic):
     assert (BY_NAME[name].indefinite, BY_NAME[name].generic) == (indefinite, generic)
 
 
-@pytest.mark.parametrize("name, known, value", [
-    ("owl", "fly", True), ("helicopter", "fly", True), ("bee", "fly", True), ("bat", "fly", True),
-    ("penguin", "fly", False), ("dog", "fly", False), ("broom", "fly", None), ("swan", "fly", None),
-    ("unicorn", "fly", None), ("banana", "eat", True), ("pizza", "eat", True), ("hammer", "eat", False),
-    ("butter", "eat", None), ("dog", "eat", None), ("crown", "wear", True), ("ice skate", "wear", True),
-    ("baseball", "wear", False), ("taxi", "wear", False), ("shark", "water", True), ("whale", "water", True),
-    ("cat", "water", False), ("duck", "water", None), ("violin", "music", True), ("saw", "music", None),
-    ("canoe", "ride", True), ("bed", "ride", None), ("pear", "ride", False),
-])
+@pytest.mark.parametrize(
+    "name, known, value",
+    [
+        ("owl", "fly", True),
+        ("helicopter", "fly", True),
+        ("bee", "fly", True),
+        ("bat", "fly", True),
+        ("penguin", "fly", False),
+        ("dog", "fly", False),
+        ("broom", "fly", None),
+        ("swan", "fly", None),
+        ("unicorn", "fly", None),
+        ("banana", "eat", True),
+        ("pizza", "eat", True),
+        ("hammer", "eat", False),
+        ("butter", "eat", None),
+        ("dog", "eat", None),
+        ("crown", "wear", True),
+        ("ice skate", "wear", True),
+        ("baseball", "wear", False),
+        ("taxi", "wear", False),
+        ("shark", "water", True),
+        ("whale", "water", True),
+        ("cat", "water", False),
+        ("duck", "water", None),
+        ("violin", "music", True),
+        ("saw", "music", None),
+        ("canoe", "ride", True),
+        ("bed", "ride", None),
+        ("pear", "ride", False),
+    ],
+)
 def test_knowledge_by_hand(name, known, value):
     assert knows(BY_NAME[name], known) is value
 

@@ -27,9 +27,14 @@ CHART_WORDS = re.compile(r"How tall is the \w+ bar\?|Which bar is the (tallest|s
 
 def kind_of(text: str) -> str:
     for kind, pattern in {
-        "name": r"What is (in the picture|at the [a-z ]+)\?", "category": r"What kind of thing",
-        "shape": r"(What|Which) shape", "colour": r"What color", "count": r"How many",
-        "existence": r"Is there", "position": r"Where is", "size": r"Is the .+ large or small\?",
+        "name": r"What is (in the picture|at the [a-z ]+)\?",
+        "category": r"What kind of thing",
+        "shape": r"(What|Which) shape",
+        "colour": r"What color",
+        "count": r"How many",
+        "existence": r"Is there",
+        "position": r"Where is",
+        "size": r"Is the .+ large or small\?",
         "relation": r"Is the .+ (left of|right of|above|below) the",
         "knowledge": "|".join(oracle.FACTS.values()),
     }.items():
@@ -61,8 +66,18 @@ def test_about_one_in_eight_is_a_chart_and_frequent_kinds_are_frequent(talks):
     assert all(CHART_WORDS.fullmatch(question) for talk in charts for question, _ in talk.turns[1:])
     of_scenes = [talk for talk in talks if isinstance(talk.picture, Scene)]
     kinds = Counter(kind_of(question) for talk in of_scenes for question, _ in talk.turns[1:])
-    assert set(kinds) == {"name", "category", "shape", "colour", "count", "existence", "relation", "position",
-                          "size", "knowledge"}
+    assert set(kinds) == {
+        "name",
+        "category",
+        "shape",
+        "colour",
+        "count",
+        "existence",
+        "relation",
+        "position",
+        "size",
+        "knowledge",
+    }
     assert kinds.most_common(1)[0][0] == "existence"
 
 
@@ -70,8 +85,9 @@ def test_the_matching_diet_is_mostly_existence_and_relation_and_captions_are_rar
     talks = [conversation(1, i, "matching") for i in range(400)]
     captioned = [talk for talk in talks if talk.turns[0][0] == DESCRIBE]
     assert 0.19 < len(captioned) / len(talks) < 0.31 and all(len(talk.turns) > 1 for talk in talks)
-    turns = [(talk, *turn) for talk in talks if isinstance(talk.picture, Scene) for turn in talk.turns
-             if turn[0] != DESCRIBE]
+    turns = [
+        (talk, *turn) for talk in talks if isinstance(talk.picture, Scene) for turn in talk.turns if turn[0] != DESCRIBE
+    ]
     assert all(answer == oracle.answer(question, talk.picture) for talk, question, answer in turns)
     kinds = Counter(kind_of(question) for _, question, _ in turns)
     assert len(kinds) == 10 and 0.4 < (kinds["existence"] + kinds["relation"]) / len(turns) < 0.6
@@ -164,10 +180,18 @@ def alone(vlm, talk):
 def short_talks():
     scene = compose({"top left": "large dog", "bottom right": "small red circle"})
     other = compose({"top right": "large blue star"}, seed=1)
-    return [Conversation(scene, ((DESCRIBE, scene.caption), ("Where is the dog?", "top left"),
-                                 ("What color is the circle?", "red"),
-                                 ("How many objects are in the picture?", "two"))),
-            Conversation(other, ((DESCRIBE, other.caption), ("What shape is at the top right?", "star")))]
+    return [
+        Conversation(
+            scene,
+            (
+                (DESCRIBE, scene.caption),
+                ("Where is the dog?", "top left"),
+                ("What color is the circle?", "red"),
+                ("How many objects are in the picture?", "two"),
+            ),
+        ),
+        Conversation(other, ((DESCRIBE, other.caption), ("What shape is at the top right?", "star"))),
+    ]
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
@@ -194,9 +218,9 @@ def test_with_a_plain_causal_mask_the_turns_would_see_each_other(vlm):
     assert (logprobs(vlm, packed, features) - logprobs(vlm, leaky, features)).abs().max() > 0.1
 
 
-@pytest.mark.parametrize("caption", [
-    "A large cat at the top left and a small red square at the bottom right.", "Nothing.", "Two dogs.",
-])
+@pytest.mark.parametrize(
+    "caption", ["A large cat at the top left and a small red square at the bottom right.", "Nothing.", "Two dogs."]
+)
 def test_another_caption_leaves_the_questions_as_they_were(vlm, caption):
     talk = short_talks()[0]
     altered = Conversation(talk.picture, ((DESCRIBE, caption), *talk.turns[1:]))
@@ -215,7 +239,7 @@ def test_neither_order_nor_neighbours_nor_padding_change_a_turn_and_the_picture_
     features = features_of(vlm, [talk, other])
     plain = logprobs(vlm, pack(vlm, [talk], 400), features[:1]).split(sizes)
     backwards = logprobs(vlm, pack(vlm, [turned], 400), features[:1]).split(sizes[::-1])
-    beside = logprobs(vlm, pack(vlm, [talk, other], 700), features)[:sum(sizes)].split(sizes)
+    beside = logprobs(vlm, pack(vlm, [talk, other], 700), features)[: sum(sizes)].split(sizes)
     wrong_picture = logprobs(vlm, pack(vlm, [talk], 400), features[1:]).split(sizes)
     for a, b, c, d in zip(plain, backwards[::-1], beside, wrong_picture):
         torch.testing.assert_close(a, b, atol=2e-5, rtol=0)
@@ -253,7 +277,7 @@ def test_targets_are_what_comes_next_and_weights_sum_to_one(vlm):
     assert torch.equal(packed.input_ids[rows, columns + 1], packed.targets)
     assert packed.weights.sum().item() == pytest.approx(1)
     sizes = [len(answer) + 1 for talk in talks for _, answer in talk.turns]  # a token is a byte; one ends it
-    shares = [size ** -0.5 for size in sizes for _ in range(size)]
+    shares = [size**-0.5 for size in sizes for _ in range(size)]
     torch.testing.assert_close(packed.weights, torch.tensor(shares) / sum(shares))
     text = "".join(a + vlm.tokenizer.eos_token for talk in talks for _, a in talk.turns)
     assert vlm.tokenizer.decode(packed.targets) == text

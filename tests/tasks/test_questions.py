@@ -43,8 +43,7 @@ def test_answers_are_those_of_the_oracle(kind, split):
 
 
 def test_answers_to_a_scene_by_hand():
-    scene = compose({"top left": "large penguin", "top right": "small red star",
-                     "bottom right": "large red circle"})
+    scene = compose({"top left": "large penguin", "top right": "small red star", "bottom right": "large red circle"})
     answers = defaultdict(set)
     for kind in KINDS:
         for seed in range(200):
@@ -52,19 +51,29 @@ def test_answers_to_a_scene_by_hand():
             if question:
                 answers[question.text].add(question.answer)
     expected = {
-        "What is at the top left?": "penguin", "What kind of thing is at the top left?": "animal",
-        "What shape is at the top right?": "star", "What color is the shape at the bottom right?": "red",
-        "What color is the star?": "red", "How many objects are in the picture?": "three",
-        "Is there a penguin in the picture?": "yes", "Is there a red star in the picture?": "yes",
-        "Is the penguin left of the red star?": "yes", "Is the red circle above the penguin?": "no",
-        "Is the red circle below the red star?": "yes", "Where is the red star?": "top right",
-        "Is the red star large or small?": "small", "Can the thing at the top left fly?": "no",
+        "What is at the top left?": "penguin",
+        "What kind of thing is at the top left?": "animal",
+        "What shape is at the top right?": "star",
+        "What color is the shape at the bottom right?": "red",
+        "What color is the star?": "red",
+        "How many objects are in the picture?": "three",
+        "Is there a penguin in the picture?": "yes",
+        "Is there a red star in the picture?": "yes",
+        "Is the penguin left of the red star?": "yes",
+        "Is the red circle above the penguin?": "no",
+        "Is the red circle below the red star?": "yes",
+        "Where is the red star?": "top right",
+        "Is the red star large or small?": "small",
+        "Can the thing at the top left fly?": "no",
     }
     assert {text: answers[text] for text in expected} == {text: {answer} for text, answer in expected.items()}
     assert all(len(found) == 1 for found in answers.values())
     # Two shapes are red, penguin and star are level, star and circle in one column: not to be asked.
-    assert not set(answers) & {"Which shape is red?", "Is the penguin above the red star?",
-                               "Is the red star left of the red circle?"}
+    assert not set(answers) & {
+        "Which shape is red?",
+        "Is the penguin above the red star?",
+        "Is the red star left of the red circle?",
+    }
 
 
 @pytest.mark.parametrize("kind", ["name", "category"])
@@ -128,7 +137,7 @@ def test_absent_things_are_absent_in_the_way_that_is_asked_for(mode):
         if question.answer == "yes":
             continue
         n += 1
-        identity = oracle.with_article(question.text[len("Is there "):-len(" in the picture?")])
+        identity = oracle.with_article(question.text[len("Is there ") : -len(" in the picture?")])
         concept, shape, colour = identity
         shown = {oracle.look(thing) for thing in scene.things}
         assert identity not in shown and concept not in oracle.HELD_OUT
@@ -218,13 +227,16 @@ def test_a_text_question_never_names_its_answer():
     assert ask_text(concepts()["cactus"], "text category", np.random.default_rng(0)).answer == "plant"
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda rng: ask(draw_scene("test", 0, 0), "mood", rng), ["'mood'", *KINDS]),
-    (lambda rng: ask(draw_scene("test", 0, 0), "existence", rng, negatives="hard"), ["'hard'", *NEGATIVES]),
-    (lambda rng: ask(draw_scene("test", 0, 0), "name", rng, about="unseen"), ["'unseen'", "held-out"]),
-    (lambda rng: ask_chart(draw_chart("test", 0, 0), "chart mean", rng), ["'chart mean'", *CHART_KINDS]),
-    (lambda rng: ask_text(concepts()["dog2"], "text name", rng), ["'text name'", *TEXT_KINDS]),
-])
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda rng: ask(draw_scene("test", 0, 0), "mood", rng), ["'mood'", *KINDS]),
+        (lambda rng: ask(draw_scene("test", 0, 0), "existence", rng, negatives="hard"), ["'hard'", *NEGATIVES]),
+        (lambda rng: ask(draw_scene("test", 0, 0), "name", rng, about="unseen"), ["'unseen'", "held-out"]),
+        (lambda rng: ask_chart(draw_chart("test", 0, 0), "chart mean", rng), ["'chart mean'", *CHART_KINDS]),
+        (lambda rng: ask_text(concepts()["dog2"], "text name", rng), ["'text name'", *TEXT_KINDS]),
+    ],
+)
 def test_unknown_words_are_refused_in_one_sentence(call, words):
     with pytest.raises(ValueError) as caught:
         call(np.random.default_rng(0))

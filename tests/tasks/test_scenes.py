@@ -34,7 +34,7 @@ def changed(scene) -> np.ndarray:
 
 
 def cell_of(array: np.ndarray, row: int, column: int) -> np.ndarray:
-    return array[64 * row:64 * row + 64, 64 * column:64 * column + 64]
+    return array[64 * row : 64 * row + 64, 64 * column : 64 * column + 64]
 
 
 def bounding_box(mask: np.ndarray) -> tuple[int, int, int, int]:
@@ -58,15 +58,25 @@ def read_shapes(scene) -> set[tuple]:
         middle = np.median(patch[regions > 0], axis=0)
         colour = min(COLOURS, key=lambda c: np.abs(np.array(COLOURS[c]) - middle).sum())
         share, foot = inside.mean(), inside[-3:].mean()  # of the bounding box, and of its last rows
-        shape = ("square" if share > 0.92 else "circle" if share > 0.66 else
-                 "star" if share < 0.42 else "triangle" if foot > 0.7 else "cross")
+        shape = (
+            "square"
+            if share > 0.92
+            else "circle"
+            if share > 0.66
+            else "star"
+            if share < 0.42
+            else "triangle"
+            if foot > 0.7
+            else "cross"
+        )
         found.add(("large" if max(bottom - top, right - left) >= 43 else "small", ("", shape, colour), name))
     return found
 
 
-@pytest.mark.parametrize("shape, area", [
-    ("circle", np.pi / 4), ("square", 1), ("triangle", 0.5), ("star", 0.342), ("cross", 2 * 0.32 - 0.32**2),
-])
+@pytest.mark.parametrize(
+    "shape, area",
+    [("circle", np.pi / 4), ("square", 1), ("triangle", 0.5), ("star", 0.342), ("cross", 2 * 0.32 - 0.32**2)],
+)
 def test_shapes_fill_their_share_of_the_bounding_box(shape, area):
     """Areas by geometry; the star's points lie on its circle, its notches at two fifths of the radius."""
     thing = Thing("bottom left", "large", (2, 66, 60), shape=shape, colour="blue")
@@ -125,8 +135,10 @@ def test_the_ground_is_pale_and_never_a_thing(texture, spread):
 
 
 def constructed() -> Scene:
-    things = (Thing("top left", "large", (4, 6, 56), concept="dog2"),
-              Thing("bottom right", "small", (80, 84, 36), shape="square", colour="red"))
+    things = (
+        Thing("top left", "large", (4, 6, 56), concept="dog2"),
+        Thing("bottom right", "small", (80, 84, 36), shape="square", colour="red"),
+    )
     return Scene(things, (240, 240, 236), "plain", 0)
 
 
@@ -150,8 +162,8 @@ def test_captions_by_hand():
     assert constructed().caption == "A large dog at the top left and a small red square at the bottom right."
     assert caption(("top right", "small", bread)) == "Some small bread at the top right."
     assert caption(("top left", "large", apple), circle, ("bottom right", "large", bread)) == (
-        "A large apple at the top left, a small red circle at the bottom left and some large bread at the "
-        "bottom right.")
+        "A large apple at the top left, a small red circle at the bottom left and some large bread at the bottom right."
+    )
     thing = Thing("top left", "large", (0, 0, 56), concept="apple")
     assert (thing.name, thing.indefinite, thing.identity) == ("apple", "an apple", ("apple", "", ""))
 
@@ -165,21 +177,40 @@ def test_compose_draws_what_it_is_told():
     assert read_shapes(star) == {("small", ("", "star", "blue"), "top right")}
 
 
-@pytest.mark.parametrize("things, words", [
-    ({"middle": "large dog"}, ["'middle'", "top left"]), ({"top left": "dog"}, ["'dog'", "small, large"]),
-    ({"top left": "large pink circle"}, ["'large pink circle'", "red"]), ({}, ["at least one thing"]),
-    ({"top left": "large red"}, ["'large red'", "circle"]),
-])
+@pytest.mark.parametrize(
+    "things, words",
+    [
+        ({"middle": "large dog"}, ["'middle'", "top left"]),
+        ({"top left": "dog"}, ["'dog'", "small, large"]),
+        ({"top left": "large pink circle"}, ["'large pink circle'", "red"]),
+        ({}, ["at least one thing"]),
+        ({"top left": "large red"}, ["'large red'", "circle"]),
+    ],
+)
 def test_compose_refuses_in_one_sentence(things, words):
     with pytest.raises(ValueError) as caught:
         compose(things)
     assert all(word in str(caught.value) for word in words) and str(caught.value).endswith(".")
 
 
-@pytest.mark.parametrize("things", [
-    {"top left": None}, {"top left": 5}, {"top left": ["large dog"]}, {"top left": b"large dog"}, {"top left": ""},
-    {None: "large dog"}, {1: "large dog"}, {("top", "left"): "large dog"}, None, ["large dog"], "large dog", 5,
-    {"top left": "large dog", "top right": None}])
+@pytest.mark.parametrize(
+    "things",
+    [
+        {"top left": None},
+        {"top left": 5},
+        {"top left": ["large dog"]},
+        {"top left": b"large dog"},
+        {"top left": ""},
+        {None: "large dog"},
+        {1: "large dog"},
+        {("top", "left"): "large dog"},
+        None,
+        ["large dog"],
+        "large dog",
+        5,
+        {"top left": "large dog", "top right": None},
+    ],
+)
 def test_compose_takes_words_for_cells_and_things(things):
     with pytest.raises(ValueError) as caught:
         compose(things)
@@ -196,11 +227,30 @@ def test_compose_takes_a_whole_number_for_a_seed(seed):
 GOOD = {"cell": "top left", "size": "large", "box": (2, 2, 60), "shape": "star", "colour": "red"}
 
 
-@pytest.mark.parametrize("wrong", [
-    {"cell": None}, {"cell": "middle"}, {"size": None}, {"size": "huge"}, {"box": None}, {"box": (1, 2)},
-    {"box": (-1, 0, 9)}, {"box": (100, 0, 60)}, {"box": (1.5, 0, 9)}, {"box": "123"},
-    {"shape": None}, {"shape": "heart"}, {"colour": None}, {"colour": "pink"}, {"concept": "no such key"}, {"concept": 5},
-    {"concept": ["monkey"]}, {"concept": "monkey"}, {"shape": "", "colour": ""}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"cell": None},
+        {"cell": "middle"},
+        {"size": None},
+        {"size": "huge"},
+        {"box": None},
+        {"box": (1, 2)},
+        {"box": (-1, 0, 9)},
+        {"box": (100, 0, 60)},
+        {"box": (1.5, 0, 9)},
+        {"box": "123"},
+        {"shape": None},
+        {"shape": "heart"},
+        {"colour": None},
+        {"colour": "pink"},
+        {"concept": "no such key"},
+        {"concept": 5},
+        {"concept": ["monkey"]},
+        {"concept": "monkey"},
+        {"shape": "", "colour": ""},
+    ],
+)
 def test_things_that_cannot_be_drawn(wrong):
     assert Thing(**GOOD).name == "red star"
     with pytest.raises(ValueError) as caught:
@@ -208,11 +258,24 @@ def test_things_that_cannot_be_drawn(wrong):
     assert "drawn" in one_sentence(caught.value)
 
 
-@pytest.mark.parametrize("wrong", [
-    {"things": None}, {"things": (None,)}, {"things": (Thing("top left", "large", (0, 0, 0), "monkey"),)},
-    {"things": [Thing(**GOOD)]}, {"things": (Thing(**GOOD), "large dog")},
-    {"ground": None}, {"ground": (0, 0)}, {"ground": (0, 0, 256)}, {"ground": "red"}, {"texture": None},
-    {"texture": "dots"}, {"texture_seed": None}, {"texture_seed": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"things": None},
+        {"things": (None,)},
+        {"things": (Thing("top left", "large", (0, 0, 0), "monkey"),)},
+        {"things": [Thing(**GOOD)]},
+        {"things": (Thing(**GOOD), "large dog")},
+        {"ground": None},
+        {"ground": (0, 0)},
+        {"ground": (0, 0, 256)},
+        {"ground": "red"},
+        {"texture": None},
+        {"texture": "dots"},
+        {"texture_seed": None},
+        {"texture_seed": -1},
+    ],
+)
 def test_scenes_that_cannot_be_drawn(wrong):
     good = {"things": (Thing(**GOOD),), "ground": (240, 240, 240), "texture": "plain", "texture_seed": 0}
     assert Scene(**good).render().size == (128, 128)
@@ -228,12 +291,16 @@ def test_what_tells_of_no_scene(told):
     one_sentence(caught.value)
 
 
-@pytest.mark.parametrize("split, kwargs, words", [
-    ("dev", {}, ["'dev'", "train, validation, test, held-out"]),
-    ("test", {"style": "photos"}, ["'photos'", "mixed, shapes, emoji"]),
-    ("held-out", {"style": "shapes"}, ["'shapes'", "'held-out'"]),
-    ("test", {"n_things": 0}, ["1 to 4", "n_things=0"]), ("test", {"n_things": 5}, ["1 to 4", "n_things=5"]),
-])
+@pytest.mark.parametrize(
+    "split, kwargs, words",
+    [
+        ("dev", {}, ["'dev'", "train, validation, test, held-out"]),
+        ("test", {"style": "photos"}, ["'photos'", "mixed, shapes, emoji"]),
+        ("held-out", {"style": "shapes"}, ["'shapes'", "'held-out'"]),
+        ("test", {"n_things": 0}, ["1 to 4", "n_things=0"]),
+        ("test", {"n_things": 5}, ["1 to 4", "n_things=5"]),
+    ],
+)
 def test_scenes_that_cannot_be_drawn_are_refused_in_one_sentence(split, kwargs, words):
     with pytest.raises(ValueError) as caught:
         draw_scene(split, 0, 0, **kwargs)
@@ -350,8 +417,10 @@ def test_splits_share_no_content_whatever_the_seeds(train, validation, test):
 
 
 def test_all_single_shapes_are_divided_among_the_splits():
-    seen = {split: {frozenset(oracle.shown(draw_scene(split, 1, i, style="shapes", n_things=1)))
-                    for i in range(n)} for split, n in zip(TRAINED, (1500, 200, 200))}
+    seen = {
+        split: {frozenset(oracle.shown(draw_scene(split, 1, i, style="shapes", n_things=1))) for i in range(n)}
+        for split, n in zip(TRAINED, (1500, 200, 200))
+    }
     assert not seen["train"] & seen["test"] and not seen["train"] & seen["validation"]
     assert not seen["validation"] & seen["test"]
     assert len(seen["train"] | seen["validation"] | seen["test"]) > 290  # of 320
@@ -367,13 +436,17 @@ def test_every_held_out_scene_holds_a_held_out_concept(seed, style):
 def test_the_key_is_of_the_content_alone():
     scene = constructed()
     dog, square = scene.things
-    same = [dataclasses.replace(scene, ground=(220, 230, 240), texture="grain", texture_seed=9),
-            dataclasses.replace(scene, things=(dataclasses.replace(dog, box=(0, 0, 60)), square)),
-            dataclasses.replace(scene, things=(square, dog))]
-    other = [dataclasses.replace(scene, things=(dog,)),
-             dataclasses.replace(scene, things=(dog, dataclasses.replace(square, colour="blue"))),
-             dataclasses.replace(scene, things=(dog, dataclasses.replace(square, size="large"))),
-             dataclasses.replace(scene, things=(dog, dataclasses.replace(square, cell="bottom left")))]
+    same = [
+        dataclasses.replace(scene, ground=(220, 230, 240), texture="grain", texture_seed=9),
+        dataclasses.replace(scene, things=(dataclasses.replace(dog, box=(0, 0, 60)), square)),
+        dataclasses.replace(scene, things=(square, dog)),
+    ]
+    other = [
+        dataclasses.replace(scene, things=(dog,)),
+        dataclasses.replace(scene, things=(dog, dataclasses.replace(square, colour="blue"))),
+        dataclasses.replace(scene, things=(dog, dataclasses.replace(square, size="large"))),
+        dataclasses.replace(scene, things=(dog, dataclasses.replace(square, cell="bottom left"))),
+    ]
     assert {s.key for s in same} == {scene.key} and len({scene.key, *(s.key for s in other)}) == 5
 
 
@@ -399,8 +472,9 @@ def test_scenes_are_the_same_in_every_process():
     exec(DIGEST, here)
     code = DIGEST + "print(digest)"
     environment = {**os.environ, "PYTHONHASHSEED": "77"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=CODE_ROOT, env=environment, capture_output=True,
-                          text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CODE_ROOT, env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == here["digest"]
 
 

@@ -14,6 +14,7 @@ from paperlib.tuning.costs import count_step
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     from paperlib.study.parameters import CODE_ROOT
+
     with pytest.MonkeyPatch.context() as patch:
         root = tmp_path_factory.mktemp("root")
         (root / "data" / "cache").mkdir(parents=True)
@@ -28,8 +29,11 @@ def small(tmp_path_factory):
 def counted(small):
     configs = ways(small)
     steps = steps_of(small, configs, 2)
-    return configs, {name: step.loss().item() for name, step in steps.items()}, \
-        {name: count_step(step) for name, step in steps.items()}
+    return (
+        configs,
+        {name: step.loss().item() for name, step in steps.items()},
+        {name: count_step(step) for name, step in steps.items()},
+    )
 
 
 def test_all_ways_start_at_one_loss_but_for_the_entry(counted):
@@ -62,8 +66,9 @@ def test_the_number_of_trained_weights_goes_with_the_band(counted):
 
 
 def test_models_share_what_is_frozen_and_nothing_else(small):
-    steps = steps_of(small, {name: ways(small)[name] for name in ("full", "mid", "mid, connector tuned",
-                                                                    "mid, all weights")}, 2)
+    steps = steps_of(
+        small, {name: ways(small)[name] for name in ("full", "mid", "mid, connector tuned", "mid, all weights")}, 2
+    )
     weights = {name: {n: p for n, p in step.model.named_parameters()} for name, step in steps.items()}
     tuned = {name: {id(p) for p in found.values() if p.requires_grad} for name, found in weights.items()}
     everything = {name: {id(p) for p in found.values()} for name, found in weights.items()}
@@ -76,8 +81,11 @@ def test_models_share_what_is_frozen_and_nothing_else(small):
 def test_steps_are_measured_in_what_the_machine_is_good_at(small, monkeypatch, units):
     """And say which: the recipe allows bfloat16, the hardware decides."""
     monkeypatch.setattr("paperlib.models.precision.bfloat16_units", lambda device: units)
-    allowed = {name: replace(config, mixed=True) for name, config in ways(small).items()
-               if name in ("mid", "mid, input kept", "mid, all weights")}
+    allowed = {
+        name: replace(config, mixed=True)
+        for name, config in ways(small).items()
+        if name in ("mid", "mid, input kept", "mid, all weights")
+    }
     for name, step in steps_of(small, allowed, 2).items():
         seen = set()
         for module in step.model.modules():

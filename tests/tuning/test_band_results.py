@@ -11,16 +11,34 @@ from paperlib.tuning.band_runs import Answer
 
 def run(arm, seed, right, other="", loss=(), suite="pictures"):
     """A run whose answers are right where a digit of ``right`` is 1; two questions share a picture. "-" was not asked."""
+
     def answers(digits):
-        return [Answer(f"{seed} {suite} q{i}", "colour", suite, f"{seed} p{i // 2}", digit == "1")
-                for i, digit in enumerate(digits) if digit != "-"]
-    return {"arm": arm, "seed": seed, "loss": list(loss), "seconds": 1.0, "answers": answers(right), "other": answers(other)}
+        return [
+            Answer(f"{seed} {suite} q{i}", "colour", suite, f"{seed} p{i // 2}", digit == "1")
+            for i, digit in enumerate(digits)
+            if digit != "-"
+        ]
+
+    return {
+        "arm": arm,
+        "seed": seed,
+        "loss": list(loss),
+        "seconds": 1.0,
+        "answers": answers(right),
+        "other": answers(other),
+    }
 
 
-RUNS = [run("none", 0, "10000010"), run("none", 1, "01000100"),
-        run("full", 0, "11110111", "1000", [5, 4, 3, 2, 1, 1]), run("full", 1, "11101111", loss=[6, 4, 3, 2, 2, 1]),
-        run("mid", 0, "11010111", "1010", [5, 5, 4, 3, 2, 2]), run("mid", 1, "11101110", loss=[6, 5, 4, 4, 3, 2]),
-        run("late", 1, "1110----", loss=[6, 4, 3, 3, 2]), run("early", 0, "", loss=[9, 9, 9])]
+RUNS = [
+    run("none", 0, "10000010"),
+    run("none", 1, "01000100"),
+    run("full", 0, "11110111", "1000", [5, 4, 3, 2, 1, 1]),
+    run("full", 1, "11101111", loss=[6, 4, 3, 2, 2, 1]),
+    run("mid", 0, "11010111", "1010", [5, 5, 4, 3, 2, 2]),
+    run("mid", 1, "11101110", loss=[6, 5, 4, 4, 3, 2]),
+    run("late", 1, "1110----", loss=[6, 4, 3, 3, 2]),
+    run("early", 0, "", loss=[9, 9, 9]),
+]
 
 
 @pytest.fixture
@@ -71,14 +89,18 @@ def test_differences_and_shares_are_those_of_the_paired_scores(results):
 
 
 def test_a_choice_of_questions(results):
-    more = BandResults([*RUNS, *(run(arm, 2, right, suite="text") for arm, right in (("full", "0011"), ("mid", "1111")))])
+    more = BandResults(
+        [*RUNS, *(run(arm, 2, right, suite="text") for arm, right in (("full", "0011"), ("mid", "1111")))]
+    )
     assert more.minus("mid", "full") == results.minus("mid", "full"), "performance is about pictures"
     assert more.minus("mid", "full", of=lambda a: a.benchmark == "text").value == 0.5
     assert len(more.answers("mid", everything)) == 20 and len(more.answers("mid", pictured)) == 16
     assert results.keeps("mid", of=lambda a: a.id.startswith("0 ")).value == pytest.approx(6 / 7)
     assert results.gains("mid", of=lambda a: a.id.endswith(("q2", "q3"))).value == pytest.approx((2 - 0) / (3 - 0))
-    assert [pictured(Answer("0 x", "k", suite, "g", True)) for suite in (
-        "pictures", "pope", "held-out concepts", "outside", "text")] == [True] * 4 + [False]
+    assert [
+        pictured(Answer("0 x", "k", suite, "g", True))
+        for suite in ("pictures", "pope", "held-out concepts", "outside", "text")
+    ] == [True] * 4 + [False]
 
 
 def test_exchanged_arms_swap_all_answers_about_a_picture_or_none(results):
@@ -102,8 +124,9 @@ def test_what_is_owed_to_the_own_picture(results):
     other, own, difference = results.owed("mid")
     assert (other, own, difference.value, difference.n) == (0.5, 0.75, 0.25, 4)
     own, other = ("110110111011", "111111111111"), ("101110110111", "000000010000")
-    two = BandResults([run("mid", 0, own[0], other[0]), run("mid", 1, own[1], other[1]),
-                       run("mid", 2, "1111", "0000", suite="text")]).owed("mid")[2]
+    two = BandResults(
+        [run("mid", 0, own[0], other[0]), run("mid", 1, own[1], other[1]), run("mid", 2, "1111", "0000", suite="text")]
+    ).owed("mid")[2]
     runs, groups = list("0" * 12 + "1" * 12), [f"{s} p{i // 2}" for s in "01" for i in range(12)]
     mine, theirs = (np.array(list("".join(digits)), float) for digits in (own, other))
     assert two == paired_difference(mine, theirs, groups, runs=runs)
@@ -115,11 +138,15 @@ def test_what_is_owed_to_the_own_picture(results):
 
 def test_losses_are_compared_update_by_update(results):
     gap, each = results.behind("mid", slice(2, 5), block=1, other="full")
-    assert each == [pytest.approx(1.0), pytest.approx(4 / 3)] and gap.value == pytest.approx(np.mean([1, 1, 1, 1, 2, 1]))
+    assert each == [pytest.approx(1.0), pytest.approx(4 / 3)] and gap.value == pytest.approx(
+        np.mean([1, 1, 1, 1, 2, 1])
+    )
     blocks = [f"{s} {i}" for s in "01" for i in range(3)]
     assert gap == paired_difference([1, 1, 1, 1, 2, 1], [0] * 6, blocks, runs=list("000111"))
     gap, each = results.behind("late", slice(0, 3), block=3)
-    assert each == [pytest.approx(-2 / 3)] and gap[:3] == pytest.approx((-2 / 3, -1, 1)), "one block says nothing of others"
+    assert each == [pytest.approx(-2 / 3)] and gap[:3] == pytest.approx((-2 / 3, -1, 1)), (
+        "one block says nothing of others"
+    )
     with pytest.raises(ValueError) as error:
         results.behind("late", slice(0, 3), 1, other="early")
     assert "no seed" in one_sentence(error.value)
@@ -133,7 +160,9 @@ def test_time_to_equal_loss(results):
     # mid ends at 2 after 6 updates of half the time; full is there after 4.
     assert results.time_to_equal_loss("mid", 0, 0.5, width=1) == 0.5 * 6 / 4
     assert results.time_to_equal_loss("late", 1, 0.5, width=1) == 0.5 * 5 / 4
-    assert results.time_to_equal_loss("mid", 0, 1.0, width=4) == 6 / 5  # 2.75 at the end; full has (4 + 3 + 2 + 1) / 4 at 5
+    assert (
+        results.time_to_equal_loss("mid", 0, 1.0, width=4) == 6 / 5
+    )  # 2.75 at the end; full has (4 + 3 + 2 + 1) / 4 at 5
     deep = BandResults([run("full", 0, "1", loss=[3, 2]), run("mid", 0, "1", loss=[2, 1])])
     assert deep.time_to_equal_loss("mid", 0, 0.5, width=1) is None
     with pytest.raises(ValueError) as error:

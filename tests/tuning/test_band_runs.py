@@ -33,7 +33,9 @@ def test_a_run_is_written_read_and_merged(quick, monkeypatch):
     assert first["mid", 0]["answers"] == live and len(first["mid", 0]["loss"]) == quick.band_steps
     assert first["mid", 0]["other"] == ask(quick, "mid", 0.25, "other") != []
     assert first[BEFORE, 0]["loss"] == []
-    monkeypatch.setattr(reference, "ask", lambda study, name, *how: pytest.fail("asked again") if name == "mid" else live)
+    monkeypatch.setattr(
+        reference, "ask", lambda study, name, *how: pytest.fail("asked again") if name == "mid" else live
+    )
     run(quick, [0], ["late", "from 1/2"], progress=False)
     run(quick, [0], ["mid"], progress=False)
     again = {(r["arm"], r["seed"]): r for r in read_reference(quick)}
@@ -56,8 +58,13 @@ def test_other_pictures_are_another_questions(quick, monkeypatch):
     seen = []
     whole = reference.evaluate
     monkeypatch.setattr(reference, "BENCHMARKS", ("outside", "text"))
-    monkeypatch.setattr(reference, "evaluate", lambda vlm, study, suite, images="own", n=None: seen.append(
-        (suite, images)) or whole(vlm, study, suite, images, n=n))
+    monkeypatch.setattr(
+        reference,
+        "evaluate",
+        lambda vlm, study, suite, images="own", n=None: (
+            seen.append((suite, images)) or whole(vlm, study, suite, images, n=n)
+        ),
+    )
     assert {a.benchmark for a in ask(quick, BEFORE, 0.5)} == {"outside", "text"}
     assert {a.benchmark for a in ask(quick, BEFORE, 0.5, "other")} == {"outside"}, "no picture, none to exchange"
     assert seen == [("outside", "own"), ("text", "own"), ("outside", "other")]
@@ -83,13 +90,27 @@ def test_the_command_line_needs_a_preset():
         main([])
 
 
-@pytest.mark.parametrize("words, told", [
-    (["smoke", "0", "mid;middle"], "no arm 'middle'"), (["smoke", "0 1"], "whole numbers"), (["small"], "small"),
-    (["smoke", "0,0"], "seed 0 is named twice"), (["smoke", "0,00"], "named twice"), (["smoke", "²"], "whole numbers"),
-    (["smoke", "٣"], "whole numbers"), (["smoke", ""], "whole numbers"), (["smoke", "0,"], "whole numbers"),
-    (["smoke", "-1"], "whole numbers"), (["smoke", "1.0"], "whole numbers"), (["smoke", "4294967296"], "to 4294967295"),
-    (["smoke", "9" * 5000], "whole numbers"), (["smoke", "0", "mid;mid"], "'mid' is named twice"),
-    (["smoke", "0", ""], "no arm ''"), (["smoke", "0", "none"], "no arm 'none'")])
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["smoke", "0", "mid;middle"], "no arm 'middle'"),
+        (["smoke", "0 1"], "whole numbers"),
+        (["small"], "small"),
+        (["smoke", "0,0"], "seed 0 is named twice"),
+        (["smoke", "0,00"], "named twice"),
+        (["smoke", "²"], "whole numbers"),
+        (["smoke", "٣"], "whole numbers"),
+        (["smoke", ""], "whole numbers"),
+        (["smoke", "0,"], "whole numbers"),
+        (["smoke", "-1"], "whole numbers"),
+        (["smoke", "1.0"], "whole numbers"),
+        (["smoke", "4294967296"], "to 4294967295"),
+        (["smoke", "9" * 5000], "whole numbers"),
+        (["smoke", "0", "mid;mid"], "'mid' is named twice"),
+        (["smoke", "0", ""], "no arm ''"),
+        (["smoke", "0", "none"], "no arm 'none'"),
+    ],
+)
 def test_a_slip_on_the_command_line_trains_nothing(study, monkeypatch, words, told):
     monkeypatch.setattr(reference, "tune", lambda *_: pytest.fail("began"))
     with pytest.raises(SystemExit) as error:
@@ -107,19 +128,31 @@ def test_bad_seeds_train_nothing(study, monkeypatch, seeds):
 
 @pytest.mark.parametrize("words", [["smoke", "0,0"], ["smoke", "²"], ["small"], []])
 def test_a_slip_is_told_before_torch_loads(words):
-    done = subprocess.run([sys.executable, "-X", "importtime", "-m", "paperlib.tuning.band_runs", *words], cwd=CODE_ROOT,
-                          env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1"},
-                          capture_output=True, text=True, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "paperlib.tuning.band_runs", *words],
+        cwd=CODE_ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
     told = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
     assert done.returncode == 1 and len(told) == 1 and told[0].endswith(".")
     assert "| torch" not in re.sub(r"\| +", "| ", done.stderr)
 
 
-@pytest.mark.parametrize("error", [AdapterError("This is one sentence."), TrainingError("This is one sentence."),
-                                   OSError(28, "No space left on device", "data/reference/smoke.json")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        AdapterError("This is one sentence."),
+        TrainingError("This is one sentence."),
+        OSError(28, "No space left on device", "data/reference/smoke.json"),
+    ],
+)
 def test_what_stops_a_run_is_told_in_one_sentence(study, monkeypatch, error):
     def stop(*_):
         raise error
+
     monkeypatch.setattr(reference, "tune", stop)
     with pytest.raises(SystemExit) as told:
         main(["smoke", "0", "mid"])

@@ -34,18 +34,41 @@ def test_the_papers_range_and_lists():
     assert band(np.array([3, 1]), 4) == (1, 3)
 
 
-@pytest.mark.parametrize("which", ["6:33", "17:6", "6:6", "33:40", "middle", "6-17", "", ":5", [32], [-1], [],
-                                   [1, 1], [True], [0.5]])
+@pytest.mark.parametrize(
+    "which", ["6:33", "17:6", "6:6", "33:40", "middle", "6-17", "", ":5", [32], [-1], [], [1, 1], [True], [0.5]]
+)
 def test_bands_outside_the_model_empty_or_reversed_are_refused(which):
     with pytest.raises(BandError) as error:
         band(which, 32)
     assert one_sentence(error.value)
 
 
-@pytest.mark.parametrize("which", [None, 5, 0.5, True, object(), "mids", "٣:٥", "6:" + "9" * 5000, "x" * 5000, b"mid",
-                                   ["mid"], [None], [[1]], [1, "2"], {"mid": 1}, {1.0}, np.array([[1, 2]]), np.array(3),
-                                   np.array([1.0]), list(range(5000))],
-                         ids=lambda which: str(which)[:12])
+@pytest.mark.parametrize(
+    "which",
+    [
+        None,
+        5,
+        0.5,
+        True,
+        object(),
+        "mids",
+        "٣:٥",
+        "6:" + "9" * 5000,
+        "x" * 5000,
+        b"mid",
+        ["mid"],
+        [None],
+        [[1]],
+        [1, "2"],
+        {"mid": 1},
+        {1.0},
+        np.array([[1, 2]]),
+        np.array(3),
+        np.array([1.0]),
+        list(range(5000)),
+    ],
+    ids=lambda which: str(which)[:12],
+)
 def test_what_is_no_band_is_refused(which):
     with pytest.raises(BandError) as error:
         band(which, 32)
@@ -71,10 +94,26 @@ def test_the_rule_finds_the_window_of_the_largest_rescaled_mean():
     assert choose_band([[0, 1, 0, 1, 0]], 1) == (1,)  # the lowest of equals
 
 
-@pytest.mark.parametrize("profiles, size", [([[1, 2, 3], [1, 2]], 1), ([[1, 2, 3]], 4), ([[1, 2, 3]], 0),
-                                            ([[1, np.nan, 3]], 1), ([[2, 2, 2]], 1), ([], 1), (None, 1),
-                                            ([5], 1), ([["a", "b"]], 1), ([[1, 2, 3]], None), ([[1, 2, 3]], 1.5),
-                                            ([[1, 2, 3]], True), ([[[1, 2]]], 1), (5, 1), ([[]], 1)])
+@pytest.mark.parametrize(
+    "profiles, size",
+    [
+        ([[1, 2, 3], [1, 2]], 1),
+        ([[1, 2, 3]], 4),
+        ([[1, 2, 3]], 0),
+        ([[1, np.nan, 3]], 1),
+        ([[2, 2, 2]], 1),
+        ([], 1),
+        (None, 1),
+        ([5], 1),
+        ([["a", "b"]], 1),
+        ([[1, 2, 3]], None),
+        ([[1, 2, 3]], 1.5),
+        ([[1, 2, 3]], True),
+        ([[[1, 2]]], 1),
+        (5, 1),
+        ([[]], 1),
+    ],
+)
 def test_profiles_that_choose_nothing_are_refused(profiles, size):
     with pytest.raises(BandError) as error:
         choose_band(profiles, size)

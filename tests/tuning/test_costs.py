@@ -20,11 +20,14 @@ def chain(*tuned: bool) -> nn.Sequential:
     return model
 
 
-@pytest.mark.parametrize("tuned, activations, trained, backward", [
-    ((False, True), 160, 24, 2 * 5 * 24),  # the upper layer's input, [5, 8] numbers of 4 bytes
-    ((True, False), 160 + 80, 32, 2 * 5 * (24 + 32)),  # tanh's output, the lower layer's input [5, 4], no weights
-    ((True, True), 160 + 80, 56, 2 * 5 * (24 + 24 + 32)),  # tanh and the upper layer share what they keep
-])
+@pytest.mark.parametrize(
+    "tuned, activations, trained, backward",
+    [
+        ((False, True), 160, 24, 2 * 5 * 24),  # the upper layer's input, [5, 8] numbers of 4 bytes
+        ((True, False), 160 + 80, 32, 2 * 5 * (24 + 32)),  # tanh's output, the lower layer's input [5, 4], no weights
+        ((True, True), 160 + 80, 56, 2 * 5 * (24 + 24 + 32)),  # tanh and the upper layer share what they keep
+    ],
+)
 def test_counts_worked_out_by_hand(tuned, activations, trained, backward):
     model, inputs = chain(*tuned), torch.ones(5, 4)
     counts = count_step(Step(lambda: model(inputs).sum(), model))
@@ -62,6 +65,7 @@ def test_fused_attention_is_counted():
 
 # ---------------------------------------------------------------- timed
 
+
 class Nap(torch.autograd.Function):
     """Sleeps on the way there and twice as long on the way back."""
 
@@ -84,6 +88,7 @@ def test_steps_are_timed_in_turns():
             order.append(name)
             out = models[name](torch.ones(5, 4)).sum()
             return Nap.apply(out) if name == "b" else out
+
         return Step(loss, models[name])
 
     times = time_steps({name: step(name) for name in "abc"}, repeats=3, warmup=2)

@@ -89,8 +89,11 @@ def run(vlm, settings, checkpoint=None, every=50):
 def base_weights(vlm):
     """The model's own weights, by their own names, whether or not LoRA is around them."""
     base = vlm.model.get_base_model() if isinstance(vlm.model, PeftModel) else vlm.model
-    return {name.replace(".base_layer.", "."): value.clone() for name, value in base.state_dict().items()
-            if "lora_" not in name}
+    return {
+        name.replace(".base_layer.", "."): value.clone()
+        for name, value in base.state_dict().items()
+        if "lora_" not in name
+    }
 
 
 # ---------------------------------------------------------------- what is trained
@@ -103,12 +106,19 @@ def blocks(layers):
     return {f"model.language_model.layers.{i}.{name}" for i in layers for name in IN_BLOCK}
 
 
-@pytest.mark.parametrize("make, settings, layers", [
-    (tiny_vlm, config(1, 3), []), (tiny_vlm, config(1, 3, method="full"), []),
-    (tiny_vlm, config(2, 3, method="full"), None), (tiny_vlm, config(2, 3, layers=()), []),
-    (tiny_vlm, config(2, 3, method="full", layers=(1, 2)), [1, 2]),
-    (tiny_vlm, config(2, 3, method="full", layers=()), []),
-    (tower_vlm, config(1, 3), []), (tower_vlm, config(2, 3, method="full"), None)])
+@pytest.mark.parametrize(
+    "make, settings, layers",
+    [
+        (tiny_vlm, config(1, 3), []),
+        (tiny_vlm, config(1, 3, method="full"), []),
+        (tiny_vlm, config(2, 3, method="full"), None),
+        (tiny_vlm, config(2, 3, layers=()), []),
+        (tiny_vlm, config(2, 3, method="full", layers=(1, 2)), [1, 2]),
+        (tiny_vlm, config(2, 3, method="full", layers=()), []),
+        (tower_vlm, config(1, 3), []),
+        (tower_vlm, config(2, 3, method="full"), None),
+    ],
+)
 def test_only_what_is_named_changes(make, settings, layers):
     vlm = make()
     wanted = BRIDGE | blocks(range(len(vlm.layers)) if layers is None else layers)
@@ -125,8 +135,12 @@ def test_only_lora_and_connector_change(make, layers):
     vlm = make()
     chosen = range(len(vlm.layers)) if layers is None else layers
     before, result = base_weights(vlm), run(vlm, config(2, 3, layers=layers))
-    lora = {f"base_model.model.model.language_model.layers.{i}.{p}.lora_{x}.default.weight"
-            for i in chosen for p in PROJECTIONS for x in "AB"}
+    lora = {
+        f"base_model.model.model.language_model.layers.{i}.{p}.lora_{x}.default.weight"
+        for i in chosen
+        for p in PROJECTIONS
+        for x in "AB"
+    }
     assert set(result["trained"]) == lora | {f"base_model.model.{name}" for name in BRIDGE}
     assert changed(before, base_weights(vlm)) == BRIDGE
     values = dict(vlm.model.named_parameters())
@@ -139,8 +153,17 @@ def test_lora_starts_the_same_for_a_seed():
     assert torch.equal(starts[0][name], starts[1][name]) and not torch.equal(starts[0][name], starts[2][name])
 
 
-@pytest.mark.parametrize("bad", [dict(stage=3), dict(stage=0), dict(method="half"), dict(layers=(0, 4)),
-                                 dict(layers=(-1,)), dict(stage=1, layers=(9,))])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        dict(stage=3),
+        dict(stage=0),
+        dict(method="half"),
+        dict(layers=(0, 4)),
+        dict(layers=(-1,)),
+        dict(stage=1, layers=(9,)),
+    ],
+)
 def test_unknown_stages_methods_and_blocks(bad):
     vlm = tiny_vlm()
     grads = [p.requires_grad for p in vlm.model.parameters()]
@@ -179,9 +202,16 @@ def test_mixed_precision_trains_in_float32(units):
         assert (result["precision"], plain["precision"]) == ("bfloat16", "float32")
 
 
-@pytest.mark.parametrize("settings", [
-    config(1, 2, mixed=True), config(2, 2, mixed=True), config(2, 2, mixed=True, method="full"),
-    config(2, 2, mixed=True, layers=(2, 3), connector=False, epochs=2)], ids=["stage 1", "LoRA", "full", "input kept"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        config(1, 2, mixed=True),
+        config(2, 2, mixed=True),
+        config(2, 2, mixed=True, method="full"),
+        config(2, 2, mixed=True, layers=(2, 3), connector=False, epochs=2),
+    ],
+    ids=["stage 1", "LoRA", "full", "input kept"],
+)
 def test_without_units_what_allows_bfloat16_runs_in_float32(settings, units):
     """To the bit what a recipe without mixed precision gives: on other CPUs bfloat16 is emulated."""
     units(False)
@@ -208,6 +238,7 @@ def test_a_run_goes_on_on_a_machine_of_the_other_kind(before, units, tmp_path, m
 
 # ---------------------------------------------------------------- a compiler, or none
 
+
 @pytest.mark.parametrize("works", [True, False])
 def test_blocks_are_compiled_where_a_compiler_works(works, monkeypatch):
     """The recipe allows it; the machine decides."""
@@ -219,8 +250,13 @@ def test_blocks_are_compiled_where_a_compiler_works(works, monkeypatch):
     assert not run(tiny_vlm(), config(2, 1))["compiled"]
 
 
-BROKEN = {"fails": "exit 1", "does nothing": "exit 0", "has no headers": 'exec c++ -nostdinc -nostdinc++ "$@"', "is missing": None,
-          "is there in name": '[ "$1" = --version ] && exec c++ --version; exit 1'}
+BROKEN = {
+    "fails": "exit 1",
+    "does nothing": "exit 0",
+    "has no headers": 'exec c++ -nostdinc -nostdinc++ "$@"',
+    "is missing": None,
+    "is there in name": '[ "$1" = --version ] && exec c++ --version; exit 1',
+}
 
 
 @pytest.mark.slow
@@ -232,10 +268,16 @@ def test_a_broken_compiler_is_told_in_one_line(how, tmp_path):
     if BROKEN[how]:
         script.write_text(f"#!/bin/sh\n{BROKEN[how]}\n")
         script.chmod(0o755)
-    code = ("import logging; logging.basicConfig(format='%(message)s')\n"
-            "from paperlib.tuning.train_config import compiler_found\nprint(compiler_found(), compiler_found())")
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True,
-                          env={**os.environ, "CXX": str(script), "PYTHONPATH": str(CODE_ROOT)})
+    code = (
+        "import logging; logging.basicConfig(format='%(message)s')\n"
+        "from paperlib.tuning.train_config import compiler_found\nprint(compiler_found(), compiler_found())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CXX": str(script), "PYTHONPATH": str(CODE_ROOT)},
+    )
     assert done.stdout.split() == ["False", "False"], done.stderr[-2000:]
     told = [line for line in done.stderr.splitlines() if "uncompiled" in line]
     assert len(told) == 1 and told[0].startswith("Training goes on uncompiled")
@@ -249,6 +291,7 @@ def test_a_compiler_that_works_is_found():
 
 
 # ---------------------------------------------------------------- the data of a step
+
 
 def test_each_step_takes_the_next_conversations(monkeypatch):
     asked = []
@@ -278,27 +321,36 @@ def test_features_are_those_of_the_model(make):
     torch.testing.assert_close(features, seen[0], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("make, colours", [
-    (tiny_vlm, ["red"]), (tiny_vlm, ["blue", "green"]), (tower_vlm, ["red"]), (tower_vlm, ["blue", "green"]),
-    pytest.param(mini_base, ["red"], marks=pytest.mark.assets)])
+@pytest.mark.parametrize(
+    "make, colours",
+    [
+        (tiny_vlm, ["red"]),
+        (tiny_vlm, ["blue", "green"]),
+        (tower_vlm, ["red"]),
+        (tower_vlm, ["blue", "green"]),
+        pytest.param(mini_base, ["red"], marks=pytest.mark.assets),
+    ],
+)
 def test_packed_loss_is_the_models_own_cross_entropy(make, colours, monkeypatch):
     """One turn each, so all answer tokens weigh the same: loss and gradient of model(**batch, labels=...)."""
     vlm, turns = make(), (("Which?", "a b c d"),)
-    monkeypatch.setattr(finetune, "conversation",
-                        lambda seed, index, diet: Conversation(Plain(colours[index]), turns))
+    monkeypatch.setattr(finetune, "conversation", lambda seed, index, diet: Conversation(Plain(colours[index]), turns))
     packed, features = finetune.batch(vlm, vlm.model, config(batch_size=len(colours), length=96), 0)
     assert packed.weights.min() == packed.weights.max()
     answer = "a b c d" + vlm.tokenizer.eos_token
-    batch = vlm.batch([vlm.prompt("Which?")] * len(colours), [Plain(c).render() for c in colours],
-                      [answer] * len(colours))
+    batch = vlm.batch(
+        [vlm.prompt("Which?")] * len(colours), [Plain(c).render() for c in colours], [answer] * len(colours)
+    )
     labels = torch.full_like(batch["input_ids"], -100)
     for row, span in enumerate(vlm.spans(batch)):
         labels[row, span.answer] = batch["input_ids"][row, span.answer]
     assert (labels >= 0).sum() == len(packed.targets)
     weight = connector(vlm.model).linear_1.weight  # the gradient has come all the way through the LLM there
     values, grads = [], []
-    for loss in (lambda: packed_loss(vlm.model, packed, embedded(vlm.model, packed, features)),
-                 lambda: vlm.model(**batch, labels=labels).loss):
+    for loss in (
+        lambda: packed_loss(vlm.model, packed, embedded(vlm.model, packed, features)),
+        lambda: vlm.model(**batch, labels=labels).loss,
+    ):
         values.append(loss())
         grads.append(torch.autograd.grad(values[-1], weight)[0])
     assert values[0].item() == pytest.approx(values[1].item(), rel=1e-4) and values[0] > 0.1
@@ -308,12 +360,18 @@ def test_packed_loss_is_the_models_own_cross_entropy(make, colours, monkeypatch)
 
 # ---------------------------------------------------------------- learning
 
-@pytest.mark.parametrize("settings", [
-    config(1, 40, lr_connector=1e-2), config(2, 40, lr_connector=1e-2, lr_llm=1e-2),
-    config(2, 40, method="full", lr_llm=5e-3)], ids=["stage 1", "LoRA", "full"])
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        config(1, 40, lr_connector=1e-2),
+        config(2, 40, lr_connector=1e-2, lr_llm=1e-2),
+        config(2, 40, method="full", lr_llm=5e-3),
+    ],
+    ids=["stage 1", "LoRA", "full"],
+)
 def test_the_loss_of_one_batch_goes_down(settings, monkeypatch):
-    monkeypatch.setattr(finetune, "conversation",
-                        lambda seed, index, diet: colour_talk(0, index % 2))
+    monkeypatch.setattr(finetune, "conversation", lambda seed, index, diet: colour_talk(0, index % 2))
     result = run(tiny_vlm(), settings)
     losses = result["loss"]
     assert len(losses) == settings.steps and result["tokens"] > 0 and result["seconds"] >= 0
@@ -343,7 +401,8 @@ def test_rates_warm_up_and_decay():
     """Both groups' rates at every step against the formula, written out here."""
     seen = []
     hook = register_optimizer_step_pre_hook(
-        lambda optimizer, args, kwargs: seen.append([group["lr"] for group in optimizer.param_groups]))
+        lambda optimizer, args, kwargs: seen.append([group["lr"] for group in optimizer.param_groups])
+    )
     run(tiny_vlm(), config(2, 12, warmup=4, lr_connector=2e-3, lr_llm=5e-4))
     hook.remove()
     for step, rates in enumerate(seen):
@@ -355,7 +414,8 @@ def test_rates_warm_up_and_decay():
 def test_rates_start_anew_in_the_second_course():
     seen = []
     hook = register_optimizer_step_pre_hook(
-        lambda optimizer, args, kwargs: seen.append(optimizer.param_groups[0]["lr"]))
+        lambda optimizer, args, kwargs: seen.append(optimizer.param_groups[0]["lr"])
+    )
     run(tiny_vlm(), config(2, 11, matching=5, warmup=2, lr_connector=1.0))
     hook.remove()
     course = [0.5, 1.0] + [0.05 + 0.475 * (1 + math.cos(math.pi * done)) for done in (0, 1 / 4, 2 / 4, 3 / 4)]
@@ -380,6 +440,7 @@ def test_gradients_are_clipped():
 
 # ---------------------------------------------------------------- stopping and going on
 
+
 class Killed(BaseException):
     pass
 
@@ -397,9 +458,16 @@ def stop_at(monkeypatch, step, error):
     return lambda: monkeypatch.setattr(finetune, "batch", whole)
 
 
-@pytest.mark.parametrize("step, settings", [
-    (1, config(2, 7)), (2, config(2, 7)), (5, config(2, 7)), (5, config(1, 7)),
-    (5, config(2, 7, method="full", layers=(1, 2)))])
+@pytest.mark.parametrize(
+    "step, settings",
+    [
+        (1, config(2, 7)),
+        (2, config(2, 7)),
+        (5, config(2, 7)),
+        (5, config(1, 7)),
+        (5, config(2, 7, method="full", layers=(1, 2))),
+    ],
+)
 def test_a_killed_run_goes_on_to_the_same_end(settings, step, tmp_path, monkeypatch):
     """Checkpoints come every 2 steps: killed before the first, at one, and between two."""
     whole = tiny_vlm()
@@ -481,14 +549,23 @@ def test_a_disk_that_is_full(room, tmp_path, limited):
     with pytest.raises(TrainingError) as error, limited(room):
         parameters = trainable(tiny_vlm(), config(2, 2))
         optimizer = torch.optim.AdamW(parameters.values())
-        save(path, config(2, 2), parameters, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0),
-             [1.0], 1, 1.0)
+        save(
+            path,
+            config(2, 2),
+            parameters,
+            optimizer,
+            torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0),
+            [1.0],
+            1,
+            1.0,
+        )
     assert "make room" in one_sentence(error.value)
     assert [p.name for p in tmp_path.iterdir()] == ["run.checkpoint"] and path.read_bytes() == before
 
 
-@pytest.mark.parametrize("stage, other, start", [(2, dict(seed=1), "a"), (2, dict(rank=3), "a"), (2, {}, "b"), (2, {}, None),
-                                                 (1, {}, "a")])
+@pytest.mark.parametrize(
+    "stage, other, start", [(2, dict(seed=1), "a"), (2, dict(rank=3), "a"), (2, {}, "b"), (2, {}, None), (1, {}, "a")]
+)
 def test_way_is_made_for_other_settings_or_another_start(stage, other, start, tmp_path, caplog):
     """One line in the log; nothing is resumed. What fits stays, and goes on."""
     path = tmp_path / "run.checkpoint"
@@ -504,9 +581,20 @@ def test_way_is_made_for_other_settings_or_another_start(stage, other, start, tm
     assert train(tiny_vlm(), settings, path, progress=False, start=start)["loss"] == expected
 
 
-@pytest.mark.parametrize("other", [dict(steps=9), dict(seed=1), dict(lr_llm=1e-4), dict(layers=(0, 1)),
-                                   dict(batch_size=3), dict(method="full"), dict(clip=2.0), dict(rank=3),
-                                   dict(matching=1)])
+@pytest.mark.parametrize(
+    "other",
+    [
+        dict(steps=9),
+        dict(seed=1),
+        dict(lr_llm=1e-4),
+        dict(layers=(0, 1)),
+        dict(batch_size=3),
+        dict(method="full"),
+        dict(clip=2.0),
+        dict(rank=3),
+        dict(matching=1),
+    ],
+)
 def test_resuming_with_other_settings_is_refused(other, tmp_path, finished):
     path = tmp_path / "run.checkpoint"
     path.write_bytes(finished)
@@ -526,7 +614,7 @@ def test_resuming_another_model_is_refused(tmp_path, finished):
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
 def test_damaged_checkpoints(content, tmp_path, finished):
     path = tmp_path / "run.checkpoint"
-    path.write_bytes(finished[:len(finished) // 2] if content is None else content)
+    path.write_bytes(finished[: len(finished) // 2] if content is None else content)
     with pytest.raises(TrainingError) as error:
         run(tiny_vlm(), config(2, 2), path)
     assert "delete it" in one_sentence(error.value)
@@ -617,12 +705,18 @@ def test_an_interrupted_run_can_be_called_again(tmp_path, monkeypatch):
 
 # ---------------------------------------------------------------- presets and real conversations
 
+
 def test_recipe_of_a_study():
     study = Study.make("mini", seed=3)
     for stage, steps in ((1, study.stage1_steps), (2, study.stage2_steps)):
         recipe = TrainConfig.of(study, stage)
         assert (recipe.stage, recipe.steps, recipe.batch_size, recipe.rank, recipe.seed) == (
-            stage, steps, study.batch_size, study.lora_rank, 3)
+            stage,
+            steps,
+            study.batch_size,
+            study.lora_rank,
+            3,
+        )
         assert recipe.matching == (study.matching_steps if stage == 2 else 0)
         assert recipe.mixed and recipe.layers is None and recipe.method == "lora"
     smoke = TrainConfig.of(Study.make("smoke"), 1)

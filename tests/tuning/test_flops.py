@@ -23,10 +23,18 @@ class Decoder(nn.Module):
 
     def __init__(self, shape, layers, rank=RANK, connector=False, image_tokens=IMAGE):
         super().__init__()
-        self.llama = LlamaForCausalLM(LlamaConfig(
-            hidden_size=shape.hidden, intermediate_size=shape.intermediate, num_hidden_layers=shape.depth,
-            num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads, head_dim=shape.head_dim,
-            vocab_size=shape.vocab, attn_implementation="eager")).requires_grad_(False)
+        self.llama = LlamaForCausalLM(
+            LlamaConfig(
+                hidden_size=shape.hidden,
+                intermediate_size=shape.intermediate,
+                num_hidden_layers=shape.depth,
+                num_attention_heads=shape.heads,
+                num_key_value_heads=shape.kv_heads,
+                head_dim=shape.head_dim,
+                vocab_size=shape.vocab,
+                attn_implementation="eager",
+            )
+        ).requires_grad_(False)
         if layers and rank:
             names = rf"model\.layers\.({'|'.join(map(str, layers))})\..*_proj"
             get_peft_model(self.llama, LoraConfig(r=rank, target_modules=names))
@@ -56,6 +64,7 @@ class Decoder(nn.Module):
 
 
 # ---------------------------------------------------------------- formula
+
 
 @pytest.mark.parametrize("band", BANDS)
 @pytest.mark.parametrize("connector", [False, True])
@@ -138,14 +147,22 @@ def test_shape_of_a_configuration():
     one_sentence(error.value)
 
 
-@pytest.mark.parametrize("wrong, message", [
-    (dict(layers=[4]), "There is no block 4"), (dict(layers=[-1]), "There is no block -1"),
-    (dict(layers=[]), "must tune something"), (dict(enter=4), "enter must be a whole number, 0 to 3, got 4"),
-    (dict(enter=-1), "enter must be"), (dict(text_tokens=-1), "text_tokens must be"),
-    (dict(text_tokens=0), "text_tokens must be"), (dict(image_tokens=2.5), "image_tokens must be"),
-    (dict(image_tokens=-5), "image_tokens must be a whole number, 0 or more"), (dict(rank=0), "rank must be"),
-    (dict(targets=8), "targets must be a whole number, 0 to 7"),
-])
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (dict(layers=[4]), "There is no block 4"),
+        (dict(layers=[-1]), "There is no block -1"),
+        (dict(layers=[]), "must tune something"),
+        (dict(enter=4), "enter must be a whole number, 0 to 3, got 4"),
+        (dict(enter=-1), "enter must be"),
+        (dict(text_tokens=-1), "text_tokens must be"),
+        (dict(text_tokens=0), "text_tokens must be"),
+        (dict(image_tokens=2.5), "image_tokens must be"),
+        (dict(image_tokens=-5), "image_tokens must be a whole number, 0 or more"),
+        (dict(rank=0), "rank must be"),
+        (dict(targets=8), "targets must be a whole number, 0 to 7"),
+    ],
+)
 def test_numbers_out_of_range_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message) as error:
         step_flops(**{**dict(shape=SHAPE, text_tokens=7, image_tokens=5, layers=[1]), **wrong})

@@ -60,13 +60,24 @@ def test_with_the_connector_frozen_no_gradient_reaches_below_the_band():
     assert seen == [(1, False), (2, True)]
 
 
-@pytest.mark.parametrize("bad", [dict(layers=(), connector=False), dict(epochs=3), dict(epochs=0),
-                                 dict(epochs=2, enter=1, layers=(2,), connector=False), dict(stage=1, connector=False)])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        dict(layers=(), connector=False),
+        dict(epochs=3),
+        dict(epochs=0),
+        dict(epochs=2, enter=1, layers=(2,), connector=False),
+        dict(stage=1, connector=False),
+    ],
+)
 def test_what_cannot_be_trained_is_refused_before_anything_changes(bad):
     vlm = tiny_vlm()
     with pytest.raises(TrainingError) as error:
-        train(vlm, TrainConfig(**{**dict(stage=2, steps=4, batch_size=2, length=112, rank=2, mixed=False), **bad}),
-              progress=False)
+        train(
+            vlm,
+            TrainConfig(**{**dict(stage=2, steps=4, batch_size=2, length=112, rank=2, mixed=False), **bad}),
+            progress=False,
+        )
     assert one_sentence(error.value)
     assert all(p.requires_grad for p in vlm.model.parameters())
 
@@ -77,4 +88,5 @@ def test_image_tokens_that_enter_later_are_trained_as_they_will_answer():
     plain = train(tiny_vlm(), config(layers=(2, 3), connector=False), progress=False)
     assert run["loss"] != plain["loss"]
     from paperlib.models.late_entry import entered
+
     assert entered(vlm.model).block == 2 and entered(vlm.model).scale > 0

@@ -33,8 +33,13 @@ def tuned_once(tmp_path_factory):
 @pytest.fixture
 def tuned_study(study, tuned_once):
     """`study`, in which both stages were tuned before."""
-    shutil.copytree(tuned_once / "data", study.root / "data", symlinks=True, dirs_exist_ok=True,
-                    ignore=shutil.ignore_patterns("assets"))
+    shutil.copytree(
+        tuned_once / "data",
+        study.root / "data",
+        symlinks=True,
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("assets"),
+    )
     return study
 
 
@@ -92,17 +97,27 @@ def trained_again(study, **changes):
     return [stage for stage, path in files.items() if path.read_bytes() != before[stage]]
 
 
-@pytest.mark.parametrize("changes, again", [
-    ({}, []), ({"stage1_steps": 3}, ["stage 1", "tuned"]), ({"batch_size": 3}, ["stage 1", "tuned"]),
-    ({"stage2_steps": 4}, ["tuned"]), ({"matching_steps": 2}, ["tuned"])])
+@pytest.mark.parametrize(
+    "changes, again",
+    [
+        ({}, []),
+        ({"stage1_steps": 3}, ["stage 1", "tuned"]),
+        ({"batch_size": 3}, ["stage 1", "tuned"]),
+        ({"stage2_steps": 4}, ["tuned"]),
+        ({"matching_steps": 2}, ["tuned"]),
+    ],
+)
 def test_what_starts_from_another_stage_1_is_trained_again(tuned_study, changes, again):
     """No checkpoint of the finished run is in the way."""
     assert not list(tuned_study.cache.rglob("*.checkpoint"))
     assert trained_again(tuned_study, **changes) == again
     assert not list(tuned_study.cache.rglob("*.checkpoint"))
     record = recipe.training_record(tuned_study, "tuned")
-    assert record["start"] == recipe.start_of(tuned_study) == \
-        made_for(recipe.load_stage(tuned_study, "stage 1").model)["connector"]
+    assert (
+        record["start"]
+        == recipe.start_of(tuned_study)
+        == made_for(recipe.load_stage(tuned_study, "stage 1").model)["connector"]
+    )
     assert trained_again(tuned_study, **changes) == []
 
 
@@ -113,8 +128,9 @@ def test_tuned_from_another_stage_1_of_the_same_recipe_is_stale(tuned_study):
     assert trained_again(tuned_study) == ["tuned"]
 
 
-@pytest.mark.parametrize("damage", ["connector.safetensors", "adapter_model.safetensors", "adapter_config.json",
-                                    "provenance.json"])
+@pytest.mark.parametrize(
+    "damage", ["connector.safetensors", "adapter_model.safetensors", "adapter_config.json", "provenance.json"]
+)
 def test_damaged_adapters_are_trained_again(tuned_study, damage):
     folder = recipe.adapter_folder(tuned_study, "tuned")
     whole = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
@@ -135,8 +151,10 @@ def test_a_checkpoint_of_other_settings_is_not_in_the_way(tuned_study, caplog):
 
 def test_a_killed_evaluation_goes_on_from_the_finished_training(tuned_study, monkeypatch):
     """After training, before its accuracies are known: the next call does not train again."""
+
     def killed(*_):
         raise KeyboardInterrupt
+
     study = Study.make("smoke", n_eval=2, stage2_steps=4)
     with monkeypatch.context() as patch:
         patch.setattr(recipe, "evaluate", killed)

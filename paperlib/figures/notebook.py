@@ -1,0 +1,87 @@
+"""What the cells of a notebook share: the study, a clock, and the four things that a cell leaves behind.
+
+book = Notebook("02_probe_layers", globals())     # the first cell after the parameters
+book.write("transfer", rows, {"accuracy": "%"}, n=480)    # results/<run>/02_transfer.json
+book.publish("transfer", "layer_curves", drawing, n=480)  # figures/<run>/02_transfer.pdf, .png and .json
+book.say(f"Transfer begins at {onset:.2f} of the depth.")  # a sentence, computed, shown as text
+book.claim("C2", "probe transfer", verdict, sentence)     # a row of results/<run>/02_claims.json
+book.finish()
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+
+from IPython import get_ipython
+from IPython.display import Markdown, display
+from matplotlib.figure import Figure
+
+from paperlib.figures.publish import publish
+from paperlib.stats.tables import read_table, write_table
+from paperlib.study.parameters import Study
+from paperlib.study.results import provenance
+
+
+class Notebook:
+    """A run of one notebook. ``study`` says which run it is.
+
+    Seconds in the provenance of a table or figure are those since the one before it (or since the beginning): what
+    computing and drawing it took, if cells run from top to bottom.
+    """
+
+    def __init__(self, name: str, parameters: Mapping):
+        """name: the notebook's file name without its ending. parameters: the notebook's ``globals()``.
+
+        Raises StudyError for parameters that cannot be used.
+        """
+        self.name, self.study = name, Study.of_notebook(parameters)
+        shell = get_ipython()
+        if shell is not None and hasattr(shell, "kernel"):  # MPLBACKEND=agg would leave the notebook without pictures
+            shell.run_line_magic("matplotlib", "inline")
+        self.number = name.split("_")[0]
+        self.started = self._mark = time.perf_counter()
+        self._wanted: set = set()
+        self._claims: list[dict] = []
+
+    def write(
+        self, name: str, rows: Iterable[Mapping], units: Mapping[str, str] | None = None, n: int = 1, **extra
+    ) -> list[dict]:
+        """Write a named table of this notebook (`paperlib.stats.tables`) and return its rows.
+
+        units: by column. n: examples behind the numbers. extra: more provenance.
+        """
+        made = provenance(self.study, self._lap(), n, notebook=self.name, **extra)
+        return write_table(self.study, f"{self.number}_{name}", rows, units or {}, made)
+
+    def read(self, name: str) -> list[dict]:
+        """The rows of a table of this run, by its full name ("02_transfer"), whichever notebook wrote it.
+
+        Raises ResultError if that notebook has not run; the message says so.
+        """
+        return read_table(self.study, name)
+
+    def publish(self, name: str, figure: str, data: dict, n: int = 1, **extra) -> Figure:
+        """Draw a figure, save it with the numbers drawn, and return it for the notebook to show."""
+        return publish(self.study, f"{self.number}_{name}", figure, data, self._lap(), n, notebook=self.name, **extra)
+
+    def say(self, *sentences: str) -> None:
+        """Show sentences as text. Whatever a run decides is said so, and never typed into a text cell."""
+        display(Markdown("\n\n".join(sentences)))
+
+    def claim(self, claim: str, method: str, verdict: str, finding: str, n: int) -> None:
+        """Record what one method says of a claim, and show it. README's table is made of these rows.
+
+        claim: "C1" to "C6". verdict: a word of `paperlib.stats.verdicts`. finding: one sentence with the numbers.
+        """
+        self._claims.append({"claim": claim, "method": method, "verdict": verdict, "finding": finding, "n": n})
+        self.write("claims", self._claims, n=n)
+        self.say(f"**{claim}, by {method}: {verdict}.** {finding}")
+
+    def finish(self) -> None:
+        """Say how long the notebook took."""
+        print(f"done in {time.perf_counter() - self.started:.0f} s")
+
+    def _lap(self) -> float:
+        before, self._mark = self._mark, time.perf_counter()
+        return self._mark - before
