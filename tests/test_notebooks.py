@@ -11,10 +11,10 @@ import dataclasses
 import json
 import re
 import subprocess
+import tomllib
 
 import pytest
 
-from paperlib.figures.interactive import begin
 from paperlib.study.parameters import CODE_ROOT, Study
 
 # Those that the Snakefile lists: a reader's Untitled.ipynb beside them is none of the study's.
@@ -91,14 +91,14 @@ def test_one_parameters_cell_of_literals(path):
         values[statement.targets[0].id] = ast.literal_eval(statement.value)
     assert {"preset", "seed", "overrides"} <= set(values), "what the Snakefile passes"
     assert values["preset"] == "mini"
-    begin(values)
+    Study.of_notebook(values)
 
 
 @every_notebook
 def test_begins_in_one_way_and_uses_no_parameters_name_before(path):
-    """`begin` sees loose parameters and lets pictures be shown; what it refuses must not be the notebook's own."""
+    """`Notebook` sees loose parameters and lets pictures be shown; what it refuses must not be the notebook's own."""
     cells = [source(cell) for cell in code_cells(read(path))]
-    begun = [i for i, text in enumerate(cells) if "begin(globals())" in text]
+    begun = [i for i, text in enumerate(cells) if "Notebook(" in text and "globals())" in text]
     assert len(begun) == 1 and begun[0] <= 2 and not any("Study.make" in text for text in cells)
     for text in cells[: begun[0] + 1]:
         names = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)]
@@ -119,3 +119,60 @@ def test_no_absolute_path(path):
     for cell in read(path)["cells"]:
         for text in [source(cell), *(output_text(output) for output in cell.get("outputs", []))]:
             assert not pattern.search(text), pattern.search(text)
+
+
+NUMERALS = tomllib.loads((CODE_ROOT / "tests" / "numerals.toml").read_text(encoding="utf-8"))
+# What is no numeral of a run: code, links, headings, an exercise's number, a claim, a notebook or a preset by its name.
+NOT_COUNTED = re.compile(
+    r"`[^`]*`|\]\([^)]*\)|^#.*$|^\s*\d+\.\s|\bC[1-6]\b|\b0[0-7]\b|arXiv[:\s]*\d{4}\.\d{5}|\bsections?\s\d+(?: (?:to|and) \d+)?",
+    re.MULTILINE,
+)
+NUMERAL = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?!\w)")
+
+
+def numerals(notebook):
+    text = "\n".join(source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+    return {found.rstrip(",") for found in NUMERAL.findall(NOT_COUNTED.sub(" ", text))}
+
+
+def test_numerals_are_found():
+    cell = {
+        "cell_type": "markdown",
+        "source": "## 3 gaps\n1. It keeps 98.5 % [94.2, 103.3] of 1,740 (C6, 05), as `k = 16` says.",
+    }
+    assert numerals({"cells": [cell]}) == {"98.5", "94.2", "103.3", "1,740"}
+
+
+@every_notebook
+def test_text_cells_hold_no_number_of_a_run(path):
+    assert numerals(read(path)) == set(NUMERALS[path.stem]), "print it from results, or list it in tests/numerals.toml"
+
+
+@every_notebook
+def test_text_cells_hold_no_verdict(path):
+    text = "\n".join(source(cell) for cell in read(path)["cells"] if cell["cell_type"] == "markdown")
+    assert not re.search(r"\*\*(?:C\d: )?(?:not )?supported|\*\*C\d: not testable", text)
+
+
+@every_notebook
+def test_cells_call_functions_and_define_none(path):
+    """A function with logic belongs to paperlib, where it is tested; a lambda that picks a column may stay."""
+    for cell in code_cells(read(path)):
+        if "solution" not in cell["metadata"].get("tags", []):
+            defined = [
+                node.name
+                for node in ast.walk(ast.parse(source(cell)))
+                if isinstance(node, ast.FunctionDef | ast.ClassDef)
+            ]
+            assert not defined, f"{defined[0]} is defined in a cell"
+
+
+@every_notebook
+def test_lines_of_code_are_short(path):
+    for cell in code_cells(read(path)):
+        assert max(map(len, source(cell).splitlines())) <= 110, source(cell)[:300]
+
+
+@every_notebook
+def test_the_glossary_is_linked(path):
+    assert any("GLOSSARY.md" in source(cell) for cell in read(path)["cells"] if cell["cell_type"] == "markdown")

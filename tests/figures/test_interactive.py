@@ -29,10 +29,10 @@ def test_live(monkeypatch):
 
 
 def test_a_notebook_begins_with_its_parameters():
-    assert interactive.begin(PARAMETERS) == Study.make("mini")
+    assert Study.of_notebook(PARAMETERS) == Study.make("mini")
     names = {"preset": "smoke", "seed": 3, "overrides": {"n_eval": 2}, "In": [""], "os": pytest}
-    assert interactive.begin(names) == Study.make("smoke", seed=3, n_eval=2)
-    assert interactive.begin(PARAMETERS | {"model": object()}) == Study.make("mini")  # a reader's own
+    assert Study.of_notebook(names) == Study.make("smoke", seed=3, n_eval=2)
+    assert Study.of_notebook(PARAMETERS | {"model": object()}) == Study.make("mini")  # a reader's own
 
 
 @pytest.mark.parametrize(
@@ -50,19 +50,19 @@ def test_a_notebook_begins_with_its_parameters():
 )
 def test_a_parameter_beside_overrides_is_refused(name, value):
     with pytest.raises(StudyError, match=f"{name} has no effect as a variable of its own: pass it in overrides"):
-        interactive.begin(PARAMETERS | {name: value})
+        Study.of_notebook(PARAMETERS | {name: value})
 
 
 @pytest.mark.parametrize("overrides", ["{n_eval: 2}", "", ["n_eval", 2], [], None, 2, True, {1: 2}])
 def test_overrides_that_are_no_dict_are_refused(overrides):
     with pytest.raises(StudyError, match="overrides must be a dict such as"):
-        interactive.begin(PARAMETERS | {"overrides": overrides})
+        Study.of_notebook(PARAMETERS | {"overrides": overrides})
 
 
 @pytest.mark.parametrize("name", ["preset", "seed"])
 def test_overrides_hold_no_parameter_of_its_own(name):
     with pytest.raises(StudyError, match=f"overrides cannot hold {name}"):
-        interactive.begin(PARAMETERS | {"overrides": {name: PARAMETERS[name]}})
+        Study.of_notebook(PARAMETERS | {"overrides": {name: PARAMETERS[name]}})
 
 
 @pytest.mark.parametrize("backend", ["agg", "TkAgg", "pdf", "svg", None])
@@ -73,7 +73,7 @@ def test_a_notebook_holds_its_pictures_whatever_the_backend_around_it(monkeypatc
         cells=[
             nbformat.v4.new_code_cell(code)
             for code in (
-                f"from paperlib.figures.interactive import begin\nfrom paperlib import style\nstudy = begin({PARAMETERS})",
+                f"from paperlib.figures import Notebook, style\nbook = Notebook('02_probe_layers', {PARAMETERS})",
                 "import matplotlib.pyplot as plt\nfrom matplotlib.figure import Figure\nplt.figure(figsize=(1, 1)).add_subplot()",
                 "fig = Figure((1, 1))\nfig.add_subplot()\nfig",
             )
