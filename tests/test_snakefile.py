@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import time
 import pytest
 import yaml
 
-from paperlib.study.parameters import CODE_ROOT
+from paperlib.study import CODE_ROOT, Study
 from paperlib.study.runs import lock
 
 RULE = re.compile(r'^    "(\d\d_\w+)":.*\n', re.MULTILINE)
@@ -79,7 +80,7 @@ def keep(clone, before):
     return clone
 
 
-def start(clone, *arguments):
+def start(clone, *arguments, package=CODE_ROOT):
     """Snakemake as the Makefile calls it, in a process group of its own."""
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--rerun-incomplete", "--nolock", "--quiet", "host"]
     return subprocess.Popen(
@@ -89,13 +90,13 @@ def start(clone, *arguments):
         start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=os.environ | {"PYTHONPATH": str(CODE_ROOT)},
+        env=os.environ | {"PYTHONPATH": str(package)},
     )
 
 
-def snakemake(clone, *arguments):
-    """(exit status, output) of a run that is left alone."""
-    process = start(clone, *arguments)
+def snakemake(clone, *arguments, package=CODE_ROOT):
+    """(exit status, output) of a run that is left alone; package: where paperlib lies."""
+    process = start(clone, *arguments, package=package)
     output, _ = process.communicate(timeout=300)
     return process.returncode, output
 
@@ -107,7 +108,8 @@ def ran(clone):
 @pytest.mark.slow
 def test_resumes_after_a_kill_and_a_failure_and_writes_timings(small_clone):
     clone = small_clone
-    runs = clone / "runs" / "smoke"
+    run = Study.make("smoke", seed=2).run  # a folder of its own, since the seed is not the preset's
+    runs = clone / "runs" / run
     config = ("--config", "preset=smoke", "seed=2", "retrain=true")
 
     killed = start(clone, *config)
@@ -123,7 +125,7 @@ def test_resumes_after_a_kill_and_a_failure_and_writes_timings(small_clone):
     assert "out of ink" in (runs / f"{LAST}.partial.ipynb").read_text()  # what failed stays to be read
     assert not (runs / f"{LAST}.ipynb").exists()
     assert output.rstrip().splitlines()[-1] == (
-        f"{LAST} failed: ValueError: out of ink. Read runs/smoke/{LAST}.partial.ipynb; once mended, the same command goes on "
+        f"{LAST} failed: ValueError: out of ink. Read runs/{run}/{LAST}.partial.ipynb; once mended, the same command goes on "
         f"from here."
     )
     assert "no times were measured at preset smoke" in output
@@ -150,15 +152,16 @@ def test_the_others_run_where_some_fail_and_each_failure_is_told_in_one_line(clo
     toy(clone / "notebooks" / f"{broken}.ipynb", PARAMETERS, "1", "raise KeyError('ink')", "2")
     toy(clone / "notebooks" / f"{dead}.ipynb", PARAMETERS, "import os; os._exit(3)", "2")
     toy(clone / "notebooks" / f"{fine}.ipynb", PARAMETERS, "1")
-    (clone / "runs" / "smoke").mkdir(parents=True)
-    (clone / "runs" / "smoke" / f"{fine}.partial.ipynb").write_text("of a run before")
+    runs = clone / "runs" / Study.make("smoke", retrain=False).run
+    runs.mkdir(parents=True)
+    (runs / f"{fine}.partial.ipynb").write_text("of a run before")
 
     status, output = snakemake(clone, "--keep-going", "--config", "preset=smoke", "retrain=false")
     assert status != 0
     told = output.split("\n\n")[-1].strip().splitlines()
     assert [line.split(":")[0] for line in told] == [f"{broken} failed", f"{dead} failed", f"{waiting} was not run"]
     assert "KeyError: 'ink'" in told[0] and "kernel died" in told[1] and f"it needs {broken}." in told[2]
-    left = sorted(p.name for p in (clone / "runs" / "smoke").glob("*.ipynb"))
+    left = sorted(p.name for p in runs.glob("*.ipynb"))
     assert left == [f"{broken}.partial.ipynb", f"{dead}.partial.ipynb", f"{fine}.ipynb"]
 
 
@@ -195,3 +198,23 @@ def test_bad_configuration_is_refused_before_anything_runs(clone, config, words)
     status, output = snakemake(clone, "--config", config)
     assert status != 0 and words in output and "Traceback" not in output
     assert not (clone / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_notebook_is_run_again_for_the_code_that_it_computes_with_and_not_for_how_figures_look(clone):
+    keep(clone, {FIRST: ""})
+    code = "from paperlib.figures.style import DRAW\nfrom paperlib.tasks.charts import draw_chart"
+    toy(clone / "notebooks" / f"{FIRST}.ipynb", PARAMETERS, code)
+    shutil.copytree(CODE_ROOT / "paperlib", clone / "paperlib", ignore=shutil.ignore_patterns("__pycache__"))
+    config = ("--config", "preset=smoke")
+    status, output = snakemake(clone, *config, package=clone)
+    assert status == 0, output
+
+    def plan(edited):
+        path = clone / "paperlib" / edited
+        path.write_text(path.read_text() + "\n# edited\n")
+        return snakemake(clone, "--dry-run", *config, package=clone)[1]
+
+    assert "Nothing to be done" in plan("figures/style.py")
+    assert "Nothing to be done" in plan("tuning/finetune.py")
+    assert f"rule {FIRST}:" in plan("tasks/scenes.py")  # which charts.py imports

@@ -38,14 +38,16 @@ WRITTEN_TO = [
 def clone(tmp_path):
     """A copy of what make needs, in a folder with a blank in its name, beside another folder."""
     clone = tmp_path / "my work" / "clone"
-    (clone / "paperlib").mkdir(parents=True)
+    (clone / "paperlib" / "study").mkdir(parents=True)
     for name in (
         "Makefile",
         "Snakefile",
         "requirements.lock",
         "pyproject.toml",
         "paperlib/__init__.py",
+        "paperlib/study/__init__.py",
         "paperlib/study/parameters.py",
+        "paperlib/study/checks.py",
         "paperlib/study/make_words.py",
     ):
         shutil.copy(CODE_ROOT / name, clone / name)
