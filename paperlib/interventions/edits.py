@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from paperlib.interventions.attention_masks import check_attention, closing
-from paperlib.models.residual import acting, hooked
+from paperlib.models.residual import editing
 from paperlib.models.token_sets import TokenSet, check_fit, check_set, flat
 from paperlib.models.vlm import VLM
 from paperlib.study.checks import check_numbers
@@ -50,7 +50,7 @@ def knockout(vlm: VLM, layers: Iterable[int], queries: TokenSet, keys: TokenSet)
             edges[row, 0, q[:, None].cpu(), k.cpu()] = True
         return edges
 
-    with closing(vlm, blocks, closed), acting(vlm, min(blocks, default=len(vlm.layers))):
+    with closing(vlm, blocks, closed):
         yield
 
 
@@ -132,8 +132,7 @@ def bypass(
         if enter and not visible:
             check_attention(vlm)
             stack.enter_context(closing(vlm, list(range(enter)), partial(_from_others, positions)))
-        stack.enter_context(hooked(vlm, hooks))
-        stack.enter_context(acting(vlm, 0 if enter else leave))
+        stack.enter_context(editing(vlm, hooks, first=0 if enter else leave))
         yield
 
 
@@ -161,7 +160,7 @@ def patch(vlm: VLM, layer: int, positions: TokenSet, states: list[torch.Tensor])
         check_fit(positions, *state.shape[:2])
         return _replaced(state, positions, new)
 
-    with hooked(vlm, [(layer, replace)]), acting(vlm, layer):
+    with editing(vlm, [(layer, replace)]):
         yield
 
 
@@ -191,7 +190,7 @@ def _weights(vlm: VLM, blocks: list[int], new: Callable[[int, str, nn.Parameter]
                 replacement = new(i, name, own)
                 undo.append((module, leaf, own))
                 setattr(module, leaf, replacement)
-        with acting(vlm, min(blocks, default=len(vlm.layers))):
+        with editing(vlm, first=min(blocks, default=len(vlm.layers))):
             yield
     finally:
         for module, leaf, own in undo:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from paperlib.models.residual import hooked, interventions, on_layer, run
+from paperlib.models.residual import interventions, on_layer, run, watching
 from paperlib.models.vlm import VLM, Batch
 from paperlib.study.checks import check_numbers
 
@@ -98,7 +98,7 @@ def trace(vlm: VLM, batch: Batch, at: Iterable[int]) -> Trace:
         vlm.layers[0].register_forward_hook(lambda block, args, out: tuples.append(isinstance(out, tuple))),
     ]
     try:
-        with hooked(vlm, [(layer, keep(layer)) for layer in blocks]):
+        with watching(vlm, [(layer, keep(layer)) for layer in blocks]):
             output = run(vlm, batch)
     finally:
         for handle in handles:

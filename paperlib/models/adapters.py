@@ -33,6 +33,7 @@ from paperlib.models.adapter_files import (
     Adapters,
     read_adapters,
 )
+from paperlib.models.unwrapping import base_model
 from paperlib.study.results import write_json
 
 # peft asks transformers for an attribute by its old name; readers can do nothing about it.
@@ -130,7 +131,7 @@ def save_adapter(folder: Path, model: nn.Module, provenance: dict, frozen: dict[
 
 
 def _write(folder: Path, model: nn.Module, provenance: dict, frozen: dict[str, str] | None) -> None:
-    base = model.get_base_model() if isinstance(model, PeftModel) else model
+    base = base_model(model)
     if frozen:
         write_json(folder / MADE_FOR, frozen)
     else:

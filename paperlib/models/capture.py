@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 
 from paperlib.models.inputs import check_batch
 from paperlib.models.precision import fast_products
-from paperlib.models.residual import hooked, interventions, run
+from paperlib.models.residual import interventions, run, watching
 from paperlib.models.token_sets import flat, tokens
 from paperlib.models.vlm import VLM, Batch, fingerprint
 from paperlib.study.checks import check_numbers
@@ -63,7 +63,7 @@ def states(vlm: VLM, batch: Batch, positions: Sequence[str]) -> dict[str, torch.
         for name, p in sets.items():
             pooled[name].append(_means(state[where[name]].float(), [len(row) for row in p]))
 
-    with hooked(vlm, [(layer, pool) for layer in range(len(vlm.layers) + 1)]):
+    with watching(vlm, [(layer, pool) for layer in range(len(vlm.layers) + 1)]):
         run(vlm, batch)
     return {name: torch.stack(layers, dim=1).cpu() for name, layers in pooled.items()}
 
@@ -87,7 +87,7 @@ def set_states(vlm: VLM, batch: Batch, layers: Sequence[int], names: Iterable[st
     def keep(layer: int):
         return lambda state: found.__setitem__(layer, {name: state[at].float() for name, at in where.items()})
 
-    with hooked(vlm, [(layer, keep(layer)) for layer in set(layers)]):
+    with watching(vlm, [(layer, keep(layer)) for layer in set(layers)]):
         run(vlm, batch)
     together = {name: torch.stack([found[layer][name] for layer in layers]).cpu() for name in sets}
     return {

@@ -83,9 +83,8 @@ def word_ranks(vlm, states, words: Sequence[Sequence[str]], megabytes: int = 512
     Raises:
         ValueError: counts or widths that differ, states that are not finite, or a word without a token.
     """
-    model = vlm.model.get_base_model() if hasattr(vlm.model, "get_base_model") else vlm.model
-    decoder, head = model.get_decoder(), model.get_output_embeddings()
-    states, width = torch.as_tensor(states), head.weight.shape[1]
+    vocabulary, width = vlm.base.get_output_embeddings().weight.shape
+    states = torch.as_tensor(states)
     if states.ndim < 2 or states.shape[-1] != width or len(words) != len(states) or not states.numel():
         raise ValueError(
             f"States must be [N, ..., {width}] with words for each of N, got shape {tuple(states.shape)} "
@@ -100,12 +99,10 @@ def word_ranks(vlm, states, words: Sequence[Sequence[str]], megabytes: int = 512
 
     flat = states.reshape(-1, width)
     owner = torch.arange(len(states)).repeat_interleave(len(flat) // len(states)).to(vlm.device)
-    at_once = max(1, megabytes * 2**20 // (3 * 4 * head.weight.shape[0]))  # scores, their float copy, a comparison
+    at_once = max(1, megabytes * 2**20 // (3 * 4 * vocabulary))  # scores, their float copy, a comparison
     ranks, logprobs = [], []
     for part, whose in zip(flat.split(at_once), owner.split(at_once)):
-        logits = head(decoder.norm(part.to(vlm.device, head.weight.dtype))).float()  # [n, V]
-        cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)  # Gemma 2 squashes its scores
-        logits = logits if cap is None else torch.tanh(logits / cap) * cap
+        logits = vlm.unembed(part)  # [n, V]
         own = logits.gather(1, tokens[whose].flatten(1)).unflatten(1, tokens.shape[1:]).amax(2)  # [n, K]
         # Counted as bytes: torch's sum of booleans takes half as long again.
         ahead = [(logits >= column[:, None]).view(torch.uint8).sum(1, dtype=torch.int32) for column in own.T]

@@ -26,7 +26,9 @@ from transformers import (
 
 from paperlib.models.adapters import AdapterError, add_lora, save_adapter
 from paperlib.models.vision_tower import EfficientNetLiteModel
-from paperlib.models.vlm import NAMES, VLMError, load_vlm
+from paperlib.models.inputs import VLMError
+from paperlib.models.names import NAMES
+from paperlib.models.vlm import load_vlm
 
 QUESTIONS = ["What is this?", "How many things are there?", "Hm?"]
 ANSWERS = ["a dog", "four", "A small red circle at the top left."]
@@ -126,7 +128,7 @@ def test_unknown_names(name, monkeypatch):
 
 def test_a_slip_asks_no_hub(monkeypatch):
     """Without a network each question to the hub is repeated for most of a minute."""
-    monkeypatch.setattr("paperlib.models.vlm.AutoModelForImageTextToText", None)
+    monkeypatch.setattr("paperlib.models.loading.AutoModelForImageTextToText", None)
     with pytest.raises(VLMError, match="minni"):
         load_vlm("minni")
 
@@ -382,6 +384,6 @@ def test_answers_are_refused_where_the_processor_ends_prompts_itself(monkeypatch
     vlm = tiny_vlm()
     monkeypatch.setattr(type(vlm.processor), "model_input_names", ["input_ids", "labels"], raising=False)
     assert "input_ids" in vlm.batch([vlm.prompt("What?")], [picture(0)])
-    with pytest.raises(VLMError, match="writes on behind") as error:
+    with pytest.raises(VLMError, match="adds text after") as error:
         vlm.batch([vlm.prompt("What?")], [picture(0)], ["red"])
     one_sentence(error.value)
