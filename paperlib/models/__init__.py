@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "inputs": ["VLMError"],
         "adapters": ["connector"],
         "capture": ["set_states", "token_states"],
-        "image_cache": ["sharing_tower"],
+        "image_cache": ["remembering"],
         "late_entry": ["entered", "install", "remove"],
         "precision": ["fast_products"],
         "residual": ["run"],

@@ -25,9 +25,9 @@ from transformers import (
 )
 
 from paperlib.models.adapters import AdapterError, add_lora, save_adapter
-from paperlib.models.vision_tower import EfficientNetLiteModel
 from paperlib.models.inputs import VLMError
 from paperlib.models.names import NAMES
+from paperlib.models.vision_tower import EfficientNetLiteModel
 from paperlib.models.vlm import load_vlm
 
 QUESTIONS = ["What is this?", "How many things are there?", "Hm?"]
