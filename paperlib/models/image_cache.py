@@ -18,7 +18,7 @@ from paperlib.models.unwrapping import base_model
 
 @contextlib.contextmanager
 def remembering(model: nn.Module, megabytes: int = 256) -> Iterator[None]:
-    """Encode each distinct picture once for as long as the ``with`` block runs: evaluation asks many questions about each.
+    """Encode each distinct picture once for as long as the ``with`` block runs.
 
     Weights must not change inside the block. At most ``megabytes`` of image tokens are kept, on the device.
     """

@@ -65,7 +65,8 @@ def check_batch(
     for what, group in groups.items():
         if isinstance(group, (str, bytes)) or not isinstance(group, Sequence):
             raise VLMError(
-                f"The {what} of a batch must be a list, got {type(group).__name__}: put a single one in square brackets."
+                f"The {what} of a batch must be a list, got {type(group).__name__}: put a single one in brackets, "
+                f"as in [one]."
             )
     if not prompts or len({len(group) for group in groups.values()}) > 1:
         raise VLMError(
@@ -83,8 +84,7 @@ def check_batch(
 
 
 def check_made(batch: Batch) -> Batch:
-    """The batch itself. Raises VLMError unless `VLM.batch` made it: other inputs do not say where an answer starts.
-    """
+    """The batch itself. Raises VLMError unless `VLM.batch` made it: other inputs do not say where an answer starts."""
     made = isinstance(batch, Batch) and {"input_ids", "attention_mask"} <= batch.keys()
     if not made or len(getattr(batch, "answer_lengths", ())) != len(batch["input_ids"]):
         raise VLMError(

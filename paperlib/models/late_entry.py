@@ -1,8 +1,8 @@
 """Late entry: image tokens enter the decoder at a chosen block, and the blocks below run over text alone.
 
 The paper concludes from its measurements that visual features bypass a language model's early blocks. Here they do so
-by construction. With an entry at block k, image positions are left out of the sequence in blocks 0 to k - 1, which saves
-their arithmetic and, in training, the backward pass. The connector's output joins at block k, multiplied by ``scale``,
+by construction. With an entry at block k, image positions are left out of the sequence in blocks 0 to k - 1, which
+saves their arithmetic and, in training, the backward pass. The connector's output joins at block k, times ``scale``,
 which brings it to the norm of the residual stream there. Text keeps the position ids of the whole sequence, with a gap
 for the picture. With scale 1, text is computed as under `interventions.bypass(vlm, image, enter=k, visible=False)`.
 Only models built like LLaVA-1.5 are supported.

@@ -1,4 +1,4 @@
-"""Which model a name stands for: one of `NAMES`, a folder, or a hub id. For any other name, what may have been meant."""
+"""Which model a name stands for: one of `NAMES`, a folder, or a hub id. For others: what may have been meant."""
 
 import os
 import re
@@ -49,7 +49,7 @@ def adapter_folders() -> list[str]:
 
 
 def hub_source(name: str) -> str:
-    """Where to load a hub id from: the id, or its folder in the local cache if the hub does not answer or is switched off.
+    """Where to load a hub id from: the id, or its folder in the local cache if the hub does not answer.
 
     The hub is asked once, since `from_pretrained` would ask for most of a minute. Raises VLMError if the hub does not
     answer and the cache does not hold the model.

@@ -1,9 +1,9 @@
 """The residual stream of the decoder: run it, watch its states, edit them, and know which edits are in force.
 
 Layer 0 is the input embedding, layer l the state that block l reads (blocks count from 0), and layer L what the last
-block returns, before the final norm. So block l reads layer l and writes layer l + 1. Some families add
-something between two blocks, as Qwen3-VL adds visual features (DeepStack, arXiv 2406.04334). The layer includes it: what
-a block reads is all that it knows of the blocks below. ``output_hidden_states`` of transformers lacks it there.
+block returns, before the final norm. So block l reads layer l and writes layer l + 1. Some families add something
+between two blocks, as Qwen3-VL adds visual features (DeepStack, arXiv 2406.04334). The layer includes it: what a block
+reads is all that it knows of the blocks below. ``output_hidden_states`` of transformers lacks it there.
 """
 
 import contextlib
@@ -34,8 +34,8 @@ def run(vlm: VLM, batch: dict) -> torch.Tensor:
 def on_layer(vlm: VLM, layer: int, function: Callable, first: bool = False) -> RemovableHandle:
     """Call ``function(state)`` with the state of a layer, [B, T, D], in every pass until the handle is removed.
 
-    What it returns replaces the state, unless it is None; nothing is registered, so experiments use `watching` and
-    `editing`. Functions on one layer run in the order in which they came; ``first`` puts one before those already there.
+    What it returns replaces the state, unless it is None. Nothing is registered, so experiments use `watching` and
+    `editing` instead. Functions on one layer run in the order in which they came, but with ``first`` before all others.
     Raises ValueError for a layer that the model does not have.
     """
     check_numbers([layer], len(vlm.layers) + 1, "layer")

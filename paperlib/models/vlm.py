@@ -1,7 +1,7 @@
 """`VLM`: any Hugging Face image-text model behind one small interface. Experiments use it and nothing below it.
 
-The decoder blocks are ``model.get_decoder().layers`` and image tokens have the id ``config.image_token_id``, so the mini
-model and, say, ``llava-hf/llava-1.5-7b-hf`` run through the same code.
+The decoder blocks are ``model.get_decoder().layers`` and image tokens have the id ``config.image_token_id``, so the
+mini model and, say, ``llava-hf/llava-1.5-7b-hf`` run through the same code.
 """
 
 import hashlib
@@ -219,7 +219,7 @@ def load_vlm(name: str | Path, device: str = "auto", seed: int = 0) -> VLM:
     device: "auto" takes a GPU if there is one.
 
     Raises VLMError for any other name (with the nearest name, if there is one) and for a device that is not there;
-    AssetError or AdapterError if a part is missing or damaged; DiskError if there is no space to assemble the mini model.
+    AssetError or AdapterError if a part is missing or damaged; DiskError without space to assemble the mini model.
 
     Example:
         >>> vlm = load_vlm("tiny", device="cpu")

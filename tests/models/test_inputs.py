@@ -255,7 +255,7 @@ def test_special_tokens_are_not_asked(token, vlm):
             lambda: vlm.answer(None, text),
             lambda: vlm.answers([picture(0)], [text]),
         ):
-            assert "does not read as words" in refused(call)
+            assert "a special token that this model does not read as words" in refused(call)
     example = Example("id", "b", "k", "test", "What?", "a", ("a", f"b{token}"), None, "g")
     assert token in refused(lambda: chunks(vlm, [example]))
     for harmless in ("<b>", "im_end", "<|image|>", "a < b > c", "<im", ""):
@@ -271,7 +271,7 @@ def test_half_a_character(half, vlm):
         lambda: vlm.batch(["x"], None, [half]),
         lambda: check_words(half),
     ):
-        assert "half a character" in refused(call)
+        assert "half of a surrogate pair" in refused(call)
     assert "😀" in vlm.prompt("😀 é \x00 𝒳")
 
 

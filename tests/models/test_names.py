@@ -188,8 +188,7 @@ def test_offline_no_hub_is_asked(hub, monkeypatch):
 CHILD = """
 import sys
 from huggingface_hub import constants
-from paperlib.evaluation import fingerprint
-from paperlib.models.vlm import load_vlm
+from paperlib.models.vlm import fingerprint, load_vlm
 
 print(fingerprint(load_vlm("some/model", device="cpu")), flush=True)
 constants.HUGGINGFACE_CO_URL_TEMPLATE = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
