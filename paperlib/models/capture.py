@@ -70,7 +70,7 @@ def states(vlm: VLM, batch: Batch, positions: Sequence[str]) -> dict[str, torch.
 
 @torch.no_grad()
 def token_states(vlm: VLM, batch: Batch, layers: Sequence[int], name: str = "image") -> list[torch.Tensor]:
-    """States of each token of a set (`models.token_sets`) at some layers: [layers, n, D] for each row, float32, CPU.
+    """States of each token of a set (`models.token_sets`): [layers, n, D] for each row, float32, on the CPU.
 
     Layers are in the order of ``layers``. Raises ValueError for layers that don't exist, and as `token_sets.tokens` does.
     """
@@ -145,7 +145,7 @@ def capture(
         raise ValueError(
             "States under an intervention can be cached only with a key that names it: give key={...} or no cache."
         )
-    seen = images and [(i.size, hashlib.sha256(i.tobytes()).hexdigest()) for i in images]
+    seen = None if images is None else [(i.size, hashlib.sha256(i.tobytes()).hexdigest()) for i in images]
     made = data_digest(
         {
             "weights": fingerprint(vlm),
@@ -186,7 +186,9 @@ def _captured(
     with vlm.remembering(), fast_products(vlm.device, fast):
         for rows in (order[i : i + batch_size] for i in range(0, len(order), batch_size)):
             batch = vlm.batch(
-                [prompts[i] for i in rows], images and [images[i] for i in rows], answers and [answers[i] for i in rows]
+                [prompts[i] for i in rows],
+                None if images is None else [images[i] for i in rows],
+                None if answers is None else [answers[i] for i in rows],
             )
             parts = states(vlm, batch, positions)
             found = found or {name: part.new_empty(len(order), *part.shape[1:]) for name, part in parts.items()}

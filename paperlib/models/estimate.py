@@ -74,9 +74,10 @@ def estimate(
         name: entry["seconds"][name] * entry["tflops"] / tflops for name in notebooks if name in entry["seconds"]
     }
     parts = ", ".join(f"{name[:2]}: {about(s)}" for name, s in seconds.items())
+    total = about(sum(seconds.values()))
     text = (
-        f"On this machine ({tflops:.2g} TFLOP/s in {precision}) the notebooks take about "
-        f"{about(sum(seconds.values()))} ({parts}): scaled from times measured at {entry['tflops']:.2g} TFLOP/s in {entry['precision']}."
+        f"On this machine ({tflops:.2g} TFLOP/s in {precision}) the notebooks take about {total} ({parts}): scaled "
+        f"from times measured at {entry['tflops']:.2g} TFLOP/s in {entry['precision']}."
     )
     if missing := [name for name in notebooks if name not in entry["seconds"]]:
         text += f" No time was measured for {', '.join(missing)}."
