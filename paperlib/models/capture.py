@@ -72,7 +72,8 @@ def states(vlm: VLM, batch: Batch, positions: Sequence[str]) -> dict[str, torch.
 def token_states(vlm: VLM, batch: Batch, layers: Sequence[int], name: str = "image") -> list[torch.Tensor]:
     """States of each token of a set (`models.token_sets`): [layers, n, D] for each row, float32, on the CPU.
 
-    Layers are in the order of ``layers``. Raises ValueError for layers that don't exist, and as `token_sets.tokens` does.
+    Layers are in the order of ``layers``. Raises ValueError for layers that don't exist, and as `token_sets.tokens`
+    does.
     """
     return set_states(vlm, batch, layers, [name])[name]
 

@@ -139,7 +139,7 @@ def broken(kind: str) -> Image.Image:
 )
 def test_cut_and_closed_pictures(kind, vlm):
     for use in (
-        as_shown,
+        lambda image: check_batch(["Hm?"], [image]),
         lambda image: vlm.batch([vlm.prompt("Hm?")], [image]),
         lambda image: vlm.answer(image, "Hm?"),
     ):
