@@ -1,8 +1,8 @@
-"""Closing edges in the attention mask that a decoder block receives, whichever of its three forms it has.
+"""Closing attention edges in the mask that a decoder block receives, in each of its three forms.
 
-transformers hands a block no mask at all where sdpa can do plain causal attention, a bool mask (True: may attend) for
-sdpa otherwise, and a float mask for eager attention, which is added to the scores. Writing False into the last closes
-nothing, since False is the 0 that it holds for open edges.
+transformers gives a block no mask if sdpa can do plain causal attention, a bool mask (True: may attend) for sdpa
+otherwise, and a float mask for eager attention, which is added to the scores. False written into a float mask closes
+nothing, because it becomes the 0 of an open edge.
 """
 
 import contextlib

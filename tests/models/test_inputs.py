@@ -10,12 +10,12 @@ from small_models import one_sentence, picture, tiny_vlm, tower_vlm
 from transformers import BatchFeature
 
 from paperlib.models.capture import capture, states, token_states
-from paperlib.models.inputs import VLMError, check_words
+from paperlib.models.inputs import VLMError, check_batch, check_words
 from paperlib.models.token_sets import edge, tokens
 from paperlib.models.vlm import Batch
 from paperlib.scoring.choices import chunks
 from paperlib.tasks.benchmarks import Example, PictureFile
-from paperlib.tasks.pictures import as_shown
+from paperlib.tasks.pictures import PictureError, as_shown
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 LEFT = np.arange(16)[None] < 8  # of a picture of 16 x 16: seen on the left, transparent on the right
@@ -37,8 +37,8 @@ def filed(image, kind, **options) -> Image.Image:
     return Image.open(io.BytesIO(stream.getvalue()))
 
 
-def refused(call) -> str:
-    with pytest.raises(VLMError) as error:
+def refused(call, kind=VLMError) -> str:
+    with pytest.raises(kind) as error:
         call()
     return one_sentence(error.value)
 
@@ -164,23 +164,23 @@ UNCLEAR = {
 
 @pytest.mark.parametrize("kind", CLEAR)
 def test_pictures_all_transparent(kind):
-    assert "shows nothing" in refused(lambda: as_shown(CLEAR[kind]()))
+    assert "shows nothing" in refused(lambda: as_shown(CLEAR[kind]()), PictureError)
 
 
 @pytest.mark.parametrize("kind", UNCLEAR)
 def test_greys_whose_range_is_not_clear(kind):
-    assert "what is white" in refused(lambda: as_shown(Image.fromarray(UNCLEAR[kind])))
+    assert "what is white" in refused(lambda: as_shown(Image.fromarray(UNCLEAR[kind])), PictureError)
 
 
 @pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
 def test_pictures_without_pixels(size):
     for mode in ("RGB", "RGBA", "I;16", "F"):
-        assert "no pixels" in refused(lambda: as_shown(Image.new(mode, size)))
+        assert "no pixels" in refused(lambda: as_shown(Image.new(mode, size)), PictureError)
 
 
 @pytest.mark.parametrize("other", ["x.png", b"x", None, 5, np.zeros((8, 8, 3)), torch.zeros(3, 8, 8), [[0]]])
 def test_what_is_no_picture(other):
-    assert type(other).__name__ in refused(lambda: as_shown(other))
+    assert type(other).__name__ in refused(lambda: as_shown(other), PictureError)
 
 
 def test_one_rule_for_batches_captured_states_and_files(vlm, tmp_path):
