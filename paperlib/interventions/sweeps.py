@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from paperlib.interventions.tracing import trace
-from paperlib.models.precision import fast_products
+from paperlib.models.precision import mixed_precision
 from paperlib.models.vlm import VLM
 from paperlib.scoring.choices import Chunk, chunks
 from paperlib.scoring.records import Record, records
@@ -37,7 +37,7 @@ class Sweep:
         self.vlm, self.examples, self.fast = vlm, list(examples), fast
         self.chunks: list[Chunk] = chunks(vlm, self.examples, images, batch_size)
         at = list(at)
-        with vlm.remembering(), fast_products(vlm.device, fast):
+        with vlm.cached_features(), mixed_precision(vlm.device, fast):
             self.traces = [trace(vlm, chunk.inputs, at) for chunk in self.chunks]
 
     def clean(self) -> list[Record]:
@@ -60,7 +60,7 @@ class Sweep:
         Raises ValueError as `tracing.Trace.resume` and the intervention do.
         """
         reads = []
-        with fast_products(self.vlm.device, self.fast):
+        with mixed_precision(self.vlm.device, self.fast):
             for chunk, traced in zip(self.chunks, self.traces, strict=True):
                 with intervention(chunk):
                     reads += chunk.read(traced.resume(start))

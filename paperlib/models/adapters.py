@@ -148,7 +148,7 @@ def _write(folder: Path, model: nn.Module, provenance: dict, frozen: dict[str, s
         # peft records the path of the base model on the machine that trained, which means nothing elsewhere.
         config = json.loads((folder / CONFIG).read_text())
         write_json(folder / CONFIG, {**config, "base_model_name_or_path": "mini-base"})
-    entry.save(folder, entry.entered(base))
+    entry.save(folder, entry.entry_of(base))
     write_json(folder / RECORD, provenance)
 
 

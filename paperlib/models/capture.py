@@ -3,7 +3,7 @@
 Positions:
 
 - "image mean", "image last": over the picture's tokens;
-- "answer start": the prompt's last token, which predicts the first token of the answer;
+- "answer position": the prompt's last token, which predicts the first token of the answer;
 - "text mean", "text last": over the tokens of `answers` only. A caption is captured as an answer: after a prompt, with
   or without a picture, or after the empty prompt "". The first token of a sequence has a few enormous values, whatever
   it says (Sun et al., arXiv 2402.17762). They enter the mean of a caption after an empty prompt, unless the tokenizer
@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from paperlib.models.inputs import check_batch
-from paperlib.models.precision import fast_products
+from paperlib.models.precision import mixed_precision
 from paperlib.models.residual import interventions, run, watching
 from paperlib.models.token_sets import flat, tokens
 from paperlib.models.vlm import VLM, Batch, fingerprint
@@ -36,11 +36,12 @@ from paperlib.study.sources import code_digest
 SOURCES = {
     "image mean": "image",
     "image last": "image",
-    "answer start": "answer start",
+    "answer position": "answer position",
     "text mean": "text",
     "text last": "text",
 }
 POSITIONS = tuple(SOURCES)
+SOURCES["answer start"] = "answer position"  # old name
 
 log = logging.getLogger("paperlib")
 
@@ -113,7 +114,7 @@ def capture(
     """`states` for any number of prompts: {name: [N, L + 1, D], float32, on the CPU}, in the order given.
 
     prompts, images, answers: as `VLM.batch` takes them. Sequences of similar length share a batch, to limit padding.
-    fast: see `precision.fast_products`; states then differ in the third digit.
+    fast: see `precision.mixed_precision`; states then differ in the third digit.
     cache: a folder for results. They are found again by the model's weights, the inputs, the code and ``key``. Under an
     intervention, ``key`` is required and must name it.
 
@@ -125,7 +126,7 @@ def capture(
         >>> from paperlib.models.vlm import load_vlm
         >>> vlm = load_vlm("tiny", device="cpu")
         >>> pictures = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue")]
-        >>> found = capture(vlm, [vlm.prompt("What is it?")] * 2, pictures, positions=["image mean", "answer start"])
+        >>> found = capture(vlm, [vlm.prompt("What is it?")] * 2, pictures, positions=["image mean", "answer position"])
         >>> tuple(found["image mean"].shape)  # pictures, layers (four blocks and the input embedding), width
         (2, 5, 32)
     """
@@ -184,7 +185,7 @@ def _captured(
     lengths = [len(ids) for ids in vlm.tokenizer(list(texts)).input_ids]
     order = sorted(range(len(prompts)), key=lengths.__getitem__, reverse=True)
     found: dict[str, torch.Tensor] = {}
-    with vlm.remembering(), fast_products(vlm.device, fast):
+    with vlm.cached_features(), mixed_precision(vlm.device, fast):
         for rows in (order[i : i + batch_size] for i in range(0, len(order), batch_size)):
             batch = vlm.batch(
                 [prompts[i] for i in rows],

@@ -17,7 +17,7 @@ from paperlib.models.unwrapping import base_model
 
 
 @contextlib.contextmanager
-def remembering(model: nn.Module, megabytes: int = 256) -> Iterator[None]:
+def cached_features(model: nn.Module, megabytes: int = 256) -> Iterator[None]:
     """Encode each distinct picture once for as long as the ``with`` block runs.
 
     Weights must not change inside the block. At most ``megabytes`` of image tokens are kept, on the device.
@@ -88,3 +88,6 @@ class _Memory:
                 self.room -= row.nbytes
                 self.kept[key] = row.clone()  # a row alone would hold on to its whole batch
         return rows
+
+
+remembering = cached_features  # old name

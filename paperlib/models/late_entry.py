@@ -33,7 +33,7 @@ from paperlib.study.results import write_json
 FILE = "entry.json"
 
 
-class Entry:
+class LateEntry:
     """An entry in force, made by `install`. block: the first that sees image tokens. scale: their factor there."""
 
     def __init__(self, base: Any, block: int, scale: float):
@@ -107,7 +107,7 @@ class Entry:
             self.decoder.layers = blocks
 
 
-def install(model: nn.Module, block: int, scale: float = 1.0) -> Entry:
+def install(model: nn.Module, block: int, scale: float = 1.0) -> LateEntry:
     """Let image tokens enter at a block from now on, until `remove`.
 
     model: a transformers model, a PeftModel around it, or a VLM. Block 0 with scale 1 is the model as it was. Raises
@@ -115,7 +115,7 @@ def install(model: nn.Module, block: int, scale: float = 1.0) -> Entry:
     model that is not a LLaVA or has an entry already.
     """
     check(model, block, scale)
-    return Entry(_base(model), block, scale)
+    return LateEntry(_base(model), block, scale)
 
 
 def check(model: nn.Module, block: int, scale: float = 1.0) -> None:
@@ -123,7 +123,7 @@ def check(model: nn.Module, block: int, scale: float = 1.0) -> None:
     base = _base(model)
     if not isinstance(getattr(base, "model", None), LlavaModel):
         raise ValueError(f"{type(base).__name__} is not built like LLaVA-1.5: use a LlavaForConditionalGeneration.")
-    if entered(base) is not None:
+    if entry_of(base) is not None:
         raise ValueError("This model has a late entry already: call remove(model) first.")
     depth = len(base.get_decoder().layers)
     if isinstance(block, bool) or not isinstance(block, Integral) or not 0 <= block < depth:
@@ -139,22 +139,22 @@ def check(model: nn.Module, block: int, scale: float = 1.0) -> None:
         )
 
 
-def entered(model: nn.Module) -> Entry | None:
+def entry_of(model: nn.Module) -> LateEntry | None:
     """The entry in force in a model (or a PeftModel or VLM around it), or None."""
     return vars(_base(model).get_decoder()).get("_entry")
 
 
 def remove(model: nn.Module) -> None:
     """Let image tokens enter at block 0 again; does nothing if they do already."""
-    entry = entered(model)
+    entry = entry_of(model)
     if entry is not None:
         del entry.core.forward, entry.decoder.forward, entry.decoder._entry  # the classes' own methods are back
         del _base(model).config.image_entry
 
 
 def images(model: nn.Module, where: torch.Tensor) -> contextlib.AbstractContextManager:
-    """`Entry.images` of the entry in force; does nothing where there is none."""
-    entry = entered(model)
+    """`LateEntry.images` of the entry in force; does nothing where there is none."""
+    entry = entry_of(model)
     return contextlib.nullcontext() if entry is None else entry.images(where)
 
 
@@ -184,7 +184,7 @@ def measure_scale(vlm: Any, batch: dict, block: int) -> float:
     return (found[0][text].median() / found[0][image].mean()).item()
 
 
-def save(folder: Path, entry: Entry | None) -> None:
+def save(folder: Path, entry: LateEntry | None) -> None:
     """Write an entry beside a model's adapters; None removes what an earlier run left there."""
     path = Path(folder) / FILE
     if entry is None:
@@ -193,7 +193,7 @@ def save(folder: Path, entry: Entry | None) -> None:
         write_json(path, {"enter": entry.block, "scale": entry.scale})
 
 
-def load(folder: Path, model: nn.Module) -> Entry | None:
+def load(folder: Path, model: nn.Module) -> LateEntry | None:
     """Install the entry that `save` wrote; None if the folder has none.
 
     Raises ValueError as `install` does, and for a file that is damaged.
@@ -210,7 +210,7 @@ def load(folder: Path, model: nn.Module) -> Entry | None:
     return install(model, told["enter"], told["scale"])
 
 
-def restore(model: nn.Module) -> Entry | None:
+def restore(model: nn.Module) -> LateEntry | None:
     """Install the entry that `save_pretrained` wrote into a model's configuration; None if there is none.
 
     `paperlib.models.loading` calls this; without it image tokens would enter at block 0. Raises ValueError as `load`
@@ -228,3 +228,6 @@ def restore(model: nn.Module) -> Entry | None:
 
 def _base(model: Any) -> Any:
     return base_model(model if isinstance(model, nn.Module) else model.model)
+
+
+entered = entry_of  # old name

@@ -5,7 +5,7 @@ A set is a list with one 1-D LongTensor of positions for each row. The names:
 - "image": the picture's tokens;
 - "question": the prompt's text after the picture, without its last token;
 - "answer": the prompt's last token and the tokens of an answer that follows; at these, the answer is predicted;
-- "answer start": the prompt's last token, which predicts the first token of the answer;
+- "answer position": the prompt's last token, which predicts the first token of the answer;
 - "text": the tokens of an answer that follows the prompt. A caption is such an answer; to stand alone, it follows an
   empty prompt.
 """
@@ -21,16 +21,18 @@ SETS: dict[str, Callable[[Spans], torch.Tensor]] = {
     "image": lambda spans: spans.image,
     "question": lambda spans: spans.question[:-1],
     "answer": lambda spans: torch.cat([spans.question[-1:], spans.answer]),
-    "answer start": lambda spans: spans.question[-1:],
+    "answer position": lambda spans: spans.question[-1:],
     "text": lambda spans: spans.answer,
 }
 MISSING = {
     "image": "give every prompt a picture",
     "question": "ask a question that is longer than one token",
     "answer": "give every row a prompt or an answer",
-    "answer start": "give every row a prompt",
+    "answer position": "give every row a prompt",
     "text": "give the text as answers, after an empty prompt if it should stand alone",
 }
+SETS["answer start"] = SETS["answer position"]  # old name
+MISSING["answer start"] = MISSING["answer position"]  # old name
 EDGES = {
     "image->question": ("question", "image"),
     "image->answer": ("answer", "image"),

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from paperlib.models.image_cache import remembering
+from paperlib.models.image_cache import cached_features
 from paperlib.models.inputs import Batch, VLMError, check_batch, check_made, check_words
 from paperlib.models.loading import load_model
 from paperlib.models.names import check_name
@@ -113,7 +113,7 @@ class VLM:
         return logits if cap is None else torch.tanh(logits / cap) * cap
 
     def prompt(self, question: str, has_image: bool = True) -> str:
-        """A question in the model's chat format, up to where the answer starts.
+        """A question in the model's chat format, up to where the answer begins.
 
         Raises VLMError for a question that is not text, and for one that holds a special token of the tokenizer: the
         model would read it as a picture's place or as the end of a turn.
@@ -171,9 +171,11 @@ class VLM:
             spans.append(Spans(image, torch.arange(start, end - n_answer), torch.arange(end - n_answer, end)))
         return spans
 
-    def remembering(self, megabytes: int = 256) -> AbstractContextManager:
-        """Encode each distinct picture once for as long as the ``with`` block runs (`image_cache.remembering`)."""
-        return remembering(self.base, megabytes)
+    def cached_features(self, megabytes: int = 256) -> AbstractContextManager:
+        """Encode each distinct picture once for as long as the ``with`` block runs (`image_cache.cached_features`)."""
+        return cached_features(self.base, megabytes)
+
+    remembering = cached_features  # old name
 
     def answer(self, image: Image.Image | None, question: str, max_new_tokens: int = 24) -> str:
         """What the model writes (greedy decoding) to a question about a picture, or without one."""

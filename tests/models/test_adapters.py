@@ -377,7 +377,7 @@ def test_damaged_adapters_leave_the_model_as_it_was(frozen, damage, tmp_path):
         apply_adapter(vlm.model, folder)
     message = one_sentence(error.value)
     assert "my-adapters" in message and str(tmp_path) not in message
-    assert not changed(before, weights(vlm.model)) and entry.entered(vlm.model) is None
+    assert not changed(before, weights(vlm.model)) and entry.entry_of(vlm.model) is None
     assert [type(module) for module in vlm.model.modules()] == modules
     for path in folder.iterdir():
         path.unlink()

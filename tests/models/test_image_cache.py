@@ -7,7 +7,7 @@ from torch import nn
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from paperlib.models.adapters import add_lora
-from paperlib.models.image_cache import _Memory, remembering
+from paperlib.models.image_cache import _Memory, cached_features
 
 QUESTIONS = ["What is this?", "How many things are there?", "Hm?"]
 
@@ -38,7 +38,7 @@ def test_remembered_pictures_change_nothing_but_the_work(make, megabytes):
     plain = [logits(vlm.model, batch) for batch in batches]
     assert calls == [3, 3, 3]
     calls.clear()
-    with vlm.remembering(megabytes):
+    with vlm.cached_features(megabytes):
         for batch, expected in zip(batches, plain):
             torch.testing.assert_close(logits(vlm.model, batch), expected, rtol=1e-4, atol=1e-4)
         assert calls == ([2, 1] if megabytes else [2, 2, 3])
@@ -50,11 +50,11 @@ def test_remembered_pictures_change_nothing_but_the_work(make, megabytes):
 def test_remembering_ends_with_its_block_even_on_error():
     vlm = tiny_vlm()
     calls, batch = encoder_calls(vlm), batch_of(vlm, range(3))
-    with pytest.raises(RuntimeError), vlm.remembering():
+    with pytest.raises(RuntimeError), vlm.cached_features():
         raise RuntimeError
-    with vlm.remembering():
+    with vlm.cached_features():
         logits(vlm.model, batch)
-        with vlm.remembering():
+        with vlm.cached_features():
             logits(vlm.model, batch)
         logits(vlm.model, batch)
         assert calls == [3]  # the inner block asks the outer one
@@ -65,7 +65,7 @@ def test_remembering_ends_with_its_block_even_on_error():
 def test_products_are_kept_apart():
     vlm = tower_vlm()
     calls, batch = encoder_calls(vlm), batch_of(vlm, range(3))
-    with vlm.remembering():
+    with vlm.cached_features():
         exact = logits(vlm.model, batch)
         with torch.autocast("cpu", torch.bfloat16):
             rounded = logits(vlm.model, batch)
@@ -77,7 +77,7 @@ def test_products_are_kept_apart():
 def test_what_finds_no_room_is_encoded_again(kilobytes, expected):
     vlm = tower_vlm()  # 16 image tokens of 32 values in float32: 2 KiB a picture
     calls, batch = encoder_calls(vlm), batch_of(vlm, range(3))
-    with remembering(vlm.model, megabytes=kilobytes / 1024):
+    with cached_features(vlm.model, megabytes=kilobytes / 1024):
         first = logits(vlm.model, batch)
         again = logits(vlm.model, batch)
     assert calls == [3] + [expected] * (expected > 0)
@@ -112,7 +112,7 @@ def test_pictures_of_another_shape_or_asked_otherwise_are_others():
 def test_gradients_are_not_remembered(make):
     vlm = make()
     calls, batch = encoder_calls(vlm), batch_of(vlm, range(3))
-    with vlm.remembering():
+    with vlm.cached_features():
         for _ in range(2):
             vlm.model(**batch).logits.sum().backward()
     assert calls == [3, 3] and any(p.grad is not None for p in vlm.model.model.vision_tower.parameters())
@@ -133,7 +133,7 @@ def test_a_family_that_joins_its_pictures_is_encoded_as_ever():
         pooler_output=torch.cat(list(encode(*args).pooler_output))
     )
     calls = encoder_calls(vlm)
-    with torch.no_grad(), vlm.remembering():
+    with torch.no_grad(), vlm.cached_features():
         plain = own(pixels).pooler_output
         for _ in range(2):
             assert torch.equal(core.get_image_features(pixels).pooler_output, plain)
@@ -145,12 +145,12 @@ def test_a_tuned_model_with_lora_remembers():
     vlm = tower_vlm()
     calls, batch = encoder_calls(vlm), batch_of(vlm, (0, 1, 0))
     vlm.model = add_lora(vlm.model, 2, [0]).eval()
-    with vlm.remembering():
+    with vlm.cached_features():
         logits(vlm.model, batch), logits(vlm.model, batch)
     assert calls == [2]
 
 
 def test_a_model_without_a_picture_encoder_is_left_alone():
     model = nn.Linear(2, 2)
-    with remembering(model):
+    with cached_features(model):
         assert model(torch.zeros(1, 2)).shape == (1, 2)

@@ -231,7 +231,7 @@ def test_what_is_no_list_is_no_batch(bad, vlm):
     for call in (
         lambda: vlm.answers(None, bad),
         lambda: vlm.batch(bad, None),
-        lambda: capture(vlm, bad, None, positions=["answer start"]),
+        lambda: capture(vlm, bad, None, positions=["answer position"]),
     ):
         assert "must be a list" in refused(call)
 
@@ -287,7 +287,7 @@ def test_more_words_than_the_context(vlm):
         lambda: vlm.batch(["a"], None, ["b" * 1024]),
         lambda: vlm.answer(None, "Hm?", 1024 - frame - 2),
         lambda: vlm.answer(None, "a" * (1024 - frame), 1),
-        lambda: capture(vlm, ["a" * 1025], None, positions=["answer start"]),
+        lambda: capture(vlm, ["a" * 1025], None, positions=["answer position"]),
     ):
         assert "context is 1024" in refused(call)
 

@@ -33,10 +33,10 @@ def test_a_whole_model_keeps_its_entry_when_it_is_saved_and_loaded(tmp_path):
     entry.remove(vlm.model)
     assert not hasattr(vlm.model.config, "image_entry")
     again = load_vlm(str(tmp_path), device="cpu")
-    assert (entry.entered(again.model).block, entry.entered(again.model).scale) == (2, 1.7)
+    assert (entry.entry_of(again.model).block, entry.entry_of(again.model).scale) == (2, 1.7)
     torch.testing.assert_close(logits(again.model, batch_of(again)), expected)
     assert again.answer(picture(0), "Who?", 3) == said
     assert (expected - plain).abs().max() > 1e-3
     entry.remove(again.model)
     again.model.save_pretrained(tmp_path)
-    assert entry.entered(load_vlm(str(tmp_path), device="cpu").model) is None
+    assert entry.entry_of(load_vlm(str(tmp_path), device="cpu").model) is None

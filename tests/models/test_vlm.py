@@ -27,6 +27,7 @@ from transformers import (
 from paperlib.models.adapters import AdapterError, add_lora, save_adapter
 from paperlib.models.inputs import VLMError
 from paperlib.models.names import NAMES
+from paperlib.models.residual import run, watching
 from paperlib.models.vision_tower import EfficientNetLiteModel
 from paperlib.models.vlm import load_vlm
 
@@ -111,6 +112,23 @@ def test_decoder_blocks_are_the_language_models():
     assert tiny.layers is tiny.model.model.language_model.layers and len(tiny.layers) == 4
     assert len(tower.layers) == 3
     assert tiny.image_token_id == tiny.tokenizer.convert_tokens_to_ids("<image>")
+
+
+@torch.no_grad()
+def test_the_unembedding_of_the_last_layer_is_the_models_own_logits():
+    """With LoRA around it or not, and with a cap on scores as Gemma 2 has it."""
+    vlm = tiny_vlm()
+    batch, states = vlm.batch([vlm.prompt("Hm?")], [picture(0)]), []
+    assert vlm.base is vlm.model
+    plain = vlm.model(**batch).logits
+    with watching(vlm, [(4, states.append)]):
+        torch.testing.assert_close(vlm.head(run(vlm, batch)), plain)
+    torch.testing.assert_close(vlm.unembed(states[0]), plain)
+    vlm.base.config.text_config.final_logit_softcapping = 0.5
+    torch.testing.assert_close(vlm.unembed(states[0][0, -1]), 0.5 * torch.tanh(plain[0, -1] / 0.5))
+    base = vlm.model
+    vlm.model = add_lora(vlm.model, 2, [1])
+    assert vlm.base is base and vlm.unembed(states[0]).shape == plain.shape
 
 
 def test_tiny_depends_on_the_seed():
