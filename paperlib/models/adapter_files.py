@@ -106,12 +106,12 @@ def _blocks(lora: dict[str, torch.Tensor]) -> set[int]:
 
 
 def _lora_config(folder: Path) -> Any:
-    told = _json(folder, CONFIG)
+    found = _json(folder, CONFIG)
     try:
-        if told["peft_type"] != "LORA" or not isinstance(told["target_modules"], str) or not told["lora_alpha"] > 0:
+        if found["peft_type"] != "LORA" or not isinstance(found["target_modules"], str) or not found["lora_alpha"] > 0:
             raise ValueError("not a LoRA that save_adapter wrote")
-        re.compile(told["target_modules"])
-        if type(told["r"]) is not int:
+        re.compile(found["target_modules"])
+        if type(found["r"]) is not int:
             raise ValueError("no rank")
         return LoraConfig.from_pretrained(str(folder))
     except Exception as error:  # peft raises many kinds for a field that it does not know
@@ -120,12 +120,12 @@ def _lora_config(folder: Path) -> Any:
 
 def _json(folder: Path, name: str) -> dict:
     try:
-        told = json.loads((folder / name).read_text(encoding="utf-8"))
+        found = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise _broken(folder, name, "cannot be read") from error
-    if not isinstance(told, dict):
+    if not isinstance(found, dict):
         raise _broken(folder, name, "must hold a JSON object")
-    return told
+    return found
 
 
 def _tensors(folder: Path, name: str) -> dict[str, torch.Tensor]:

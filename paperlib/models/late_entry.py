@@ -202,12 +202,10 @@ def load(folder: Path, model: nn.Module) -> LateEntry | None:
     if not path.is_file():
         return None
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        saved = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{FILE} in {path.parent.name} cannot be read: take the folder again.") from error
-    if not isinstance(told, dict) or told.keys() != {"enter", "scale"}:
-        raise ValueError(f"{FILE} in {path.parent.name} must hold 'enter' and 'scale': take the folder again.")
-    return install(model, told["enter"], told["scale"])
+    return _install_saved(model, saved, f"{FILE} in {path.parent.name}")
 
 
 def restore(model: nn.Module) -> LateEntry | None:
@@ -216,14 +214,14 @@ def restore(model: nn.Module) -> LateEntry | None:
     `paperlib.models.loading` calls this; without it image tokens would enter at block 0. Raises ValueError as `load`
     does.
     """
-    told = getattr(model.config, "image_entry", None)
-    if told is None:
-        return None
-    if not isinstance(told, dict) or told.keys() != {"enter", "scale"}:
-        raise ValueError(
-            "image_entry in the model's configuration must hold 'enter' and 'scale': take the folder again."
-        )
-    return install(model, told["enter"], told["scale"])
+    saved = getattr(model.config, "image_entry", None)
+    return None if saved is None else _install_saved(model, saved, "image_entry in the model's configuration")
+
+
+def _install_saved(model: Any, saved: Any, where: str) -> LateEntry:
+    if not isinstance(saved, dict) or saved.keys() != {"enter", "scale"}:
+        raise ValueError(f"{where} must hold 'enter' and 'scale': take the folder again.")
+    return install(model, saved["enter"], saved["scale"])
 
 
 def _base(model: Any) -> Any:
