@@ -200,7 +200,7 @@ def test_one_rule_for_batches_captured_states_and_files(vlm, tmp_path):
     Image.fromarray(UNCLEAR["float 0 to 1"]).save(tmp_path / "float.tiff")
     CLEAR["RGBA"]().save(tmp_path / "clear.png")
     for name in ("float.tiff", "clear.png", "missing.png"):
-        assert name in refused(PictureFile(tmp_path / name).render)
+        assert name in refused(PictureFile(tmp_path / name).render, PictureError)
     for bad in (CLEAR["LA"](), Image.new("RGB", (0, 0))):
         for cache in (None, tmp_path / "states"):
             refused(lambda: capture(vlm, [prompt], [bad], positions=["image mean"], cache=cache))
@@ -336,4 +336,4 @@ def test_what_is_no_batch_of_the_model(make):
             lambda: edge(vlm, bad, "image->answer"),
             lambda: token_states(vlm, bad, [0]),
         ):
-            assert "VLM.batch makes it" in refused(call)
+            assert "must be made by VLM.batch" in refused(call)
