@@ -104,7 +104,7 @@ def test_nothing_goes_to_bfloat16_without_asking():
     """Autocast is switched on, and weights are rounded, where `product_dtype` has been asked; one more place that
     doesn't ask would make a CPU without units many times slower."""
     files = [
-        *(CODE_ROOT / "paperlib").glob("*.py"),
+        *(CODE_ROOT / "paperlib").rglob("*.py"),
         *(CODE_ROOT / "tests" / "benchmarks").glob("*.py"),
         *(CODE_ROOT / "notebooks").glob("*.ipynb"),
     ]
