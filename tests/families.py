@@ -54,20 +54,26 @@ QUESTIONS = [[10, 11, 12, 13], [14, 15, 16, 17, 18, 19, 20], [21, 22]]
 ANSWERS = [[30], [31, 32], [33]]
 
 LAYERS, WIDTH, PATCH = 4, 32, 4
-TEXT = dict(
-    vocab_size=64,
-    hidden_size=WIDTH,
-    intermediate_size=64,
-    num_hidden_layers=LAYERS,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    max_position_embeddings=128,
-    pad_token_id=PAD,
-    bos_token_id=BOS,
-    eos_token_id=EOS,
-)
+TEXT = {
+    "vocab_size": 64,
+    "hidden_size": WIDTH,
+    "intermediate_size": 64,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+    "pad_token_id": PAD,
+    "bos_token_id": BOS,
+    "eos_token_id": EOS,
+}
 MROPE = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 1, 1]}  # of head_dim / 2 = 4 frequencies
-VISION = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, patch_size=PATCH)
+VISION = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "patch_size": PATCH,
+}
 
 
 # ---------------------------------------------------------------- shared
@@ -208,7 +214,7 @@ def gemma_3():
 
 # The whole picture (3 x 3 patches), then two crops of it laid side by side or one above the other, without the borders
 # that padding to the crops' 2 : 1 added; an `image_newline` ends each line of patches. All of them are image tokens.
-ANYRES = dict(image_token_index=IMAGE, image_grid_pinpoints=[[12, 24], [24, 12]])
+ANYRES = {"image_token_index": IMAGE, "image_grid_pinpoints": [[12, 24], [24, 12]]}
 ANYRES_SIZES = [[12, 24], [24, 12], [12, 16]]  # height and width in pixels; the last loses a column left and right
 ANYRES_TOKENS = [[IMAGE] * (9 + lines * (columns + 1)) for lines, columns in ((3, 6), (6, 3), (3, 4))]
 
@@ -232,7 +238,7 @@ def llava_onevision():
     return build(LlavaOnevisionForConditionalGeneration, config), anyres_batch()
 
 
-IDEFICS3 = dict(vision_config=dict(image_size=24, **VISION), image_token_id=IMAGE, scale_factor=2)
+IDEFICS3 = {"vision_config": dict(image_size=24, **VISION), "image_token_id": IMAGE, "scale_factor": 2}
 
 
 def smolvlm():
@@ -260,8 +266,8 @@ def idefics3():
 
 # ---------------------------------------------------------------- Qwen: pictures of any shape, patches in one list
 
-QWEN = dict(image_token_id=IMAGE, video_token_id=VIDEO, vision_start_token_id=OPEN, vision_end_token_id=CLOSE)
-QWEN_VISION = dict(num_heads=2, patch_size=PATCH, temporal_patch_size=2, spatial_merge_size=2)
+QWEN = {"image_token_id": IMAGE, "video_token_id": VIDEO, "vision_start_token_id": OPEN, "vision_end_token_id": CLOSE}
+QWEN_VISION = {"num_heads": 2, "patch_size": PATCH, "temporal_patch_size": 2, "spatial_merge_size": 2}
 
 
 def qwen_batch() -> Batch:

@@ -1,7 +1,8 @@
 """What happens to an answer if the forward pass is changed. Open `edits.py` first.
 
-Each intervention is a context manager: transplant, bypass, knockout, patch. `sweeps.py` runs many of them over windows of
-blocks and computes nothing below a window twice.
+Each intervention is a context manager: transplant, bypass, knockout, patch. `sweeps.py` runs them over windows of
+blocks and computes nothing below a window twice. A new intervention is one function in `edits.py` and its test. It goes
+through `models.residual.editing`, which registers it, so that no pass resumes above it.
 """
 
 import lazy_loader

@@ -1,8 +1,8 @@
-"""Closing edges in the attention mask that a decoder block receives, whichever of its three forms it has.
+"""Closing attention edges in the mask that a decoder block receives, in each of its three forms.
 
-transformers hands a block no mask at all where sdpa can do plain causal attention, a bool mask (True: may attend) for
-sdpa otherwise, and a float mask for eager attention, which is added to the scores. Writing False into the last closes
-nothing, since False is the 0 that it holds for open edges.
+transformers gives a block no mask if sdpa can do plain causal attention, a bool mask (True: may attend) for sdpa
+otherwise, and a float mask for eager attention, which is added to the scores. False written into a float mask closes
+nothing, because it becomes the 0 of an open edge.
 """
 
 import contextlib
@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import torch
+from torch import nn
 
+from paperlib.models.residual import editing
 from paperlib.models.vlm import VLM
 
 
@@ -45,13 +47,16 @@ def check_attention(vlm: VLM) -> None:
 
 @contextlib.contextmanager
 def closing(vlm: VLM, blocks: list[int], closed: Callable[[int, int], torch.Tensor]) -> Iterator[None]:
-    """Close ``closed(B, T)``, bool [B, 1, T, T], in the given blocks for as long as the block runs."""
+    """Close ``closed(B, T)``, bool [B, 1, T, T], in the given blocks for as long as the ``with`` block runs.
+
+    This is an intervention (`residual.editing`), registered with the lowest of the blocks.
+    """
 
     @lru_cache(maxsize=1)  # one for all blocks of a pass
     def edges(n_rows: int, length: int, device: torch.device) -> torch.Tensor:
         return closed(n_rows, length).to(device)
 
-    def before(block, args, kwargs):
+    def before(block: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         if "attention_mask" not in kwargs:
             raise ValueError(f"{type(block).__name__} takes no attention_mask by name: this family is not supported.")
         causal = getattr(getattr(block, "self_attn", None), "is_causal", True)
@@ -61,4 +66,5 @@ def closing(vlm: VLM, blocks: list[int], closed: Callable[[int, int], torch.Tens
     with contextlib.ExitStack() as stack:
         for i in blocks:
             stack.callback(vlm.layers[i].register_forward_pre_hook(before, with_kwargs=True).remove)
+        stack.enter_context(editing(vlm, first=min(blocks, default=len(vlm.layers))))
         yield

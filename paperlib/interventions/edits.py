@@ -1,20 +1,25 @@
-"""Context managers that edit a model's forward pass and undo themselves, even on error.
+"""Interventions: context managers that change a model's forward pass and undo themselves, even on error.
 
-They nest, and the outer one acts first where two meet. Blocks and layers are numbered as in `paperlib.models.residual`: block
-l reads layer l and writes layer l + 1. Positions come as token sets (`paperlib.models.token_sets`), which belong to one batch.
-Bad input is refused on entering, before anything runs. Key-value caches are not served: run whole sequences.
+They nest; where two change the same state, the outer one acts first. Blocks and layers are numbered as in
+`models.residual`: block l reads layer l and writes layer l + 1. Positions are token sets (`models.token_sets`), which
+belong to one batch. Bad input is refused on entering, before anything runs. Key-value caches are not supported: run
+whole sequences.
+
+To add one, write a context manager here that changes states by `models.residual.editing`, attention by
+`attention_masks.closing` or weights by `block_weights.replacing`. Each of them registers it.
 """
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import torch
 from torch import nn
 
 from paperlib.interventions.attention_masks import check_attention, closing
-from paperlib.models.residual import acting, hooked
+from paperlib.interventions.block_weights import check_donor, replacing
+from paperlib.models.residual import editing
 from paperlib.models.token_sets import TokenSet, check_fit, check_set, flat
 from paperlib.models.vlm import VLM
 from paperlib.study.checks import check_numbers
@@ -24,9 +29,21 @@ from paperlib.study.checks import check_numbers
 def knockout(vlm: VLM, layers: Iterable[int], queries: TokenSet, keys: TokenSet) -> Iterator[None]:
     """Attention knockout (Geva et al., arXiv 2304.14767): in some blocks, no query attends to any key of its row.
 
-    Attention weights of the closed edges are 0 and the others of a query sum to 1. `token_sets.edge` makes the sets of
-    "image->question" and the like. layers: numbers of blocks. Raises ValueError for blocks that don't exist, sets that
-    are empty or overlap (a token always sees itself), and attention without a mask (flash).
+    The weights of the closed edges are 0, and the other weights of a query sum to 1. `token_sets.edge` makes the sets
+    of "image->question" and the like. layers: numbers of blocks. Raises ValueError for blocks that don't exist, for
+    sets that are empty or overlap (a token always sees itself), and for attention without a mask (flash).
+
+    Example:
+        >>> from PIL import Image
+        >>> from paperlib.models.token_sets import edge
+        >>> from paperlib.models.vlm import load_vlm
+        >>> vlm = load_vlm("tiny", device="cpu")
+        >>> batch = vlm.batch([vlm.prompt("What is it?")], [Image.new("RGB", (64, 64), "red")])
+        >>> clean = vlm.model(**batch).logits
+        >>> with knockout(vlm, [1, 2], *edge(vlm, batch, "image->answer")):
+        ...     blind = vlm.model(**batch).logits
+        >>> torch.equal(blind, clean), torch.equal(vlm.model(**batch).logits, clean)
+        (False, True)
     """
     blocks = check_numbers(layers, len(vlm.layers), "block")
     queries, keys = check_set(queries, "queries"), check_set(keys, "keys")
@@ -34,10 +51,10 @@ def knockout(vlm: VLM, layers: Iterable[int], queries: TokenSet, keys: TokenSet)
         raise ValueError(
             f"Queries are given for {len(queries)} rows and keys for {len(keys)}: give both for every row."
         )
-    for row, (q, k) in enumerate(zip(queries, keys)):
+    for row, (q, k) in enumerate(zip(queries, keys, strict=True)):
         if torch.isin(q, k).any():
             raise ValueError(
-                f"Queries and keys of row {row} overlap, but a token must go on seeing itself: give sets "
+                f"Queries and keys of row {row} overlap, but a token must still attend to itself: give sets "
                 f"without common positions."
             )
     check_attention(vlm)
@@ -46,11 +63,11 @@ def knockout(vlm: VLM, layers: Iterable[int], queries: TokenSet, keys: TokenSet)
         check_fit(queries, n_rows, length)
         check_fit(keys, n_rows, length)
         edges = torch.zeros(n_rows, 1, length, length, dtype=torch.bool)
-        for row, (q, k) in enumerate(zip(queries, keys)):
+        for row, (q, k) in enumerate(zip(queries, keys, strict=True)):
             edges[row, 0, q[:, None].cpu(), k.cpu()] = True
         return edges
 
-    with closing(vlm, blocks, closed), acting(vlm, min(blocks, default=len(vlm.layers))):
+    with closing(vlm, blocks, closed):
         yield
 
 
@@ -58,26 +75,35 @@ def knockout(vlm: VLM, layers: Iterable[int], queries: TokenSet, keys: TokenSet)
 def transplant(vlm: VLM, donor: VLM, layers: Iterable[int]) -> Iterator[None]:
     """Whole blocks with the donor's weights. Embeddings, final norm, head, connector and vision tower stay.
 
-    Nothing is copied: the blocks hold the donor's own parameters for as long. Raises ValueError for blocks that don't
-    exist, a donor whose blocks have other shapes, types or devices, and adapters that are not merged.
+    Nothing is copied: meanwhile the blocks hold the donor's own parameters. Raises ValueError for blocks that don't
+    exist, for a donor whose blocks have other shapes, types or devices, and for adapters that are not merged.
+
+    Example:
+        >>> from paperlib.models.vlm import load_vlm
+        >>> vlm, donor = (load_vlm("tiny", device="cpu", seed=seed) for seed in (0, 1))
+        >>> with transplant(vlm, donor, [0, 3]):
+        ...     [vlm.layers[i].mlp.up_proj.weight is donor.layers[i].mlp.up_proj.weight for i in range(4)]
+        [True, False, False, True]
+        >>> vlm.layers[0].mlp.up_proj.weight is donor.layers[0].mlp.up_proj.weight
+        False
     """
     blocks = check_numbers(layers, len(vlm.layers), "block")
-    _check_donor(vlm, donor)
-    with _weights(vlm, blocks, lambda i, name, own: donor.layers[i].get_parameter(name)):
+    check_donor(vlm, donor)
+    with replacing(vlm, blocks, lambda i, name, own: donor.layers[i].get_parameter(name)):
         yield
 
 
 @contextlib.contextmanager
 def random_change(vlm: VLM, donor: VLM, layers: Iterable[int], seed: int = 0) -> Iterator[None]:
-    """The control of `transplant`: the donor's change of each block, turned into random directions.
+    """The control for `transplant`: the donor's change of each block, in random directions.
 
-    For each matrix (and vector) by itself, the rows and the columns of donor minus own are shuffled and given random
-    signs. That multiplies it by orthogonal matrices from both sides, so that its norm, rank and singular values stay: a
-    change as large and as concentrated as the donor's, which has not learnt where. A block's change depends on the seed
-    and the block alone, so that overlapping windows share it. Raises ValueError as `transplant` does.
+    In each matrix (and vector), the rows and the columns of donor minus own are shuffled and get random signs. That
+    multiplies the change by orthogonal matrices from both sides, so its norm, rank and singular values stay. It is as
+    large and as concentrated as the donor's change, in directions that nothing has learnt. A block's change depends
+    only on the seed and the block, so overlapping windows share it. Raises ValueError as `transplant` does.
     """
     blocks = check_numbers(layers, len(vlm.layers), "block")
-    _check_donor(vlm, donor)
+    check_donor(vlm, donor)
 
     @torch.no_grad()
     def changed(i: int, name: str, own: nn.Parameter) -> nn.Parameter:
@@ -91,7 +117,7 @@ def random_change(vlm: VLM, donor: VLM, layers: Iterable[int], seed: int = 0) ->
             change = change.index_select(axis, order.to(own.device)) * signs.to(own.device).view(shape)
         return nn.Parameter((own + change).to(own.dtype), requires_grad=False)
 
-    with _weights(vlm, blocks, changed):
+    with replacing(vlm, blocks, changed):
         yield
 
 
@@ -99,14 +125,25 @@ def random_change(vlm: VLM, donor: VLM, layers: Iterable[int], seed: int = 0) ->
 def bypass(
     vlm: VLM, positions: TokenSet, enter: int = 0, leave: int | None = None, visible: bool = True
 ) -> Iterator[None]:
-    """Image tokens go around early blocks, late ones, or both: their state stays the same below ``enter`` and from
-    ``leave`` on.
+    """Image tokens skip early blocks, late blocks, or both: their state is constant up to ``enter`` and from ``leave``.
 
-    positions: the image tokens, ``tokens(vlm, batch, "image")``. enter: blocks below it leave their state at layer 0,
-    and so does anything that the family adds in between. leave: from this block on the state is that of layer
-    ``leave``. 0 and L (None) change nothing. Other tokens still attend to them throughout, which hold the state just
-    named; ``visible=False`` hides them from all other tokens in the blocks below ``enter``, as if they entered there.
+    positions: the image tokens, ``tokens(vlm, batch, "image")``. enter: up to layer ``enter``, their state is that of
+    layer 0, without anything that the family adds between blocks (entry bypass). leave: from layer ``leave`` on, their
+    state is that of layer ``leave`` (exit bypass). 0 and L (None) change nothing. Other tokens still attend to them in
+    all blocks and see these states; ``visible=False`` hides them from all other tokens in the blocks below ``enter``.
     Raises ValueError unless 0 <= enter <= leave <= L, and for sets that are empty.
+
+    Example:
+        >>> from PIL import Image
+        >>> from paperlib.models.capture import token_states
+        >>> from paperlib.models.token_sets import tokens
+        >>> from paperlib.models.vlm import load_vlm
+        >>> vlm = load_vlm("tiny", device="cpu")
+        >>> batch = vlm.batch([vlm.prompt("What is it?")], [Image.new("RGB", (64, 64), "red")])
+        >>> with bypass(vlm, tokens(vlm, batch, "image"), enter=2):
+        ...     states = token_states(vlm, batch, [0, 2, 3])[0]
+        >>> torch.equal(states[1], states[0]), torch.equal(states[2], states[0])
+        (True, False)
     """
     depth = len(vlm.layers)
     enter, leave = check_numbers([enter], depth + 1, "layer")[0], depth if leave is None else leave
@@ -132,8 +169,7 @@ def bypass(
         if enter and not visible:
             check_attention(vlm)
             stack.enter_context(closing(vlm, list(range(enter)), partial(_from_others, positions)))
-        stack.enter_context(hooked(vlm, hooks))
-        stack.enter_context(acting(vlm, 0 if enter else leave))
+        stack.enter_context(editing(vlm, hooks, first=0 if enter else leave))
         yield
 
 
@@ -142,7 +178,20 @@ def patch(vlm: VLM, layer: int, positions: TokenSet, states: list[torch.Tensor])
     """Activation patching (Vig et al., arXiv 2004.12265): at one layer, positions get states from another run.
 
     layer: 0 to L. states: [n, D] for each row, as `capture.token_states` gives them for n positions. Raises ValueError
-    for a layer that doesn't exist, empty sets, and states of other shapes.
+    for a layer that doesn't exist, for empty sets, and for states of other shapes.
+
+    Example:
+        >>> from PIL import Image
+        >>> from paperlib.models.capture import token_states
+        >>> from paperlib.models.token_sets import tokens
+        >>> from paperlib.models.vlm import load_vlm
+        >>> vlm = load_vlm("tiny", device="cpu")
+        >>> prompts = [vlm.prompt("What is it?")]
+        >>> red, blue = (vlm.batch(prompts, [Image.new("RGB", (64, 64), colour)]) for colour in ("red", "blue"))
+        >>> from_red = [row[0] for row in token_states(vlm, red, [2])]  # layer 2, at the image tokens
+        >>> with patch(vlm, 2, tokens(vlm, blue, "image"), from_red):
+        ...     torch.equal(token_states(vlm, blue, [2])[0][0], from_red[0])
+        True
     """
     check_numbers([layer], len(vlm.layers) + 1, "layer")
     positions, width = check_set(positions), vlm.model.config.get_text_config().hidden_size
@@ -150,7 +199,7 @@ def patch(vlm: VLM, layer: int, positions: TokenSet, states: list[torch.Tensor])
         raise ValueError(
             f"States are given for {len(states)} rows and positions for {len(positions)}: give both for every row."
         )
-    for row, (p, s) in enumerate(zip(positions, states)):
+    for row, (p, s) in enumerate(zip(positions, states, strict=True)):
         if s.shape != (len(p), width):
             raise ValueError(
                 f"Row {row} needs states of shape {(len(p), width)}, one for each position, but got {tuple(s.shape)}."
@@ -161,7 +210,7 @@ def patch(vlm: VLM, layer: int, positions: TokenSet, states: list[torch.Tensor])
         check_fit(positions, *state.shape[:2])
         return _replaced(state, positions, new)
 
-    with hooked(vlm, [(layer, replace)]), acting(vlm, layer):
+    with editing(vlm, [(layer, replace)]):
         yield
 
 
@@ -172,44 +221,8 @@ def _replaced(state: torch.Tensor, positions: TokenSet, new: torch.Tensor) -> to
 
 
 def _from_others(positions: TokenSet, n_rows: int, length: int) -> torch.Tensor:
-    """The edges from all other tokens to these, bool [B, 1, T, T]."""
+    """The edges by which all other tokens attend to these, bool [B, 1, T, T]."""
     check_fit(positions, n_rows, length)
     inside = torch.zeros(n_rows, length, dtype=torch.bool)
     inside[flat(positions, inside.device)] = True
     return (~inside[:, None, :, None]) & inside[:, None, None, :]
-
-
-@contextlib.contextmanager
-def _weights(vlm: VLM, blocks: list[int], new: Callable[[int, str, nn.Parameter], nn.Parameter]) -> Iterator[None]:
-    """Blocks with other parameters, in modules that stay where they are and keep their hooks."""
-    undo = []
-    try:
-        for i in blocks:
-            for name, own in list(vlm.layers[i].named_parameters()):
-                path, _, leaf = name.rpartition(".")
-                module = vlm.layers[i].get_submodule(path)
-                replacement = new(i, name, own)
-                undo.append((module, leaf, own))
-                setattr(module, leaf, replacement)
-        with acting(vlm, min(blocks, default=len(vlm.layers))):
-            yield
-    finally:
-        for module, leaf, own in undo:
-            setattr(module, leaf, own)
-
-
-def _check_donor(vlm: VLM, donor: VLM) -> None:
-    def parts(model: VLM) -> list[dict]:
-        return [
-            {name: (tuple(p.shape), p.dtype, p.device) for name, p in block.named_parameters()}
-            for block in model.layers
-        ]
-
-    own, theirs = parts(vlm), parts(donor)
-    if any("lora_" in name for blocks in (own, theirs) for block in blocks for name in block):
-        raise ValueError("A model has adapters that are not merged into its blocks: call merge_and_unload() first.")
-    if own != theirs:
-        raise ValueError(
-            f"The blocks of {donor.name!r} do not fit into {vlm.name!r}: a donor needs as many blocks, "
-            f"with parameters of the same names, shapes, types and devices."
-        )

@@ -1,7 +1,7 @@
-"""Sweeps over windows of blocks, without computing again what lies below each window.
+"""Sweeps over windows of blocks that compute nothing below a window twice.
 
-A clean pass is traced once: how the decoder was called, and the states that enter the blocks where windows start. Each
-window then resumes at its first block: neither the vision tower nor any block below it runs.
+A clean pass is traced once: the call of the decoder, and the states that the first block of each window reads. Each
+window then resumes there, so neither the vision tower nor any block below the window runs.
 
     traced = trace(vlm, batch, at=range(len(vlm.layers)))
     for start in traced.states:
@@ -9,24 +9,25 @@ window then resumes at its first block: neither the vision tower nor any block b
             hidden = traced.resume(start)
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
-from paperlib.models.residual import hooked, interventions, on_layer, run
+from paperlib.models.residual import interventions, on_layer, run, watching
 from paperlib.models.vlm import VLM, Batch
 from paperlib.study.checks import check_numbers
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A pass that can be taken up again. It holds for as long as the weights are those that it was made with.
+    """A pass that can be resumed, as long as the weights are those that it was made with.
 
-    states: layer -> what the block of that number reads, [B, T, D]. output: the decoder's, after the final norm,
-    [B, T, D]. call: the arguments of the decoder's call, positional and by name. acting: the interventions during the
-    pass. tuples: whether the family's blocks return tuples.
+    states: layer -> the state that the block of that number reads, [B, T, D]. output: the decoder's, after the final
+    norm, [B, T, D]. call: the arguments of the decoder's call, positional and by name. acting: the interventions during
+    the pass. tuples: whether the blocks of this family return tuples.
     """
 
     vlm: VLM
@@ -39,11 +40,11 @@ class Trace:
 
     @torch.no_grad()
     def resume(self, start: int) -> torch.Tensor:
-        """What `full` would return, from the state that entered block ``start``, with interventions in force.
+        """What `full` would return, from the state that block ``start`` read, under the interventions in force.
 
-        The decoder is called as it was, but with idle blocks below ``start``, so that masks, positions and states
-        added in between are those of its family. Raises ValueError if ``start`` was not traced, or if an intervention
-        on a lower block came or went since.
+        The decoder is called as it was, with idle blocks below ``start``, so masks, positions and states added between
+        blocks are those of its family. Raises ValueError if ``start`` was not traced, and if an intervention on a lower
+        block began or ended since the trace.
         """
         if start not in self.states:
             raise ValueError(f"Block {start!r} was not traced: add it to `at` in trace(vlm, batch, at).")
@@ -66,31 +67,32 @@ class Trace:
 
     @torch.no_grad()
     def full(self) -> torch.Tensor:
-        """The decoder's output from the model's inputs on, [B, T, D], with interventions in force."""
+        """The decoder's output from the model's inputs on, [B, T, D], under the interventions in force."""
         return run(self.vlm, self.batch)
 
 
 class _Idle(nn.Module):
-    """A block that returns what it is given, in the form in which the family's blocks do."""
+    """A block that returns its input, in the form that the blocks of this family use."""
 
     def __init__(self, tuples: bool):
         super().__init__()
         self.tuples = tuples
 
-    def forward(self, state, *args, **kwargs):
+    def forward(self, state: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         return (state,) if self.tuples else state
 
 
 @torch.no_grad()
 def trace(vlm: VLM, batch: Batch, at: Iterable[int]) -> Trace:
-    """One pass over a batch, kept so that it can be resumed at the blocks ``at``.
+    """One pass over a batch that can be resumed at the blocks ``at``.
 
     Each block in ``at`` costs the memory of one state, [B, T, D]. Raises ValueError for blocks that don't exist.
     """
     blocks, decoder = check_numbers(at, len(vlm.layers), "block"), vlm.model.get_decoder()
-    states, calls, tuples = {}, [], []
+    states: dict[int, torch.Tensor] = {}
+    calls, tuples = [], []
 
-    def keep(layer: int):
+    def keep(layer: int) -> Callable[[torch.Tensor], None]:
         return lambda state: states.__setitem__(layer, state)
 
     handles = [
@@ -98,7 +100,7 @@ def trace(vlm: VLM, batch: Batch, at: Iterable[int]) -> Trace:
         vlm.layers[0].register_forward_hook(lambda block, args, out: tuples.append(isinstance(out, tuple))),
     ]
     try:
-        with hooked(vlm, [(layer, keep(layer)) for layer in blocks]):
+        with watching(vlm, [(layer, keep(layer)) for layer in blocks]):
             output = run(vlm, batch)
     finally:
         for handle in handles:

@@ -1,7 +1,8 @@
-"""Of which model it is asked. Open `vlm.py` first.
+"""The models that are studied, behind one interface. Open `vlm.py` first.
 
-`VLM` wraps any Hugging Face image-text model, and everything above speaks to it alone. `assemble.py` builds the mini model,
-`adapters.py` loads what tuning left, `capture.py` reads states of the residual stream (`residual.py`) at token sets.
+`VLM` wraps any Hugging Face image-text model, and the wings above use nothing else of it. `assemble.py` builds the mini
+model, `adapters.py` loads what tuning changed, and `capture.py` reads states of the residual stream (`residual.py`) at
+token sets. `late_entry.py` is needed only for the arm of notebook 05 whose image tokens enter above block 0.
 """
 
 import lazy_loader
@@ -15,9 +16,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "inputs": ["VLMError"],
         "adapters": ["connector"],
         "capture": ["set_states", "token_states"],
-        "image_cache": ["sharing_tower"],
-        "late_entry": ["entered", "install", "remove"],
-        "precision": ["fast_products"],
+        "image_cache": ["cached_features"],
+        "late_entry": ["entry_of", "install", "remove"],
+        "precision": ["mixed_precision"],
         "residual": ["run"],
         "token_sets": ["edge", "spelled", "tokens"],
     },

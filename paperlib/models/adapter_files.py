@@ -1,9 +1,10 @@
-"""Reading and checking a folder of adapters, without a model: all that it says of itself must be there, and whole."""
+"""Reading and checking a folder of adapters, without a model: every part that it mentions must be there and whole."""
 
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig
@@ -15,34 +16,32 @@ PARTS = (CONNECTOR, MADE_FOR, CONFIG, LORA, ENTRY)  # RECORD comes last: without
 
 
 class AdapterError(RuntimeError):
-    """Adapters are missing, damaged or made for another model; the message says which and what to do."""
+    """Adapters are missing, damaged or made for another model. The message says which and what to do."""
 
 
 @dataclass(frozen=True)
 class Adapters:
-    """What a folder holds: tensors by name, JSON as it was written; None for parts that it does not have."""
+    """The parts of a folder: tensors by name, JSON as it was written; None for parts that it does not have."""
 
     record: dict
     connector: dict[str, torch.Tensor] | None
     made_for: dict[str, str] | None
-    config: LoraConfig | None
+    config: Any  # a LoraConfig, or None
     lora: dict[str, torch.Tensor] | None
     entry: dict | None
 
 
 def is_adapter_folder(folder: Path) -> bool:
-    """Whether a folder is one of adapters as `adapters.save_adapter` writes it, perhaps with parts missing, and not a
-    whole model.
-    """
+    """Whether `adapters.save_adapter` wrote a folder, perhaps with parts missing. A whole model's folder is not one."""
     return not (folder / "config.json").is_file() and any(
         (folder / name).is_file() for name in (CONNECTOR, MADE_FOR, ENTRY, RECORD)
     )
 
 
 def read_adapters(folder: Path) -> Adapters:
-    """Read all parts of a folder and check them against each other and against what its provenance says of them.
+    """Read all parts of a folder; check them against each other and against its provenance.
 
-    Raises AdapterError if parts are missing, too many, unreadable or not finite, or do not belong together.
+    Raises AdapterError if parts are missing, unreadable, not finite, or do not belong together.
     """
     there = {name for name in (*PARTS, RECORD) if (folder / name).is_file()}
     if not there:
@@ -51,9 +50,9 @@ def read_adapters(folder: Path) -> Adapters:
         if name not in there and there & {CONFIG, LORA}:
             raise _broken(folder, name, "is missing, and its other half is there")
     if RECORD not in there:
-        raise _broken(folder, RECORD, "is missing, which says how they were made")
+        raise _broken(folder, RECORD, "is missing, which records how they were made")
     if len(there & {CONNECTOR, MADE_FOR}) != 1:
-        raise _broken(folder, f"{CONNECTOR} or {MADE_FOR}", "must be there, one of them and not both")
+        raise _broken(folder, f"{CONNECTOR} or {MADE_FOR}", "must be there, and not both")
     made_for = _json(folder, MADE_FOR) if MADE_FOR in there else None
     if made_for is not None and (
         made_for.keys() != {"connector", "llm"} or not all(isinstance(v, str) for v in made_for.values())
@@ -84,58 +83,58 @@ def _check_recipe(folder: Path, found: Adapters) -> None:
         bridge, rank, enter = recipe.get("connector", True), recipe.get("rank"), recipe.get("enter", 0)
         layers = None if layers is None else set(layers)
     except (AttributeError, KeyError, TypeError):
-        raise _broken(folder, RECORD, "holds a recipe that is none") from None
+        raise _broken(folder, RECORD, "holds no valid recipe") from None
     for name, wanted, there in (
         (LORA, lora, found.lora),
         (CONNECTOR, bridge, found.connector),
         (ENTRY, bool(enter), found.entry),
     ):
         if bool(wanted) != (there is not None):
-            raise _broken(folder, name, f"is {'missing' if wanted else 'there'}, which does not go with {RECORD}")
+            raise _broken(folder, name, f"is {'missing' if wanted else 'there'}, which contradicts {RECORD}")
     if found.entry and found.entry["enter"] != enter:
         raise _broken(folder, ENTRY, f"names another block than {RECORD}")
     if lora and (
         found.config.r != rank
         or found.config.lora_alpha != 2 * rank
-        or (layers is not None and _blocks(found.lora) != layers)
+        or (layers is not None and _blocks(found.lora or {}) != layers)
     ):
-        raise _broken(folder, CONFIG, f"is of another rank, scale or band than {RECORD} says")
+        raise _broken(folder, CONFIG, f"has another rank, scale or band than {RECORD} says")
 
 
 def _blocks(lora: dict[str, torch.Tensor]) -> set[int]:
     return {int(block) for name in lora for block in re.findall(r"\.layers\.(\d+)\.", name)}
 
 
-def _lora_config(folder: Path) -> LoraConfig:
-    told = _json(folder, CONFIG)
+def _lora_config(folder: Path) -> Any:
+    found = _json(folder, CONFIG)
     try:
-        if told["peft_type"] != "LORA" or not isinstance(told["target_modules"], str) or not told["lora_alpha"] > 0:
-            raise ValueError("no LoRA as it is written here")
-        re.compile(told["target_modules"])
-        if type(told["r"]) is not int:
+        if found["peft_type"] != "LORA" or not isinstance(found["target_modules"], str) or not found["lora_alpha"] > 0:
+            raise ValueError("not a LoRA that save_adapter wrote")
+        re.compile(found["target_modules"])
+        if type(found["r"]) is not int:
             raise ValueError("no rank")
-        return LoraConfig.from_pretrained(folder)
-    except Exception as error:  # peft has many ways to say that a field is none of its own
+        return LoraConfig.from_pretrained(str(folder))
+    except Exception as error:  # peft raises many kinds for a field that it does not know
         raise _broken(folder, CONFIG, "does not describe a LoRA of this project") from error
 
 
 def _json(folder: Path, name: str) -> dict:
     try:
-        told = json.loads((folder / name).read_text(encoding="utf-8"))
+        found = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise _broken(folder, name, "cannot be read") from error
-    if not isinstance(told, dict):
+    if not isinstance(found, dict):
         raise _broken(folder, name, "must hold a JSON object")
-    return told
+    return found
 
 
 def _tensors(folder: Path, name: str) -> dict[str, torch.Tensor]:
     try:
         tensors = load_file(folder / name)
-    except Exception as error:  # safetensors and the system each have their own
+    except Exception as error:  # safetensors and the system raise different kinds
         raise _broken(folder, name, "cannot be read") from error
     if not tensors or not all(value.is_floating_point() and value.isfinite().all() for value in tensors.values()):
-        raise _broken(folder, name, "must hold finite numbers alone")
+        raise _broken(folder, name, "must hold finite numbers only")
     return tensors
 
 

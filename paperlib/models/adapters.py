@@ -1,10 +1,10 @@
-"""What tuning leaves behind, as files: the connector's weights and, after stage 2, a peft LoRA adapter of the LLM.
+"""Saving and loading what tuning changes: the connector's weights and, after stage 2, a PEFT LoRA adapter of the LLM.
 
-A folder holds ``connector.safetensors``, ``provenance.json`` and, with LoRA, peft's own ``adapter_config.json`` and
-``adapter_model.safetensors``; plain peft can load the latter. Weights are stored in float16 to stay small. Where the
-connector was frozen, ``made_for.json`` stands in its place and says, by digest, which connector and LLM must be there.
-Where image tokens enter above block 0, ``entry.json`` says so, and the model is given that entry (`paperlib.models.late_entry`).
-`paperlib.models.adapter_files` reads and checks them.
+A folder holds ``connector.safetensors``, ``provenance.json`` and, with LoRA, PEFT's own ``adapter_config.json`` and
+``adapter_model.safetensors``, which plain PEFT can load. Weights are stored in float16 to stay small. If the connector
+was frozen, ``made_for.json`` takes its place and names, by digest, the connector and the LLM that the adapters need.
+``entry.json`` records a late entry (`paperlib.models.late_entry`), which loading restores.
+`paperlib.models.adapter_files` reads and checks the files.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ import re
 import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -33,6 +34,7 @@ from paperlib.models.adapter_files import (
     Adapters,
     read_adapters,
 )
+from paperlib.models.unwrapping import base_model
 from paperlib.study.results import write_json
 
 # peft asks transformers for an attribute by its old name; readers can do nothing about it.
@@ -49,16 +51,17 @@ PROJECTIONS = (
 )
 
 
-def connector(model: nn.Module) -> nn.Module:
+def connector(model: Any) -> nn.Module:
     """The module between vision tower and LLM."""
     return model.model.multi_modal_projector
 
 
-def add_lora(model: nn.Module, rank: int, layers: list[int]) -> PeftModel:
+def add_lora(model: Any, rank: int, layers: list[int]) -> PeftModel:
     """LoRA (Hu et al., arXiv 2106.09685) on every projection of the given decoder blocks and nowhere else.
 
-    peft's ``layers_to_transform`` would also take the same-numbered blocks of a vision tower, so the modules are
-    named in full, and what was adapted is checked. alpha = 2 x rank, no dropout. Raises AdapterError otherwise.
+    alpha = 2 x rank, no dropout. PEFT's ``layers_to_transform`` would also take the same-numbered blocks of a vision
+    tower, so the modules are named in full, and a check compares what was adapted with that. Raises AdapterError if
+    they differ.
     """
     prefix = next(name for name, module in model.named_modules() if module is model.get_decoder())
     wanted = {f"{prefix}.layers.{i}.{p}" for i in layers for p in PROJECTIONS}
@@ -77,10 +80,10 @@ def add_lora(model: nn.Module, rank: int, layers: list[int]) -> PeftModel:
     return tuned
 
 
-def made_for(model: nn.Module) -> dict[str, str]:
-    """The connector and the decoder's blocks of a model without adapters, each by the sha256 of its weights in float16.
+def made_for(model: Any) -> dict[str, str]:
+    """sha256 of the connector's and of the decoder blocks' weights in float16, for a model without adapters.
 
-    Embeddings are left out: that of the image token is made when a model is assembled, and never read.
+    Embeddings are left out: that of the image token is never read, and assembling a model makes it anew.
     """
     return {
         "connector": _digest(connector(model).state_dict()),
@@ -89,20 +92,22 @@ def made_for(model: nn.Module) -> dict[str, str]:
 
 
 def connector_digest(folder: Path) -> str:
-    """`made_for` of the connector that a folder of adapters holds. Raises AdapterError as `apply_adapter` does, and if
-    the folder holds none.
+    """`made_for` of the connector in a folder of adapters.
+
+    Raises AdapterError as `apply_adapter` does, and if the folder holds no connector.
     """
     found = read_adapters(folder).connector
     if found is None:
-        raise AdapterError(f"The adapters in {folder.name} left the connector as it was: take those of stage 1.")
+        raise AdapterError(f"The adapters in {folder.name} hold no connector: take those of stage 1.")
     return _digest(found)
 
 
 def save_adapter(folder: Path, model: nn.Module, provenance: dict, frozen: dict[str, str] | None = None) -> Path:
-    """Write connector, LoRA if ``model`` is a PeftModel, and provenance; what the folder held of an earlier run goes.
+    """Write connector, LoRA (if ``model`` is a PeftModel) and provenance, in place of an earlier run's.
 
-    frozen: `made_for` of the model before it was tuned, if its connector was frozen; it is written in its place.
-    All is written elsewhere first. Raises AdapterError if it cannot be, and the folder is then as it was.
+    frozen: if the connector was frozen, `made_for` of the model before tuning; it is written instead of the connector.
+    Everything is written to a temporary folder first. Raises AdapterError if it cannot be written, and ``folder`` is
+    then as it was.
     """
     folder = Path(folder).resolve()
     scratch = folder.with_name(f".{folder.name}.tmp")
@@ -111,18 +116,18 @@ def save_adapter(folder: Path, model: nn.Module, provenance: dict, frozen: dict[
         scratch.mkdir(parents=True)
         _write(scratch, model, provenance, frozen)
         folder.mkdir(exist_ok=True)
-        (folder / RECORD).unlink(missing_ok=True)  # until all parts are in place, the folder is not whole
+        (folder / RECORD).unlink(missing_ok=True)  # without it the folder is not finished
         for name in PARTS:
             if (scratch / name).is_file():
                 os.replace(scratch / name, folder / name)
             else:
                 (folder / name).unlink(missing_ok=True)
         os.replace(scratch / RECORD, folder / RECORD)
-    except (OSError, SafetensorError) as error:  # the latter is how safetensors tells of a full disk
+    except (OSError, SafetensorError) as error:  # safetensors raises its own on a full disk
         raise AdapterError(
             f"The adapters in {folder.name} cannot be written "
-            f"({getattr(error, 'strerror', None) or str(error).strip().rstrip('.')}): make room on the "
-            f"disk or let the folder be written to, and run it again."
+            f"({getattr(error, 'strerror', None) or str(error).strip().rstrip('.')}): free disk "
+            f"space or give write access, and run it again."
         ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -130,33 +135,34 @@ def save_adapter(folder: Path, model: nn.Module, provenance: dict, frozen: dict[
 
 
 def _write(folder: Path, model: nn.Module, provenance: dict, frozen: dict[str, str] | None) -> None:
-    base = model.get_base_model() if isinstance(model, PeftModel) else model
+    base = base_model(model)
     if frozen:
         write_json(folder / MADE_FOR, frozen)
     else:
         weights = {k: v.detach().half().contiguous().cpu() for k, v in connector(base).state_dict().items()}
         save_file(weights, folder / CONNECTOR, metadata={"format": "pt"})
     if isinstance(model, PeftModel):
-        model.save_pretrained(folder)
+        model.save_pretrained(str(folder))
         path = folder / LORA
         save_file({k: v.half() for k, v in load_file(path).items()}, path, metadata={"format": "pt"})
-        # peft records where the base model lay on the machine that trained; it means nothing anywhere else.
+        # peft records the path of the base model on the machine that trained, which means nothing elsewhere.
         config = json.loads((folder / CONFIG).read_text())
         write_json(folder / CONFIG, {**config, "base_model_name_or_path": "mini-base"})
-    entry.save(folder, entry.entered(base))
+    entry.save(folder, entry.entry_of(base))
     write_json(folder / RECORD, provenance)
 
 
-def apply_adapter(model: nn.Module, folder: Path) -> None:
+def apply_adapter(model: Any, folder: Path) -> None:
     """Load a folder's connector into ``model`` and merge its LoRA, if any, into the LLM's weights, in place.
 
-    Raises AdapterError if the folder is not there, lacks a part that it speaks of, is unreadable, made for a model of
-    another shape, or (if the connector was frozen) for another connector or LLM; ``model`` is then as it was.
+    Raises AdapterError if the folder is missing, incomplete, unreadable, made for a model of another shape, or (if the
+    connector was frozen) made for another connector or LLM; ``model`` is then as it was.
     """
     found = read_adapters(folder)
-    here = made_for(model) if found.made_for else {}
-    for part, digest in here.items():
-        if found.made_for[part] != digest:
+    needed = found.made_for or {}
+    here = made_for(model) if needed else {}
+    for part, digest in needed.items():
+        if here[part] != digest:
             raise AdapterError(
                 f"The adapters in {folder.name} were made for another {part} than this model's: load the "
                 f"model that they were tuned from, the mini model's stage 1, or tune them again."
@@ -176,26 +182,27 @@ def apply_adapter(model: nn.Module, folder: Path) -> None:
             dtype = next(model.parameters()).dtype
             PeftModel.from_pretrained(model, folder, torch_device="cpu").merge_and_unload()
             model.to(dtype)
-            model.requires_grad_(True)  # peft froze it; autocast rounds only such weights once instead of at each use
+            model.requires_grad_(True)  # peft froze it, and autocast would round frozen weights at each use
         entry.load(folder, model)
-    except Exception as error:  # peft and torch each have their own way to say the same
+    except Exception as error:  # peft and torch raise different kinds
         raise AdapterError(
             f"The adapters in {folder.name} cannot be loaded into this model ({type(error).__name__}): "
             f"they are damaged or made for another model."
         ) from error
 
 
-def _check_lora(model: nn.Module, found: Adapters) -> None:
-    """Raise an error unless a LoRA fits ``model`` exactly, before anything is changed: peft overlooks matrices that are
-    missing or too many, and leaves its own layers in the model when a shape is wrong.
+def _check_lora(model: Any, found: Adapters) -> None:
+    """Raise ValueError unless a LoRA fits ``model`` exactly, before anything is changed.
+
+    peft overlooks missing and surplus matrices, and leaves its own layers in the model if a shape is wrong.
     """
-    wanted = {}
+    lora, wanted = found.lora or {}, {}
     for name, module in model.named_modules():
         if re.fullmatch(found.config.target_modules, name):
             rows, columns = module.weight.shape
             wanted[f"base_model.model.{name}.lora_A.weight"] = (found.config.r, columns)
             wanted[f"base_model.model.{name}.lora_B.weight"] = (rows, found.config.r)
-    if _shapes(found.lora) != wanted:
+    if _shapes(lora) != wanted:
         raise ValueError("another LLM")
 
 
@@ -207,5 +214,5 @@ def _digest(weights: dict[str, torch.Tensor]) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(weights.items()):
         digest.update(name.encode())
-        digest.update(value.detach().half().contiguous().cpu().flatten().view(torch.uint8).numpy())
+        digest.update(value.detach().half().contiguous().cpu().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -10,7 +10,9 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import torch
@@ -53,12 +55,12 @@ log = logging.getLogger("paperlib")
 _checked: set[Path] = set()  # folders that this process has verified: hashing half a gigabyte once is enough
 
 
-def build_mini(say=lambda line: None) -> Path:
+def build_mini(say: Callable[[str], object] = lambda line: None) -> Path:
     """The folder of the assembled, not yet tuned mini VLM (`save_pretrained` layout), made on first use (~1 minute).
 
-    The connector's weights are random, seed 0. Once a process the folder's files are checked by their sha256, and made
-    again where one is damaged or the folder is of a version that kept no digests; a line of the log says so.
-    Raises AssetError if a part cannot be had, and DiskError where there is no space.
+    The connector's weights are random, seed 0. The folder's files are checked by their sha256, once in each process. If
+    one is damaged, the model is assembled again, and the log says so. Raises AssetError if a part cannot be fetched,
+    and DiskError if there is no space.
     """
     gguf, vision = asset_path("smollm2", GGUF), asset_path("efficientnet", VISION_WEIGHTS)
     folder = repo_root() / "data" / "cache" / "models" / f"mini-{file_digest(gguf)[:8]}-{file_digest(vision)[:8]}"
@@ -72,13 +74,14 @@ def build_mini(say=lambda line: None) -> Path:
     # The conversion prints a bar of its own, past transformers' switch for bars; it would stay in a notebook's output.
     with mock.patch.object(modeling_gguf_pytorch_utils, "tqdm", lambda tensors, **_: tensors):
         llm = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    tokenizer: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
     tokenizer.chat_template = None  # the processor's is used
     # The image token is only a placeholder: the connector's output replaces its embedding before the first block. Its
     # new row is set, so that every assembly gives the same model.
     llm.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    torch.nn.init.zeros_(llm.get_input_embeddings().weight[-1])
+    embeddings: Any = llm.get_input_embeddings()
+    torch.nn.init.zeros_(embeddings.weight[-1])
     text_config = LlamaConfig(
         **{
             key: value
@@ -123,7 +126,7 @@ def untrained(model: LlavaForConditionalGeneration, seed: int = 0) -> LlavaForCo
 
 
 def build_tiny(seed: int = 0) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
-    """A random-weight LLaVA of about 0.1 M parameters (CLIP tower, four blocks, a byte tokenizer) that needs no asset."""
+    """A random LLaVA of about 0.1 M parameters (CLIP tower, four blocks, a byte tokenizer) that needs no asset."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     special = ["<|im_start|>", "<|im_end|>", IMAGE_TOKEN]
     backend = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(special + alphabet)}, merges=[]))
@@ -171,7 +174,7 @@ def build_tiny(seed: int = 0) -> tuple[LlavaForConditionalGeneration, LlavaProce
     return model.eval(), _processor(tokenizer, 1, "default")
 
 
-def _processor(tokenizer, extra_tokens: int, strategy: str) -> LlavaProcessor:
+def _processor(tokenizer: Any, extra_tokens: int, strategy: str) -> LlavaProcessor:
     # Both towers here expect values from -1 to 1: the TensorFlow originals of EfficientNet-Lite were trained so.
     size = {"height": SIDE, "width": SIDE}
     images = CLIPImageProcessorPil(size=size, crop_size=size, image_mean=[0.5] * 3, image_std=[0.5] * 3)
@@ -186,8 +189,8 @@ def _processor(tokenizer, extra_tokens: int, strategy: str) -> LlavaProcessor:
     )
 
 
-def _save(model, processor, folder: Path) -> Path:
-    """Save to a temporary name and rename, so that a folder which is there is complete; one that is damaged is replaced."""
+def _save(model: Any, processor: Any, folder: Path) -> Path:
+    """Save under a temporary name, then rename, so that no folder is ever incomplete. A damaged one is replaced."""
     with room(folder.parent, "the assembled model"):
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder.parent))

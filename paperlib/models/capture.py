@@ -1,21 +1,21 @@
-"""States of every layer at named positions, for probes and geometry. Layers are numbered as in `paperlib.models.residual`.
+"""States of every layer at named positions, for probes and geometry. Layers are numbered as in `models.residual`.
 
 Positions:
 
 - "image mean", "image last": over the picture's tokens;
-- "answer start": the prompt's last token, where the answer starts;
-- "text mean", "text last": over the tokens of `answers`, and nothing else. A caption is captured as an answer: behind a
-  prompt with or without a picture, or alone, behind the prompt "". A sequence's very first token holds a few enormous
-  values whatever it says (Sun et al., arXiv 2402.17762), so a caption that stands alone lets them into its mean, unless
-  the tokenizer begins with a token of its own, which counts as prompt.
+- "answer position": the prompt's last token, which predicts the first token of the answer;
+- "text mean", "text last": over the tokens of `answers` only. A caption is captured as an answer: after a prompt, with
+  or without a picture, or after the empty prompt "". The first token of a sequence has a few enormous values, whatever
+  it says (Sun et al., arXiv 2402.17762). They enter the mean of a caption after an empty prompt, unless the tokenizer
+  begins with a token of its own, which counts as prompt.
 
-The head of the language model doesn't run, no layer is kept as a whole, and only pooled states leave the device.
+The head does not run, no layer is stored whole, and only pooled states leave the device.
 """
 
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -24,8 +24,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from paperlib.models.inputs import check_batch
-from paperlib.models.precision import fast_products
-from paperlib.models.residual import hooked, interventions, run
+from paperlib.models.precision import mixed_precision
+from paperlib.models.residual import interventions, run, watching
 from paperlib.models.token_sets import flat, tokens
 from paperlib.models.vlm import VLM, Batch, fingerprint
 from paperlib.study.checks import check_numbers
@@ -36,11 +36,12 @@ from paperlib.study.sources import code_digest
 SOURCES = {
     "image mean": "image",
     "image last": "image",
-    "answer start": "answer start",
+    "answer position": "answer position",
     "text mean": "text",
     "text last": "text",
 }
 POSITIONS = tuple(SOURCES)
+SOURCES["answer start"] = "answer position"  # old name
 
 log = logging.getLogger("paperlib")
 
@@ -57,22 +58,23 @@ def states(vlm: VLM, batch: Batch, positions: Sequence[str]) -> dict[str, torch.
         if name.endswith("last"):
             sets[name] = [p[-1:] for p in sets[name]]
     where = {name: flat(p, vlm.device) for name, p in sets.items()}
-    pooled = {name: [] for name in positions}
+    pooled: dict[str, list[torch.Tensor]] = {name: [] for name in positions}
 
     def pool(state: torch.Tensor) -> None:
         for name, p in sets.items():
             pooled[name].append(_means(state[where[name]].float(), [len(row) for row in p]))
 
-    with hooked(vlm, [(layer, pool) for layer in range(len(vlm.layers) + 1)]):
+    with watching(vlm, [(layer, pool) for layer in range(len(vlm.layers) + 1)]):
         run(vlm, batch)
     return {name: torch.stack(layers, dim=1).cpu() for name, layers in pooled.items()}
 
 
 @torch.no_grad()
 def token_states(vlm: VLM, batch: Batch, layers: Sequence[int], name: str = "image") -> list[torch.Tensor]:
-    """States of each token of a set (`paperlib.models.token_sets`) at some layers: [layers, n, D] for each row, float32, CPU.
+    """States of each token of a set (`models.token_sets`): [layers, n, D] for each row, float32, on the CPU.
 
-    Layers come in the order asked for. Raises ValueError for layers that don't exist, and as `token_sets.tokens` does.
+    Layers are in the order of ``layers``. Raises ValueError for layers that don't exist, and as `token_sets.tokens`
+    does.
     """
     return set_states(vlm, batch, layers, [name])[name]
 
@@ -82,12 +84,13 @@ def set_states(vlm: VLM, batch: Batch, layers: Sequence[int], names: Iterable[st
     """`token_states` of several sets, from one pass: {name: [layers, n, D] for each row}."""
     check_numbers(layers, len(vlm.layers) + 1, "layer")
     sets = {name: tokens(vlm, batch, name) for name in names}
-    where, found = {name: flat(positions, vlm.device) for name, positions in sets.items()}, {}
+    where = {name: flat(positions, vlm.device) for name, positions in sets.items()}
+    found: dict[int, dict[str, torch.Tensor]] = {}
 
-    def keep(layer: int):
+    def keep(layer: int) -> Callable[[torch.Tensor], None]:
         return lambda state: found.__setitem__(layer, {name: state[at].float() for name, at in where.items()})
 
-    with hooked(vlm, [(layer, keep(layer)) for layer in set(layers)]):
+    with watching(vlm, [(layer, keep(layer)) for layer in set(layers)]):
         run(vlm, batch)
     together = {name: torch.stack([found[layer][name] for layer in layers]).cpu() for name in sets}
     return {
@@ -110,13 +113,22 @@ def capture(
 ) -> dict[str, torch.Tensor]:
     """`states` for any number of prompts: {name: [N, L + 1, D], float32, on the CPU}, in the order given.
 
-    prompts, images, answers: as `VLM.batch` takes them. Sequences of similar length share a batch, to pad little.
-    fast: see `precision.fast_products`; states then differ in the third digit. cache: a folder in which results are
-    kept, by the model's weights, the inputs, the code and ``key``, which must tell what else made them: the
-    interventions in force, if there are any.
+    prompts, images, answers: as `VLM.batch` takes them. Sequences of similar length share a batch, to limit padding.
+    fast: see `precision.mixed_precision`; states then differ in the third digit.
+    cache: a folder for results. They are found again by the model's weights, the inputs, the code and ``key``. Under an
+    intervention, ``key`` is required and must name it.
 
     Raises ValueError as `states` does, for a batch size below 1, and for a cache without a key under an intervention;
     VLMError for unusable inputs.
+
+    Example:
+        >>> from PIL import Image
+        >>> from paperlib.models.vlm import load_vlm
+        >>> vlm = load_vlm("tiny", device="cpu")
+        >>> pictures = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue")]
+        >>> found = capture(vlm, [vlm.prompt("What is it?")] * 2, pictures, positions=["image mean", "answer position"])
+        >>> tuple(found["image mean"].shape)  # pictures, layers (four blocks and the input embedding), width
+        (2, 5, 32)
     """
     images = check_batch(prompts, images, answers)
     _check_positions(positions)
@@ -126,22 +138,22 @@ def capture(
         names = [name for name in positions if SOURCES[name] == source]
         if names and given is None:
             raise ValueError(
-                f"{names[0]!r} needs {'images' if source == 'image' else 'the text as answers'}: give "
-                f"them or leave the position out."
+                f"{names[0]!r} needs {'images' if source == 'image' else 'the text as answers'}: give them, or leave "
+                f"the position out."
             )
     if cache is None:
         return _captured(vlm, prompts, images, answers, positions, batch_size, fast)
     if key is None and interventions(vlm):
         raise ValueError(
-            "States under an intervention can be cached only by a key that tells which: give key={...} or no cache."
+            "States under an intervention can be cached only with a key that names it: give key={...} or no cache."
         )
-    pictures = images and [(i.size, hashlib.sha256(i.tobytes()).hexdigest()) for i in images]
+    seen = None if images is None else [(i.size, hashlib.sha256(i.tobytes()).hexdigest()) for i in images]
     made = data_digest(
         {
             "weights": fingerprint(vlm),
             "code": code_digest(__name__),
             "prompts": prompts,
-            "images": pictures,
+            "images": seen,
             "answers": answers,
             "positions": sorted(positions),
             "fast": fast,
@@ -153,21 +165,33 @@ def capture(
         try:
             return _read(path, positions)
         except (OSError, ValueError, SafetensorError) as error:
-            log.warning("Captured states are computed again, since %s can't be read: %s", path.name, error)
+            log.warning("Captured states are computed again, because %s can't be read: %s", path.name, error)
     found = _captured(vlm, prompts, images, answers, positions, batch_size, fast)
     _write(path, found)
     return found
 
 
-def _captured(vlm, prompts, images, answers, positions, batch_size, fast) -> dict[str, torch.Tensor]:
+def _captured(
+    vlm: VLM,
+    prompts: Sequence[str],
+    images: Sequence[Image.Image] | None,
+    answers: Sequence[str] | None,
+    positions: Sequence[str],
+    batch_size: int,
+    fast: bool,
+) -> dict[str, torch.Tensor]:
     """`capture` without the cache."""
-    texts = prompts if answers is None else [p + a for p, a in zip(prompts, answers)]
+    texts = prompts if answers is None else [p + a for p, a in zip(prompts, answers, strict=True)]
     lengths = [len(ids) for ids in vlm.tokenizer(list(texts)).input_ids]
     order = sorted(range(len(prompts)), key=lengths.__getitem__, reverse=True)
-    found = {}
-    with vlm.remembering(), fast_products(vlm.device, fast):
+    found: dict[str, torch.Tensor] = {}
+    with vlm.cached_features(), mixed_precision(vlm.device, fast):
         for rows in (order[i : i + batch_size] for i in range(0, len(order), batch_size)):
-            batch = vlm.batch(*(group and [group[i] for i in rows] for group in (prompts, images, answers)))
+            batch = vlm.batch(
+                [prompts[i] for i in rows],
+                None if images is None else [images[i] for i in rows],
+                None if answers is None else [answers[i] for i in rows],
+            )
             parts = states(vlm, batch, positions)
             found = found or {name: part.new_empty(len(order), *part.shape[1:]) for name, part in parts.items()}
             for name, part in parts.items():
@@ -176,7 +200,7 @@ def _captured(vlm, prompts, images, answers, positions, batch_size, fast) -> dic
 
 
 def _means(rows: torch.Tensor, lengths: list[int]) -> torch.Tensor:
-    """The mean of each of B parts of rows [n, D] -> [B, D]. Most are of one length: one token, or all of a picture."""
+    """The mean of each of B parts of rows [n, D] -> [B, D]. Faster if all have one length, as image tokens have."""
     if len(set(lengths)) == 1:
         return rows.unflatten(0, (len(lengths), lengths[0])).mean(1)
     return torch.stack([part.mean(0) for part in rows.split(lengths)])

@@ -1,9 +1,11 @@
-"""About how long notebooks will take on this machine: times measured on another, scaled by the speed of products of matrices.
+"""How long notebooks will take here, roughly: times measured elsewhere, scaled by the speed of matrix products.
 
-    python -m paperlib.models.estimate mini - 00_meet_the_model 01_tune_a_vlm    # says how long these take; - or what else was set
-    python -m paperlib.models.estimate --record runs/mini                        # keeps the times of a run on this machine
+    python -m paperlib.models.estimate mini - 00_meet_the_model 01_tune_a_vlm
+    python -m paperlib.models.estimate --record runs/mini
 
-Times lie in data/timings.json, one entry for a preset and a precision.
+The first prints how long these notebooks take; in place of "-" stand the names of parameters that differ from the
+preset's, with commas. The second stores the times of a run on this machine in data/timings.json, which holds one entry
+for each preset and precision.
 """
 
 from __future__ import annotations
@@ -22,9 +24,10 @@ SIZE = 2048  # of the matrices: larger than any of the model's, so that the spee
 
 
 def speed(seconds: float = 2.0) -> tuple[str, float]:
-    """Precision in which the study evaluates on this CPU, and the fastest of its products of matrices [TFLOP/s].
+    """The precision in which the study evaluates on this CPU, and the speed of its matrix products [TFLOP/s].
 
-    Takes about the seconds given, or one product's time if that is longer. The fastest, as other work only slows it down.
+    The fastest product counts, because other work on the machine only slows products down. Takes ``seconds``, or the
+    time of one product if that is longer.
     """
     import torch
 
@@ -56,9 +59,9 @@ def estimate(
     probe: Callable | None = None,
     gpu: bool = False,
 ) -> str:
-    """What can be said about the time of notebooks, as one or two sentences.
+    """The expected time of notebooks, in one or two sentences.
 
-    settings: names of parameters that differ from the preset's; probe: what measures this machine, `speed` if not given.
+    settings: names of parameters that differ from the preset's. probe: measures this machine; `speed` if None.
     """
     measured = [entry for entry in table if entry["preset"] == preset]
     if not measured:
@@ -71,9 +74,10 @@ def estimate(
         name: entry["seconds"][name] * entry["tflops"] / tflops for name in notebooks if name in entry["seconds"]
     }
     parts = ", ".join(f"{name[:2]}: {about(s)}" for name, s in seconds.items())
+    total = about(sum(seconds.values()))
     text = (
-        f"On this machine ({tflops:.2g} TFLOP/s in {precision}) the notebooks take about {about(sum(seconds.values()))} "
-        f"({parts}): scaled from times measured at {entry['tflops']:.2g} TFLOP/s in {entry['precision']}."
+        f"On this machine ({tflops:.2g} TFLOP/s in {precision}) the notebooks take about {total} ({parts}): scaled "
+        f"from times measured at {entry['tflops']:.2g} TFLOP/s in {entry['precision']}."
     )
     if missing := [name for name in notebooks if name not in entry["seconds"]]:
         text += f" No time was measured for {', '.join(missing)}."
@@ -85,7 +89,7 @@ def estimate(
 
 
 def about(seconds: float) -> str:
-    """A time as exact as an estimate is: "1 min", "35 min", "3 h 15 min", "40 h"."""
+    """Seconds in words, rounded as an estimate should be: "1 min", "35 min", "3 h 15 min", "40 h"."""
     minutes = max(1, round(seconds / 60))
     if minutes < 10:
         return f"{minutes} min"
@@ -97,9 +101,9 @@ def about(seconds: float) -> str:
 
 
 def record(folder: Path, table: list[dict], probe: Callable | None = None) -> list[dict]:
-    """The table with an entry for the notebooks that were executed in a run's folder, on this machine and by its probe now.
+    """The table with an entry for the executed notebooks in a run's folder, and for the speed of this machine now.
 
-    Raises TimingError if one did not end, if there is none, and for a run whose parameters were not the preset's own.
+    Raises TimingError if a notebook did not finish, if there is none, and if parameters were not the preset's own.
     """
     import yaml
 

@@ -1,9 +1,10 @@
-"""What a model can be given: pictures as a viewer shows them, words that are words, and batches as `VLM.batch` makes them.
+"""Checks of what a model is given: pictures, words, and batches made by `VLM.batch`.
 
-Whatever else is given is refused here, with a VLMError, before a model sees it.
+Anything else is refused with a VLMError before a model sees it.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from PIL import Image
 
@@ -11,7 +12,7 @@ from paperlib.tasks.pictures import PictureError, as_shown
 
 
 class VLMError(ValueError):
-    """A model, picture or prompt cannot be used; the message is one sentence that says what to do."""
+    """A model, picture or prompt cannot be used. The message is one sentence that says what to do."""
 
 
 class Batch(dict):
@@ -20,9 +21,11 @@ class Batch(dict):
     answer_lengths: list[int]
 
 
-def check_words(text: str, what: str = "question", tokenizer=None) -> None:
-    """Raises VLMError unless ``text`` is text that can be encoded and, if a tokenizer is given, that holds none of its
-    special tokens: these would be read as a picture's place or as the end of a turn, not as the words that they are.
+def check_words(text: str, what: str = "question", tokenizer: Any = None) -> None:
+    """Raises VLMError unless ``text`` is a str that can be encoded.
+
+    With a tokenizer, none of its special tokens may be in it: the model would read them as a picture's place or as the
+    end of a turn.
     """
     if not isinstance(text, str):
         raise VLMError(f"A {what} must be text, got {type(text).__name__}: give a str.")
@@ -30,21 +33,21 @@ def check_words(text: str, what: str = "question", tokenizer=None) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise VLMError(
-            f"The {what} holds {text[error.start]!r}, half a character that no text encodes: decode its source "
-            f"anew, or leave that out."
+            f"The {what} holds {text[error.start]!r}, half of a surrogate pair, which cannot be encoded: decode its "
+            f"source again, or remove it."
         ) from error
     if tokenizer is None:
         return
     held = [token for token in special_tokens(tokenizer) if token in text]
     if held:
         raise VLMError(
-            f"The {what} holds {held[0]!r}, which this model does not read as words: leave it out, or write it "
-            f"in another way."
+            f"The {what} holds {held[0]!r}, a special token that this model does not read as words: remove it, "
+            f"or spell it differently."
         )
 
 
-def special_tokens(tokenizer) -> list[str]:
-    """The words that a tokenizer turns into single tokens with a meaning of their own, longest first."""
+def special_tokens(tokenizer: Any) -> list[str]:
+    """The special tokens of a tokenizer, longest first."""
     added = (token.content for token in getattr(tokenizer, "added_tokens_decoder", {}).values() if token.special)
     return sorted({*getattr(tokenizer, "all_special_tokens", ()), *added}, key=lambda token: (-len(token), token))
 
@@ -52,15 +55,18 @@ def special_tokens(tokenizer) -> list[str]:
 def check_batch(
     prompts: Sequence[str], images: Sequence[Image.Image] | None, answers: Sequence[str] | None = None
 ) -> list[Image.Image] | None:
-    """The pictures `as_shown`. Raises VLMError for what is no list of texts or pictures, counts that differ, no prompts,
-    and as `check_words` and `as_shown` do.
+    """The pictures as a viewer shows them (`pictures.as_shown`).
+
+    Raises VLMError for anything that is not a list, for counts that differ, for no prompts, for anything that is not
+    text (`check_words`) and for anything that is not a PIL image.
     """
     given = {what: group for what, group in (("pictures", images), ("answers", answers)) if group is not None}
     groups = {"prompts or questions": prompts, **given}
     for what, group in groups.items():
         if isinstance(group, (str, bytes)) or not isinstance(group, Sequence):
             raise VLMError(
-                f"The {what} of a batch must be a list, got {type(group).__name__}: put a single one into brackets."
+                f"The {what} of a batch must be a list, got {type(group).__name__}: put a single one in brackets, "
+                f"as in [one]."
             )
     if not prompts or len({len(group) for group in groups.values()}) > 1:
         raise VLMError(
@@ -78,13 +84,11 @@ def check_batch(
 
 
 def check_made(batch: Batch) -> Batch:
-    """The batch itself. Raises VLMError unless it is as `VLM.batch` makes them: plain inputs do not tell where an answer
-    starts.
-    """
+    """The batch itself. Raises VLMError unless `VLM.batch` made it: other inputs do not say where an answer starts."""
     made = isinstance(batch, Batch) and {"input_ids", "attention_mask"} <= batch.keys()
     if not made or len(getattr(batch, "answer_lengths", ())) != len(batch["input_ids"]):
         raise VLMError(
-            f"A batch must be as VLM.batch makes it, got {type(batch).__name__} that does not tell where each "
-            f"row's answer starts: call vlm.batch(prompts, pictures, answers) and pass what it returns."
+            f"A batch must be made by VLM.batch, but got a {type(batch).__name__} that does not say where each row's "
+            f"answer starts: pass what vlm.batch(prompts, pictures, answers) returns."
         )
     return batch

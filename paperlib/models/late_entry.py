@@ -1,42 +1,42 @@
-"""Image tokens that enter the decoder at a block of one's choice: the blocks below run over the text alone.
+"""Late entry: image tokens enter the decoder at a chosen block, and the blocks below run over text alone.
 
-The paper reads from its measurements that visual features bypass a language model's early blocks. Here they do so by
-construction: with an entry at block k, image positions are left out of the sequence in blocks 0 to k - 1, which saves
-their arithmetic and, in training, the backward pass. What the connector made of the picture joins at block k, times
-``scale``, a number that brings it to the norm of the residual stream there. Text keeps the position ids of the whole
-sequence, so that the gap that the picture will fill is there from the start. With scale 1, this computes for text what
-`interventions.bypass(vlm, image, enter=k, visible=False)` does. For models built as LLaVA-1.5 is.
+The paper concludes from its measurements that visual features bypass a language model's early blocks. Here they do so
+by construction. With an entry at block k, image positions are left out of the sequence in blocks 0 to k - 1, which
+saves their arithmetic and, in training, the backward pass. The connector's output joins at block k, times ``scale``,
+which brings it to the norm of the residual stream there. Text keeps the position ids of the whole sequence, with a gap
+for the picture. With scale 1, text is computed as under `interventions.bypass(vlm, image, enter=k, visible=False)`.
+Only models built like LLaVA-1.5 are supported.
 
     install(vlm.model, k, measure_scale(vlm, batch, k))
-    vlm.answer(picture, "What is it?")  # as ever
-    with images(model, input_ids == image_token_id):  # tells a decoder that is called by itself
+    vlm.answer(picture, "What is it?")  # called as before
+    with images(model, input_ids == image_token_id):  # needed if the decoder is called by itself
         model.get_decoder()(inputs_embeds=...)
 """
 
 import contextlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import LlavaModel
 
 from paperlib.models.split_pass import Around, Split, hide
+from paperlib.models.unwrapping import base_model
 from paperlib.study.results import write_json
 
 FILE = "entry.json"
 
 
-class Entry:
-    """An entry in force, made by `install`. block: the first that sees image tokens. scale: what they are multiplied
-    with when they enter.
-    """
+class LateEntry:
+    """An entry in force, made by `install`. block: the first that sees image tokens. scale: their factor there."""
 
-    def __init__(self, base: nn.Module, block: int, scale: float):
+    def __init__(self, base: Any, block: int, scale: float):
         self.core, self.decoder, self.image_token = base.model, base.get_decoder(), base.config.image_token_id
         self.blocks, self.block, self.scale = self.decoder.layers, int(block), float(scale)
         self._where: torch.Tensor | None = None
@@ -46,14 +46,16 @@ class Entry:
 
     @contextlib.contextmanager
     def images(self, where: torch.Tensor) -> Iterator[None]:
-        """Tell which positions of the decoder's input hold image tokens, bool [B, T], for as long as the block runs."""
+        """Say which positions of the decoder's input hold image tokens, bool [B, T], within the ``with`` block."""
         outer, self._where = self._where, where
         try:
             yield
         finally:
             self._where = outer
 
-    def _look(self, input_ids=None, pixel_values=None, *args, **kwargs):
+    def _look(
+        self, input_ids: torch.Tensor | None = None, pixel_values: torch.Tensor | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
         """The forward of the model around the decoder, which knows where image tokens are."""
         forward = partial(type(self.core).forward, self.core, input_ids, pixel_values, *args, **kwargs)
         if input_ids is None:
@@ -66,12 +68,12 @@ class Entry:
         with self.images(where):
             return forward()
 
-    def _decode(self, *args, **kwargs):
+    def _decode(self, *args: Any, **kwargs: Any) -> Any:
         """The decoder's forward."""
         where, cache = self._where, kwargs.get("past_key_values")
         forward = partial(type(self.decoder).forward, self.decoder, *args, **kwargs)
-        blocks, numbers = self.decoder.layers, {block: i for i, block in enumerate(self.blocks)}
-        numbers = [numbers.get(block, self.block) for block in blocks]  # a pass may take some of the blocks only
+        blocks, number_of = self.decoder.layers, {block: i for i, block in enumerate(self.blocks)}
+        numbers = [number_of.get(block, self.block) for block in blocks]  # a pass may take some of the blocks only
         if min(numbers, default=self.block) >= self.block:
             return forward()
         if numbers[0] != 0:
@@ -81,7 +83,7 @@ class Entry:
             )
         if where is None:
             raise ValueError(
-                "The decoder does not know where image tokens are: call the whole model, or the decoder "
+                "The decoder does not know where image tokens are: call the whole model, or call the decoder "
                 "within paperlib.models.late_entry.images(model, input_ids == image_token_id)."
             )
         earlier = getattr(cache, "image_positions", None)
@@ -91,13 +93,13 @@ class Entry:
                     "Image tokens can enter only in the first pass that fills a key-value cache: give "
                     "pictures and the text before them in one pass."
                 )
-            around = Split(self, where)
+            around: Callable = Split(self, where)
         elif earlier is not None:
             around = partial(hide, earlier)
         else:
             return forward()
         self.decoder.layers = nn.ModuleList(
-            [Around(around, i, block) if i < self.block else block for i, block in zip(numbers, blocks)]
+            [Around(around, i, block) if i < self.block else block for i, block in zip(numbers, blocks, strict=True)]
         )
         try:
             return forward()
@@ -105,23 +107,24 @@ class Entry:
             self.decoder.layers = blocks
 
 
-def install(model: nn.Module, block: int, scale: float = 1.0) -> Entry:
-    """Let image tokens enter at a block from now on, until `remove`. model: a PeftModel will do, and so will a VLM.
+def install(model: nn.Module, block: int, scale: float = 1.0) -> LateEntry:
+    """Let image tokens enter at a block from now on, until `remove`.
 
-    Block 0 with scale 1 is the model as it was. Raises ValueError for a block that doesn't exist, a scale that isn't
-    finite and above 0 (or, at block 0, not 1), a model that is not a LLaVA or has an entry already.
+    model: a transformers model, a PeftModel around it, or a VLM. Block 0 with scale 1 is the model as it was. Raises
+    ValueError for a block that doesn't exist, a scale that isn't finite and above 0 (at block 0: that isn't 1), and a
+    model that is not a LLaVA or has an entry already.
     """
     check(model, block, scale)
-    return Entry(_base(model), block, scale)
+    return LateEntry(_base(model), block, scale)
 
 
 def check(model: nn.Module, block: int, scale: float = 1.0) -> None:
     """Raises the ValueError that `install` would raise; nothing is changed."""
     base = _base(model)
     if not isinstance(getattr(base, "model", None), LlavaModel):
-        raise ValueError(f"{type(base).__name__} is not built as LLaVA-1.5 is: use a LlavaForConditionalGeneration.")
-    if entered(base) is not None:
-        raise ValueError("Image tokens have an entry in this model already: call remove(model) first.")
+        raise ValueError(f"{type(base).__name__} is not built like LLaVA-1.5: use a LlavaForConditionalGeneration.")
+    if entry_of(base) is not None:
+        raise ValueError("This model has a late entry already: call remove(model) first.")
     depth = len(base.get_decoder().layers)
     if isinstance(block, bool) or not isinstance(block, Integral) or not 0 <= block < depth:
         raise ValueError(f"Image tokens can't enter at block {block!r}: this model has blocks 0 to {depth - 1}.")
@@ -132,42 +135,41 @@ def check(model: nn.Module, block: int, scale: float = 1.0) -> None:
         )
     if block == 0 and scale != 1:
         raise ValueError(
-            f"The scale of image tokens at block 0 must be 1, got {scale!r}: they are there what the "
-            f"connector makes of them."
+            f"The scale of image tokens at block 0 must be 1, got {scale!r}: they are the connector's output there."
         )
 
 
-def entered(model: nn.Module) -> Entry | None:
-    """The entry in force in a model, a PeftModel or a VLM."""
+def entry_of(model: nn.Module) -> LateEntry | None:
+    """The entry in force in a model (or a PeftModel or VLM around it), or None."""
     return vars(_base(model).get_decoder()).get("_entry")
 
 
 def remove(model: nn.Module) -> None:
-    """Let image tokens enter at the bottom again; nothing happens where they do."""
-    entry = entered(model)
+    """Let image tokens enter at block 0 again; does nothing if they do already."""
+    entry = entry_of(model)
     if entry is not None:
         del entry.core.forward, entry.decoder.forward, entry.decoder._entry  # the classes' own methods are back
         del _base(model).config.image_entry
 
 
 def images(model: nn.Module, where: torch.Tensor) -> contextlib.AbstractContextManager:
-    """`Entry.images` of the entry in force; does nothing where there is none."""
-    entry = entered(model)
+    """`LateEntry.images` of the entry in force; does nothing where there is none."""
+    entry = entry_of(model)
     return contextlib.nullcontext() if entry is None else entry.images(where)
 
 
 @torch.no_grad()
-def measure_scale(vlm, batch: dict, block: int) -> float:
-    """The scale at which image tokens enter a block as large as text is there, in L2 norm: that of text tokens over
-    that of the connector's output, from one batch with pictures.
+def measure_scale(vlm: Any, batch: dict, block: int) -> float:
+    """The scale that gives image tokens the L2 norm of text at a block: median norm of text tokens over mean norm of
+    the connector's output, from one batch with pictures.
 
-    Text counts by its median without each row's first token, for single tokens hold massive activations (Sun et al.,
-    arXiv 2402.17762). At block 0 nothing is to be matched and it is 1. Raises ValueError as `install` does, and for a
-    batch without pictures.
+    The median, and without each row's first token, because single tokens hold massive activations (Sun et al.,
+    arXiv 2402.17762). At block 0 it is 1. vlm: a `VLM`. Raises ValueError as `install` does, and for a batch without
+    pictures.
     """
     image = batch["input_ids"] == vlm.image_token_id
     if batch.get("pixel_values") is None or not image.any():
-        raise ValueError("The scale of image tokens is measured on pictures: give a batch that has some.")
+        raise ValueError("The scale of image tokens is measured on pictures: give a batch with pictures.")
     entry, found = install(vlm.model, block), []
     handle = vlm.layers[block].register_forward_pre_hook(lambda _, args: found.append(args[0].float().norm(dim=-1)))
     try:
@@ -182,8 +184,8 @@ def measure_scale(vlm, batch: dict, block: int) -> float:
     return (found[0][text].median() / found[0][image].mean()).item()
 
 
-def save(folder: Path, entry: Entry | None) -> None:
-    """Write an entry beside a model's adapters; with None, take away what an earlier run left there."""
+def save(folder: Path, entry: LateEntry | None) -> None:
+    """Write an entry beside a model's adapters; None removes what an earlier run left there."""
     path = Path(folder) / FILE
     if entry is None:
         path.unlink(missing_ok=True)
@@ -191,7 +193,7 @@ def save(folder: Path, entry: Entry | None) -> None:
         write_json(path, {"enter": entry.block, "scale": entry.scale})
 
 
-def load(folder: Path, model: nn.Module) -> Entry | None:
+def load(folder: Path, model: nn.Module) -> LateEntry | None:
     """Install the entry that `save` wrote; None if the folder has none.
 
     Raises ValueError as `install` does, and for a file that is damaged.
@@ -200,29 +202,30 @@ def load(folder: Path, model: nn.Module) -> Entry | None:
     if not path.is_file():
         return None
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        saved = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{FILE} in {path.parent.name} cannot be read: take the folder again.") from error
-    if not isinstance(told, dict) or told.keys() != {"enter", "scale"}:
-        raise ValueError(f"{FILE} in {path.parent.name} must hold 'enter' and 'scale': take the folder again.")
-    return install(model, told["enter"], told["scale"])
+    return _install_saved(model, saved, f"{FILE} in {path.parent.name}")
 
 
-def restore(model: nn.Module) -> Entry | None:
-    """Install the entry that a model's configuration tells of after `save_pretrained` and `from_pretrained`; None if it
-    tells of none. `paperlib.models.vlm.load_vlm` does this; without it image tokens enter at the bottom. Raises ValueError as
-    `load` does.
+def restore(model: nn.Module) -> LateEntry | None:
+    """Install the entry that `save_pretrained` wrote into a model's configuration; None if there is none.
+
+    `paperlib.models.loading` calls this; without it image tokens would enter at block 0. Raises ValueError as `load`
+    does.
     """
-    told = getattr(model.config, "image_entry", None)
-    if told is None:
-        return None
-    if not isinstance(told, dict) or told.keys() != {"enter", "scale"}:
-        raise ValueError(
-            "image_entry in the model's configuration must hold 'enter' and 'scale': take the folder again."
-        )
-    return install(model, told["enter"], told["scale"])
+    saved = getattr(model.config, "image_entry", None)
+    return None if saved is None else _install_saved(model, saved, "image_entry in the model's configuration")
 
 
-def _base(model) -> nn.Module:
-    model = model if isinstance(model, nn.Module) else model.model  # a VLM
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+def _install_saved(model: Any, saved: Any, where: str) -> LateEntry:
+    if not isinstance(saved, dict) or saved.keys() != {"enter", "scale"}:
+        raise ValueError(f"{where} must hold 'enter' and 'scale': take the folder again.")
+    return install(model, saved["enter"], saved["scale"])
+
+
+def _base(model: Any) -> Any:
+    return base_model(model if isinstance(model, nn.Module) else model.model)
+
+
+entered = entry_of  # old name

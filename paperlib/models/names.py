@@ -1,4 +1,4 @@
-"""Which model a name stands for: one of `NAMES`, a folder, or a hub id; and what was meant by one that stands for none."""
+"""Which model a name stands for: one of `NAMES`, a folder, or a hub id. For others: what may have been meant."""
 
 import os
 import re
@@ -8,17 +8,20 @@ from pathlib import Path
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError
 
+from paperlib.models.adapter_files import is_adapter_folder
 from paperlib.models.inputs import VLMError
 from paperlib.study.parameters import repo_root
 
 NAMES = ("mini", "mini-stage1", "mini-base", "mini-untrained", "tiny")
 SHIPPED = {"mini": "mini-tuned", "mini-stage1": "mini-stage1"}
-ALIKE, SURE = 0.75, 0.85  # shares of equal characters: from which on a name is proposed, and a hub not asked for it
+# Shares of equal characters. From ALIKE on, a name is proposed; from SURE on, the hub is not even asked for it.
+ALIKE, SURE = 0.75, 0.85
 
 
 def check_name(name: str | Path) -> str:
-    """The name as text, if it may stand for a model: one of `NAMES`, a folder, or of the form of a hub id and not nearly
-    the end of the path of adapters that are here. Raises VLMError otherwise.
+    """The name as text, if it may stand for a model: one of `NAMES`, a folder, or something of the form of a hub id.
+
+    Raises VLMError for any other name, and for a hub id that is nearly the end of the path of adapters that are here.
     """
     text = str(name) if isinstance(name, Path) else name
     if not isinstance(text, str):
@@ -46,10 +49,10 @@ def adapter_folders() -> list[str]:
 
 
 def hub_source(name: str) -> str:
-    """What to load a hub id from: the id, or its folder in this machine's cache if no hub answers or none shall be asked.
+    """Where to load a hub id from: the id, or its folder in the local cache if the hub does not answer.
 
-    The hub is asked once: `from_pretrained` asks it again and again, for most of a minute. Raises VLMError if it does not
-    answer and the cache does not hold the model either.
+    The hub is asked once, since `from_pretrained` would ask for most of a minute. Raises VLMError if the hub does not
+    answer and the cache does not hold the model.
     """
     try:
         get_hf_file_metadata(hf_hub_url(name, "config.json"))
@@ -63,8 +66,8 @@ def hub_source(name: str) -> str:
     return name
 
 
-def no_model(name) -> VLMError:
-    """The error for a name that stands for no model that can be used; it tells what may have been meant."""
+def no_model(name: object) -> VLMError:
+    """The error for a name without a usable model. It says which names are nearest."""
     meant = " or ".join(repr(other) for other in near(name)) if isinstance(name, str) else ""
     return VLMError(
         f"No usable model {repr(name)[:80]}{f' (did you mean {meant}?)' if meant else ''}: give one of "
@@ -74,7 +77,7 @@ def no_model(name) -> VLMError:
 
 
 def near(name: str) -> list[str]:
-    """At most two names, folders of adapters, or folders beside or below the one named, that may have been meant."""
+    """At most two names or folders that may have been meant: known names, adapters, and folders beside this one."""
     if os.path.isfile(name):
         return [os.path.dirname(name) or "."]
     if os.path.isdir(name):
@@ -87,7 +90,7 @@ def near(name: str) -> list[str]:
 
 
 def _matches(name: str, others: list[str]) -> list[tuple[float, str, str]]:
-    """(share of equal characters, end of the other, other), for the end of each other name that is most like ``name``."""
+    """For each other name: (share of equal characters, the end of its path that is most like ``name``, the name)."""
     found = []
     for other in others:
         parts = Path(other).parts
@@ -98,4 +101,4 @@ def _matches(name: str, others: list[str]) -> list[tuple[float, str, str]]:
 
 
 def _holds_adapters(folder: str | Path) -> bool:
-    return any(os.path.isfile(os.path.join(folder, file)) for file in ("connector.safetensors", "made_for.json"))
+    return os.path.isdir(folder) and is_adapter_folder(Path(folder))

@@ -1,6 +1,6 @@
-"""Faster products of matrices: bfloat16 inputs, float32 sums, where the hardware has units for it.
+"""Mixed precision: bfloat16 matrix products, float32 residual stream, on hardware that has units for bfloat16.
 
-A CPU without them only emulates bfloat16, many times slower than float32, so what may run in bfloat16 asks here.
+A CPU without such units emulates bfloat16 many times slower than float32, so the choice of precision is made here.
 """
 
 import contextlib
@@ -9,17 +9,17 @@ from contextlib import AbstractContextManager
 
 import torch
 
-# What ONEDNN_MAX_CPU_ISA can say that leaves a CPU without such units; oneDNN takes no notice of other words.
+# Values of ONEDNN_MAX_CPU_ISA that switch such units off; oneDNN ignores other values.
 _WITHOUT_UNITS = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
 
 
 def bfloat16_units(device: torch.device) -> bool:
     """Whether a device multiplies in bfloat16 faster than in float32: a CPU with AMX or AVX-512 BF16, most GPUs.
 
-    The variables ONEDNN_MAX_CPU_ISA and ATEN_CPU_CAPABILITY, by which a CPU plays a lesser one, are obeyed.
+    The variables ONEDNN_MAX_CPU_ISA and ATEN_CPU_CAPABILITY, which make a CPU act like an older one, are obeyed.
     """
     if device.type == "cpu":
-        # torch asks the CPU itself, whatever the variables forbid.
+        # torch asks the CPU itself and ignores the variables.
         there = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
         limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""
         return (
@@ -31,27 +31,31 @@ def bfloat16_units(device: torch.device) -> bool:
 
 
 def product_dtype(device: torch.device, fast: bool = True) -> torch.dtype:
-    """What products of matrices run in here: bfloat16 if that is allowed (``fast``) and the device has units for it."""
+    """The precision of matrix products: bfloat16 if that is allowed (``fast``) and the device has units for it."""
     return torch.bfloat16 if fast and bfloat16_units(device) else torch.float32
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """ "bfloat16" or "float32", as records and figures name it."""
+    """The name that records and figures use: "bfloat16" or "float32"."""
     return str(dtype).removeprefix("torch.")
 
 
-def fast_products(device: torch.device, fast: bool = True) -> AbstractContextManager:
-    """A block in which linear layers and attention run in bfloat16, while the residual stream stays in float32.
+def mixed_precision(device: torch.device, fast: bool = True) -> AbstractContextManager:
+    """A ``with`` block in which linear layers and attention run in bfloat16; the residual stream stays in float32.
 
-    Measured on a CPU with AMX: about twice as fast (torch's own switch for float32 products, "medium", gained nothing
+    About twice as fast, measured on a CPU with AMX (torch's own switch for float32 products, "medium", gained nothing
     there). Weights are rounded once per block, so one block should hold a whole evaluation. Nothing changes if not
-    ``fast`` or where the hardware has no such units.
+    ``fast``, or if the hardware has no units for bfloat16.
     """
     if product_dtype(device, fast) == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
 
 
-def exact_products(device: torch.device) -> AbstractContextManager:
-    """A block in which `fast_products` around it has no effect: logits need all of float32's digits."""
+def float32_products(device: torch.device) -> AbstractContextManager:
+    """A ``with`` block in which `mixed_precision` around it has no effect: logits need all digits of float32."""
     return torch.autocast(device.type, enabled=False)
+
+
+fast_products = mixed_precision  # old name
+exact_products = float32_products  # old name

@@ -1,13 +1,14 @@
-"""The residual stream of the decoder: running it, reading and replacing its states, and who replaces them now.
+"""The residual stream of the decoder: run it, watch its states, edit them, and know which edits are in force.
 
 Layer 0 is the input embedding, layer l the state that block l reads (blocks count from 0), and layer L what the last
-block returns, before the final norm. So block l reads layer l and writes layer l + 1. Where a family adds something
-between two blocks, as Qwen3-VL adds visual features (DeepStack, arXiv 2406.04334), the layer has it in: what a block
-reads is all that the blocks from there on know of those below. ``output_hidden_states`` of transformers lacks it there.
+block returns, before the final norm. So block l reads layer l and writes layer l + 1. Some families add something
+between two blocks, as Qwen3-VL adds visual features (DeepStack, arXiv 2406.04334). The layer includes it: what a block
+reads is all that it knows of the blocks below. ``output_hidden_states`` of transformers lacks it there.
 """
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -25,29 +26,28 @@ def run(vlm: VLM, batch: dict) -> torch.Tensor:
 
     Raises ValueError if the model is in training mode, where dropout and batch statistics would change states.
     """
-    model = vlm.model.get_base_model() if hasattr(vlm.model, "get_base_model") else vlm.model
-    if model.training:
+    if vlm.base.training:
         raise ValueError("The model is in training mode: call vlm.model.eval() first.")
-    return model.model(**batch, use_cache=False).last_hidden_state
+    return vlm.base.model(**batch, use_cache=False).last_hidden_state
 
 
 def on_layer(vlm: VLM, layer: int, function: Callable, first: bool = False) -> RemovableHandle:
     """Call ``function(state)`` with the state of a layer, [B, T, D], in every pass until the handle is removed.
 
-    What it returns replaces the state, unless it is None. Functions on one layer run in the order in which they were
-    put there; one that is to be ``first`` runs before those that are there already.
+    What it returns replaces the state, unless it is None. Nothing is registered, so experiments use `watching` and
+    `editing` instead. Functions on one layer run in the order in which they came, but with ``first`` before all others.
     Raises ValueError for a layer that the model does not have.
     """
     check_numbers([layer], len(vlm.layers) + 1, "layer")
     if layer < len(vlm.layers):
 
-        def before(block, args):
+        def before(block: nn.Module, args: tuple) -> tuple | None:
             new = function(args[0])
             return None if new is None else (new, *args[1:])
 
         return vlm.layers[layer].register_forward_pre_hook(before, prepend=first)
 
-    def after(block, args, output):
+    def after(block: nn.Module, args: tuple, output: Any) -> Any:
         new = function(output[0] if isinstance(output, tuple) else output)
         return (new, *output[1:]) if new is not None and isinstance(output, tuple) else new
 
@@ -55,25 +55,50 @@ def on_layer(vlm: VLM, layer: int, function: Callable, first: bool = False) -> R
 
 
 @contextlib.contextmanager
-def hooked(vlm: VLM, hooks: Iterable[tuple[int, Callable]]) -> Iterator[None]:
-    """`on_layer` for (layer, function) pairs, for as long as the block runs."""
+def watching(vlm: VLM, hooks: Iterable[tuple[int, Callable[[torch.Tensor], object]]]) -> Iterator[None]:
+    """Show the state of a layer, [B, T, D], to each (layer, function) pair for as long as the ``with`` block runs.
+
+    What the functions return is dropped, so the pass stays as it is.
+    """
     with contextlib.ExitStack() as stack:
         for layer, function in hooks:
-            stack.callback(on_layer(vlm, layer, function).remove)
+            stack.callback(on_layer(vlm, layer, _reading(function)).remove)
         yield
 
 
 @contextlib.contextmanager
-def acting(vlm: VLM, first: int) -> Iterator[None]:
-    """Note, for as long as the block runs, that an intervention changes nothing that blocks below ``first`` compute."""
+def editing(
+    vlm: VLM, hooks: Iterable[tuple[int, Callable[[torch.Tensor], torch.Tensor | None]]] = (), first: int | None = None
+) -> Iterator[None]:
+    """An intervention, for as long as the ``with`` block runs.
+
+    hooks: (layer, function) pairs; a function gets the state of its layer, [B, T, D], and what it returns replaces the
+    state (None leaves it). first: the first block that may compute something else under the intervention, if that is
+    below all layers of ``hooks``, or if there are none because the change is another one, such as of weights.
+
+    The intervention is registered with that block, so that `interventions.tracing.Trace.resume` cannot skip it.
+    Raises ValueError without hooks and without ``first``, and for a layer that the model does not have.
+    """
+    hooks = list(hooks)
+    changed = [layer for layer, _ in hooks] + ([] if first is None else [first])
+    if not changed:
+        raise ValueError("An intervention without hooks must say which block it changes first: give `first`.")
     active, me = _ACTIVE.setdefault(vlm.model.get_decoder(), {}), object()
-    active[me] = first
-    try:
+    with contextlib.ExitStack() as stack:
+        for layer, function in hooks:
+            stack.callback(on_layer(vlm, layer, function).remove)
+        active[me] = min(changed)
+        stack.callback(active.pop, me)
         yield
-    finally:
-        del active[me]
 
 
 def interventions(vlm: VLM) -> dict[object, int]:
     """The interventions that act on a model now, each with the number of the first block that it may change."""
     return dict(_ACTIVE.get(vlm.model.get_decoder(), {}))
+
+
+def _reading(function: Callable[[torch.Tensor], object]) -> Callable[[torch.Tensor], None]:
+    def read(state: torch.Tensor) -> None:
+        function(state)
+
+    return read

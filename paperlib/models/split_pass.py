@@ -1,6 +1,7 @@
-"""The blocks below an entry (`paperlib.models.late_entry`) during one pass: they run over text alone, and image tokens wait."""
+"""One pass below a late entry (`paperlib.models.late_entry`): blocks run over text alone, and image tokens wait."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -9,20 +10,21 @@ from transformers.cache_utils import DynamicLayer
 
 
 class Around(nn.Module):
-    """A block below the entry, with something around it for one pass."""
+    """A block below the entry. For one pass, ``around(number, block, state, kwargs)`` is called in its place."""
 
     def __init__(self, around: Callable, number: int, block: nn.Module):
         super().__init__()
         self.around, self.number, self.block = around, number, block
 
-    def forward(self, state, **kwargs):
+    def forward(self, state: torch.Tensor, **kwargs: Any) -> Any:
+        """``state``: [B, T, D], as the block itself would get it."""
         return self.around(self.number, self.block, state, kwargs)
 
 
 class Split:
-    """A pass over text and image tokens, bool [B, T]: apart below the entry (an `entry.Entry`), together from there on."""
+    """A pass in which image tokens, ``where`` bool [B, T], wait below the entry and join the text there."""
 
-    def __init__(self, entry, where: torch.Tensor):
+    def __init__(self, entry: Any, where: torch.Tensor):
         counts = where.sum(1)
         if (counts != counts[0]).any():
             raise ValueError(
@@ -35,7 +37,8 @@ class Split:
         self.text, self.image = order.split([where.shape[1] - self.n_image, self.n_image], dim=1)
         self.cut: dict[str, tuple] = {}  # argument -> as it came, at text positions
 
-    def __call__(self, number: int, block: nn.Module, state: torch.Tensor, kwargs: dict):
+    def __call__(self, number: int, block: nn.Module, state: torch.Tensor, kwargs: dict) -> torch.Tensor:
+        """A block below the entry, on text alone; the last one returns the states of all tokens, [B, T, D]."""
         enter = self.entry.block
         if block._forward_pre_hooks:  # those of capture and interventions count positions of the whole sequence
             raise ValueError(
@@ -57,8 +60,8 @@ class Split:
         """The states of text [B, T - n, D]; those of image tokens are kept."""
         if state.shape[:2] != self.where.shape:
             raise ValueError(
-                f"Image tokens are told for {tuple(self.where.shape)} rows and positions, but the decoder "
-                f"got {tuple(state.shape[:2])}: tell them for the same batch."
+                f"The places of image tokens are given for {tuple(self.where.shape)} rows and positions, but the "
+                f"decoder got {tuple(state.shape[:2])}: give those of the same batch."
             )
         self.entering = state.take_along_dim(self.image[..., None], dim=1) * self.entry.scale
         text = state.take_along_dim(self.text[..., None], dim=1)
@@ -66,7 +69,7 @@ class Split:
         # don't, through all blocks below the entry.
         return text if self.entry.decoder.get_input_embeddings().weight.requires_grad else text.detach()
 
-    def _at_text(self, name: str, value):
+    def _at_text(self, name: str, value: Any) -> Any:
         """An argument of the lower blocks at text positions, made once for all blocks that are given the same."""
         if value is None:  # as a mask: causal, which dropping tokens does not change
             return None
@@ -77,7 +80,8 @@ class Split:
                         "The attention mask does not give queries by keys: use attn_implementation="
                         "'eager' or 'sdpa', and a key-value cache that grows (DynamicCache) or none."
                     )
-                cut = value.take_along_dim(self.text[:, None, :, None], 2).take_along_dim(self.text[:, None, None], 3)
+                queries: Any = value.take_along_dim(self.text[:, None, :, None], 2)
+                cut = queries.take_along_dim(self.text[:, None, None], 3)
             elif name == "position_embeddings":
                 cut = tuple(part.take_along_dim(self.text[..., None], dim=1) for part in value)
             else:
@@ -85,7 +89,7 @@ class Split:
             self.cut[name] = (value, cut)
         return self.cut[name][1]
 
-    def _fill(self, cache, number: int) -> None:
+    def _fill(self, cache: Any, number: int) -> None:
         """Bring a lower block's keys and values to the length of the others, with zeros for image tokens; `hide`
         closes them to later passes.
         """
@@ -102,7 +106,7 @@ class Split:
         cache.image_positions = self.where
 
 
-def hide(positions: torch.Tensor, number: int, block: nn.Module, state: torch.Tensor, kwargs: dict):
+def hide(positions: torch.Tensor, number: int, block: nn.Module, state: torch.Tensor, kwargs: dict) -> Any:
     """A lower block in a later pass, with a cache: it does not see the image's ``positions``, bool [B, P]."""
     n_keys = kwargs["past_key_values"].get_seq_length(number) + state.shape[1]
     closed = F.pad(positions, (0, n_keys - positions.shape[1]))[:, None, None]

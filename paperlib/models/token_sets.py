@@ -1,13 +1,13 @@
-"""Sets of tokens by name, row by row of a batch: what states are captured at, and what interventions act on.
+"""Token sets: named positions in each row of a batch. States are captured and interventions act at them.
 
-A set is a list with one 1-D LongTensor of positions for each row. Names:
+A set is a list with one 1-D LongTensor of positions for each row. The names:
 
 - "image": the picture's tokens;
-- "question": the prompt's text after the picture, but for its last token;
-- "answer": where the answer is read, that is the prompt's last token and the tokens of an answer that follows;
-- "answer start": the prompt's last token, which predicts how the answer begins;
-- "text": the tokens of an answer that follows the prompt. A caption is such an answer, to an empty prompt if it is to
-  stand alone.
+- "question": the prompt's text after the picture, without its last token;
+- "answer": the prompt's last token and the tokens of an answer that follows; at these, the answer is predicted;
+- "answer position": the prompt's last token, which predicts the first token of the answer;
+- "text": the tokens of an answer that follows the prompt. A caption is such an answer; to stand alone, it follows an
+  empty prompt.
 """
 
 from collections.abc import Callable
@@ -21,16 +21,18 @@ SETS: dict[str, Callable[[Spans], torch.Tensor]] = {
     "image": lambda spans: spans.image,
     "question": lambda spans: spans.question[:-1],
     "answer": lambda spans: torch.cat([spans.question[-1:], spans.answer]),
-    "answer start": lambda spans: spans.question[-1:],
+    "answer position": lambda spans: spans.question[-1:],
     "text": lambda spans: spans.answer,
 }
 MISSING = {
     "image": "give every prompt a picture",
     "question": "ask a question that is longer than one token",
     "answer": "give every row a prompt or an answer",
-    "answer start": "give every row a prompt",
-    "text": "give the text as answers, behind an empty prompt if it is to stand alone",
+    "answer position": "give every row a prompt",
+    "text": "give the text as answers, after an empty prompt if it should stand alone",
 }
+SETS["answer start"] = SETS["answer position"]  # old name
+MISSING["answer start"] = MISSING["answer position"]  # old name
 EDGES = {
     "image->question": ("question", "image"),
     "image->answer": ("answer", "image"),
@@ -57,7 +59,7 @@ def tokens(vlm: VLM, batch: Batch, name: str) -> TokenSet:
 
 
 def edge(vlm: VLM, batch: Batch, name: str) -> tuple[TokenSet, TokenSet]:
-    """Queries and keys of attention along which information flows, say, "image->question": questions look at images.
+    """Queries and keys of an attention edge. The arrow follows the information: in "image->question", questions attend.
 
     name: "image->question", "image->answer" or "question->answer". Raises ValueError for others, and as `tokens` does.
     """
@@ -68,7 +70,7 @@ def edge(vlm: VLM, batch: Batch, name: str) -> tuple[TokenSet, TokenSet]:
 
 
 def spelled(vlm: VLM, prompts: list[str], parts: list[str]) -> TokenSet:
-    """The tokens that spell a part of each prompt, where it first stands; for prompts without a picture.
+    """The tokens that spell a part of each prompt at its first occurrence; for prompts without a picture.
 
     Raises ValueError for a part that its prompt does not hold.
     """

@@ -1,11 +1,14 @@
-"""EfficientNet-Lite0 as a Hugging Face vision tower, so that a stock LLaVA can look through it.
+"""EfficientNet-Lite0 as a Hugging Face vision tower, for use in a stock LLaVA.
 
 The network's code is the package ``efficientnet-lite-pytorch``; this file only reads two of its feature maps as a
 sequence of image tokens and registers the result with ``AutoConfig`` and ``AutoModel``.
 """
 
+from typing import Any
+
 import torch
 from efficientnet_lite_pytorch import EfficientNet
+from torch import nn
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
@@ -25,15 +28,15 @@ class EfficientNetLiteConfig(PreTrainedConfig):
 
 
 class EfficientNetLiteModel(PreTrainedModel):
-    """Pixels [B, 3, S, S] to image tokens [B, (S / 32)^2, 768], row by row.
+    """Pixels [B, 3, S, S] to feature vectors [B, (S / 32)^2, 768], row by row.
 
-    A token joins the 2 x 2 stride-16 features that it covers (4 x 112 channels) with the stride-32 feature (320). The
-    tower is frozen throughout the study and always runs in evaluation mode.
+    Each joins the 2 x 2 stride-16 features that it covers (4 x 112 channels) and the stride-32 feature (320). The tower
+    is frozen throughout the study and always runs in evaluation mode.
     """
 
     config_class = EfficientNetLiteConfig
     main_input_name = "pixel_values"
-    _no_split_modules = ["MBConvBlock"]
+    _no_split_modules = ["MBConvBlock"]  # noqa: RUF012 (the form that transformers reads)
 
     def __init__(self, config: EfficientNetLiteConfig):
         super().__init__(config)
@@ -43,13 +46,15 @@ class EfficientNetLiteModel(PreTrainedModel):
             delattr(self.encoder, unused)
         self.post_init()
 
-    def _init_weights(self, module):
+    def _init_weights(self, module: nn.Module) -> None:
         """Weights are those of the package: random from its constructor, or loaded; never re-initialised here."""
 
-    def train(self, mode: bool = True):
-        return super().train(False)  # batch statistics must stay those of ImageNet
+    def train(self, mode: bool = True) -> "EfficientNetLiteModel":
+        """Stay in evaluation mode whatever is asked: batch statistics must remain those of ImageNet."""
+        return super().train(False)
 
-    def forward(self, pixel_values: torch.Tensor, **kwargs) -> BaseModelOutput:
+    def forward(self, pixel_values: torch.Tensor, **kwargs: Any) -> BaseModelOutput:
+        """Pixels [B, 3, S, S] -> ``last_hidden_state`` [B, (S / 32)^2, 768]."""
         encoder = self.encoder
         x = pixel_values.contiguous(memory_format=torch.channels_last)  # about twice as fast on a CPU
         x = encoder._swish(encoder._bn0(encoder._conv_stem(x)))

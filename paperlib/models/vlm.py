@@ -1,6 +1,6 @@
-"""`VLM`: any Hugging Face image-text model behind one small interface. Experiments speak to this and nothing below it.
+"""`VLM`: any Hugging Face image-text model behind one small interface. Experiments use it and nothing below it.
 
-The decoder blocks are found as ``model.get_decoder().layers`` and image tokens by ``config.image_token_id``, so that the
+The decoder blocks are ``model.get_decoder().layers`` and image tokens have the id ``config.image_token_id``, so the
 mini model and, say, ``llava-hf/llava-1.5-7b-hf`` run through the same code.
 """
 
@@ -9,20 +9,17 @@ import logging
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from paperlib.models import late_entry as entry
-from paperlib.models.adapters import apply_adapter
-from paperlib.models.assemble import build_mini, build_tiny, untrained
-from paperlib.models.image_cache import remembering
+from paperlib.models.image_cache import cached_features
 from paperlib.models.inputs import Batch, VLMError, check_batch, check_made, check_words
-from paperlib.models.late_entry import entered
-from paperlib.models.names import NAMES, adapter_folder, check_name, hub_source, no_model
+from paperlib.models.loading import load_model
+from paperlib.models.names import check_name
+from paperlib.models.unwrapping import base_model
 from paperlib.study.parameters import device_fault
 
 # Processors say once per process that they fall back to PIL; this project has no torchvision on purpose.
@@ -31,8 +28,10 @@ logging.getLogger("transformers.image_processing_backends").setLevel(logging.ERR
 
 @dataclass(frozen=True)
 class Spans:
-    """Positions of one sequence's tokens, each a 1-D LongTensor: image tokens; the prompt's text after the image (from
-    the start if there is none), chat template included, whose last position is where the answer starts; answer tokens.
+    """Positions of one sequence's tokens, each a 1-D LongTensor.
+
+    image: the image tokens. question: the prompt's text after the image (from the start if there is no image), chat
+    template included; its last position is the answer position. answer: the tokens of the answer.
     """
 
     image: torch.Tensor
@@ -42,14 +41,46 @@ class Spans:
 
 @dataclass
 class VLM:
-    """A model with its processor. ``name`` is what it was loaded as."""
+    """A model with its processor. ``name`` is what it was loaded as.
+
+    The parts of a LLaVA; other families name them differently, and the properties on the right hide that::
+
+        vlm.model                      LlavaForConditionalGeneration, perhaps with PEFT around it (vlm.base: without)
+        |- model                       LlavaModel
+        |  |- vision_tower             pixels [B, 3, S, S] -> a grid of feature vectors; frozen
+        |  |- multi_modal_projector    connector: feature vectors -> image tokens, as wide as word embeddings
+        |  `- language_model           decoder: vlm.base.get_decoder()
+        |     |- embed_tokens          word embeddings; their output, with image tokens put in, is layer 0
+        |     |- layers                blocks 0 to L - 1: vlm.layers; block l reads layer l, writes layer l + 1
+        |     `- norm                  final norm  |
+        `- lm_head                     head        |  together the unembedding: vlm.unembed(states)
+
+    Example:
+        >>> vlm = load_vlm("tiny", device="cpu")
+        >>> len(vlm.layers)
+        4
+        >>> picture = Image.new("RGB", (64, 64), "red")
+        >>> batch = vlm.batch([vlm.prompt("What colour is it?")], [picture], ["red"])
+        >>> spans = vlm.spans(batch)[0]
+        >>> len(spans.image), len(spans.answer)  # "tiny" spells with a token for each letter
+        (16, 3)
+        >>> logits = vlm.model(**batch).logits
+        >>> logits.shape == (*batch["input_ids"].shape, len(vlm.tokenizer))
+        True
+    """
 
     name: str
-    model: nn.Module
-    processor: object
+    model: Any
+    processor: Any
 
     @property
-    def tokenizer(self):
+    def base(self) -> Any:
+        """The transformers model, without PEFT around it. LoRA matrices stay in force."""
+        return base_model(self.model)
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of the processor."""
         return self.processor.tokenizer
 
     @property
@@ -59,17 +90,33 @@ class VLM:
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return next(self.model.parameters()).device
 
     @property
     def image_token_id(self) -> int:
+        """The id of the token whose embedding is replaced by the connector's output."""
         return self.model.config.image_token_id
 
-    def prompt(self, question: str, has_image: bool = True) -> str:
-        """A question in the model's chat format, up to where the answer starts.
+    def unembed(self, states: torch.Tensor) -> torch.Tensor:
+        """Scores of all V tokens of the vocabulary, [..., V] in float32, from states [..., D] before the final norm.
 
-        Raises VLMError for a question that is no text or holds one of the tokenizer's special tokens, which would be read
-        as a picture's place or as turns of a chat.
+        At layer L they are the logits of the model itself; at a lower layer they are the logit lens.
+        """
+        dtype = self.base.get_output_embeddings().weight.dtype
+        return self.head(self.base.get_decoder().norm(states.to(self.device, dtype)))
+
+    def head(self, normed: torch.Tensor) -> torch.Tensor:
+        """`unembed` from the final norm on, as `residual.run` returns states: the head, and Gemma 2's cap on scores."""
+        logits = self.base.get_output_embeddings()(normed).float()
+        cap = getattr(self.base.config.get_text_config(), "final_logit_softcapping", None)
+        return logits if cap is None else torch.tanh(logits / cap) * cap
+
+    def prompt(self, question: str, has_image: bool = True) -> str:
+        """A question in the model's chat format, up to where the answer begins.
+
+        Raises VLMError for a question that is not text, and for one that holds a special token of the tokenizer: the
+        model would read it as a picture's place or as the end of a turn.
         """
         check_words(question, tokenizer=self.tokenizer)
         content = [{"type": "image"}] * has_image + [{"type": "text", "text": question}]
@@ -78,23 +125,24 @@ class VLM:
     def batch(self, prompts: list[str], images: list[Image.Image] | None, answers: list[str] | None = None) -> Batch:
         """Prompts, one picture each or none at all, and answers to follow them, as padded model inputs on the device.
 
-        Padding is on the right, and pictures are `inputs.as_shown`. Raises VLMError for pictures and texts that are none,
-        counts that differ, no prompts, prompts whose places for a picture are not as many as the pictures, more tokens
-        than the model's context, and answers to a processor that ends prompts by itself (PaliGemma's): they would not
-        stand where they seem to.
+        Padding is on the right. Pictures are turned and flattened as a viewer shows them (`pictures.as_shown`).
+
+        Raises VLMError for anything that is not a PIL image or not text, for counts that differ, for no prompts, for
+        prompts with more or fewer places than pictures, and for more tokens than the model's context. It also refuses
+        answers for a processor that ends prompts by itself (PaliGemma's), since they would stand in the wrong place.
         """
         images = check_batch(prompts, images, answers)
         if answers is not None and "labels" in self.processor.model_input_names:
             raise VLMError(
-                f"{type(self.processor).__name__} writes on behind the prompt, so answers cannot be put there: "
-                f"use another family of models to score answers."
+                f"{type(self.processor).__name__} adds text after the prompt, so answers cannot follow it: use "
+                f"another family of models to score answers."
             )
-        texts = prompts if answers is None else [p + a for p, a in zip(prompts, answers)]
+        texts = prompts if answers is None else [p + a for p, a in zip(prompts, answers, strict=True)]
         self.tokenizer.padding_side = "right"
         # A list for each prompt: Gemma 3's and SmolVLM's processors would take a flat one for one prompt's pictures.
-        kwargs = dict(images=[[image] for image in images]) if images is not None else {}
+        pictures = None if images is None else [[image] for image in images]
         try:
-            made = self.processor(text=texts, padding=True, return_tensors="pt", **kwargs)
+            made = self.processor(text=texts, images=pictures, padding=True, return_tensors="pt")
         except ValueError as error:
             reason = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
             raise VLMError(
@@ -105,36 +153,39 @@ class VLM:
         batch = Batch(made.to(self.device))
         heads = self.tokenizer(prompts)["input_ids"]
         wholes = self.tokenizer(texts)["input_ids"]
-        batch.answer_lengths = [len(whole) - len(head) for head, whole in zip(heads, wholes)]
+        batch.answer_lengths = [len(whole) - len(head) for head, whole in zip(heads, wholes, strict=True)]
         return batch
 
     def spans(self, batch: Batch) -> list[Spans]:
         """Where image, question and answer tokens sit in each sequence of a right-padded batch.
 
-        Raises VLMError for what is no batch as `batch` makes it.
+        Raises VLMError for anything that `batch` did not make.
         """
         check_made(batch)
         spans = []
-        for ids, mask, n_answer in zip(batch["input_ids"].cpu(), batch["attention_mask"].cpu(), batch.answer_lengths):
+        rows = batch["input_ids"].cpu(), batch["attention_mask"].cpu(), batch.answer_lengths
+        for ids, mask, n_answer in zip(*rows, strict=True):
             end = int(mask.sum())
             image = (ids[:end] == self.image_token_id).nonzero().flatten()
             start = int(image[-1]) + 1 if len(image) else 0
             spans.append(Spans(image, torch.arange(start, end - n_answer), torch.arange(end - n_answer, end)))
         return spans
 
-    def remembering(self, megabytes: int = 256) -> AbstractContextManager:
-        """Encode each distinct picture once for as long as the block runs (`image_memory.remembering`)."""
-        return remembering(self.model, megabytes)
+    def cached_features(self, megabytes: int = 256) -> AbstractContextManager:
+        """Encode each distinct picture once for as long as the ``with`` block runs (`image_cache.cached_features`)."""
+        return cached_features(self.base, megabytes)
+
+    remembering = cached_features  # old name
 
     def answer(self, image: Image.Image | None, question: str, max_new_tokens: int = 24) -> str:
-        """The model's own words (greedy decoding) to a question about a picture, or about nothing but the question."""
+        """What the model writes (greedy decoding) to a question about a picture, or without one."""
         return self.answers(None if image is None else [image], [question], max_new_tokens)[0]
 
     @torch.inference_mode()
     def answers(self, images: list[Image.Image] | None, questions: list[str], max_new_tokens: int = 24) -> list[str]:
-        """`answer` for many: questions of equal prompt length share a batch, so that nothing needs left padding.
+        """`answer` for many questions. Those of equal prompt length share a batch, so no left padding is needed.
 
-        Raises VLMError as `prompt` and `batch` do, for a context too short for the answer as well, and for fewer than one
+        Raises VLMError as `prompt` and `batch` do, if the answer does not fit into the context, and for fewer than one
         new token.
         """
         if type(max_new_tokens) is not int or max_new_tokens < 1:
@@ -148,7 +199,7 @@ class VLM:
             batch = self.batch([prompts[i] for i in rows], images and [images[i] for i in rows])
             self._check_length(batch["input_ids"].shape[1] + max_new_tokens)
             new = self.model.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False)
-            for i, ids in zip(rows, new[:, batch["input_ids"].shape[1] :]):
+            for i, ids in zip(rows, new[:, batch["input_ids"].shape[1] :], strict=True):
                 replies[i] = self.tokenizer.decode(ids, skip_special_tokens=True).strip()
         return replies
 
@@ -156,59 +207,49 @@ class VLM:
         context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         if context and tokens > context:
             raise VLMError(
-                f"This needs {tokens} tokens, picture, question and answer together, but the model's context is "
-                f"{context}: ask in fewer words, or for fewer new tokens."
+                f"Picture, question and answer need {tokens} tokens, but the model's context is {context}: ask in "
+                f"fewer words, or for fewer new tokens."
             )
 
 
 def load_vlm(name: str | Path, device: str = "auto", seed: int = 0) -> VLM:
     """Load a model in float32, in evaluation mode.
 
-    name: "mini" (both stages), "mini-stage1" (connector only, the LLM as it was), "mini-base" (assembled, connector
+    name: "mini" (both stages), "mini-stage1" (connector trained, LLM as it was), "mini-base" (assembled, connector
     random), "mini-untrained" (random LLM and connector from ``seed``), "tiny" (random, for tests), a local folder as
     `save_pretrained` writes it, a folder of adapters of the mini model, or a hub id.
-    device: "auto" takes a GPU where there is one.
-    Raises VLMError for a name that is none of these, and tells what may have been meant, and for a device that is not
-    there; AssetError or AdapterError if a part is missing or damaged; DiskError where there is no space to assemble the
-    mini model.
+    device: "auto" takes a GPU if there is one.
+
+    Raises VLMError for any other name (with the nearest name, if there is one) and for a device that is not there;
+    AssetError or AdapterError if a part is missing or damaged; DiskError without space to assemble the mini model.
+
+    Example:
+        >>> vlm = load_vlm("tiny", device="cpu")
+        >>> sum(parameter.numel() for parameter in vlm.model.parameters()) < 200_000
+        True
+        >>> isinstance(vlm.answer(None, "Is it red?", max_new_tokens=3), str)  # random weights: random words
+        True
+        >>> load_vlm("tinny")
+        Traceback (most recent call last):
+            ...
+        paperlib.models.inputs.VLMError: No usable model 'tinny' (did you mean 'tiny'?): give one of ...
     """
     name = check_name(name)
     if missing := device_fault(str(device)):
         raise VLMError(missing)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "tiny":
-        model, processor = build_tiny(seed)
-    else:
-        adapter = adapter_folder(name)
-        model, processor = _load_folder(name if adapter is None and name not in NAMES else build_mini())
-        if adapter is not None:
-            if (adapter / "made_for.json").is_file():  # tuned with the connector of stage 1 frozen
-                apply_adapter(model, adapter_folder("mini-stage1"))
-            apply_adapter(model, adapter)
-        if name == "mini-untrained":
-            model = untrained(model, seed)
+    model, processor = load_model(name, seed)
     return VLM(name, model.to(device).eval(), processor)
 
 
-def _load_folder(name: str | Path):
-    try:
-        source = name if Path(name).is_dir() else hub_source(name)
-        model = AutoModelForImageTextToText.from_pretrained(source, dtype=torch.float32)
-        entry.restore(model)
-        return model, AutoProcessor.from_pretrained(source)
-    except VLMError:
-        raise
-    except (OSError, ValueError, SafetensorError) as error:
-        raise no_model(str(name)) from error
-
-
 def fingerprint(vlm: VLM) -> str:
-    """sha256 over the names and bytes of all weights, and where image tokens enter: two models that compute alike share
-    it, others don't.
+    """sha256 over the names and bytes of all weights and over a late entry, if there is one.
+
+    Two models that compute the same share it, and others do not.
     """
-    entry = entered(vlm.model)
-    digest = hashlib.sha256(f"{entry.block} {entry.scale}".encode() if entry else b"")
+    entry = getattr(vlm.base.config, "image_entry", None)  # as `late_entry.install` notes it
+    digest = hashlib.sha256(f"{entry['enter']} {entry['scale']}".encode() if entry else b"")
     for name, tensor in sorted(vlm.model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

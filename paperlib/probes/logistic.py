@@ -53,12 +53,15 @@ def fit(
     Args:
         features: [N, D], float32, on any device, with columns of mean 0 and deviation 1 over all rows (`standardise`).
         labels: [B, N], integers from 0 up to ``classes`` - 1.
-        rows: [B, N], True where problem b learns from row i.
-        start: where to start, such as the solution for the layer before, which halves the steps; 0 if None.
+        rows: [B, N], True where problem b is trained on row i.
+        classes: C.
+        l2: the penalty of the module's first formula.
+        start: where to start; 0 if None. The solution for the layer below halves the steps.
         tolerance: stop when the squared gradient of every problem, preconditioned and so in nats, is below it.
+        max_steps: give up after as many.
 
     Raises:
-        RuntimeError: not there after ``max_steps``.
+        RuntimeError: no convergence after ``max_steps``.
     """
     mean, scale = moments(features, rows)
     x, curvature = _Standardised(features, mean, scale), 1 / 16
@@ -95,7 +98,7 @@ def moments(features: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, t
     distinct, member = torch.unique(rows, dim=0, return_inverse=True)
     parts = [features[chosen] for chosen in distinct]
     mean = torch.stack([part.mean(0) for part in parts])
-    scale = torch.stack([(part - m).square().mean(0).sqrt() for part, m in zip(parts, mean)])
+    scale = torch.stack([(part - m).square().mean(0).sqrt() for part, m in zip(parts, mean, strict=True)])
     scale = torch.where(scale > 1e-6 * (1 + mean.abs()), scale, 1)
     return mean[member], scale[member]
 
@@ -134,12 +137,21 @@ def _inverse_curvature(features: torch.Tensor, curvature: float, l2: float) -> t
     return torch.cholesky_inverse(torch.linalg.cholesky(matrix))
 
 
-def _dot(aw, bw, ab, bb) -> torch.Tensor:
+def _dot(aw: torch.Tensor, bw: torch.Tensor, ab: torch.Tensor, bb: torch.Tensor) -> torch.Tensor:
     """Inner products [B] of pairs of weights [C, B, D] and intercepts [C, B]."""
     return (aw * bw).sum((0, 2)) + (ab * bb).sum(0)
 
 
-def _line_search(logits, along, probability, target, share, penalty, done, enough: float = 0.3):
+def _line_search(
+    logits: torch.Tensor,
+    along: torch.Tensor,
+    probability: torch.Tensor,
+    target: torch.Tensor,
+    share: torch.Tensor,
+    penalty: tuple[torch.Tensor, torch.Tensor],
+    done: torch.Tensor,
+    enough: float = 0.3,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Step lengths [B] along a direction, and the probabilities there.
 
     Newton's method on the derivative of the loss, which rises along the line: where it is negative the minimum lies
@@ -148,7 +160,8 @@ def _line_search(logits, along, probability, target, share, penalty, done, enoug
     slope0, bend = penalty
     weighted = share * along
     t = low = torch.zeros_like(bend)
-    high, given, goal = torch.full_like(t, torch.inf), (weighted * target).sum((0, 2)), None
+    high, given = torch.full_like(t, torch.inf), (weighted * target).sum((0, 2))
+    goal: torch.Tensor | None = None
     for _ in range(12):
         pull = probability * weighted
         slope = pull.sum((0, 2)) - given + slope0 + t * bend

@@ -1,24 +1,27 @@
-"""Logit lens: which words the states of a layer would say if the model stopped there.
+"""Logit lens: which word would the model say if it stopped at this layer?
 
-Nostalgebraist 2020, "interpreting GPT: the logit lens": a state goes straight through the decoder's final norm and
-the unembedding, and the word of interest has a rank among all tokens (1 = the likeliest) and a log-probability. At
-image tokens it says how near a visual feature lies to the word for what is seen. The lens knows only the last layer's
-code, so a poor rank in an early layer is no evidence that the word is not there.
+Nostalgebraist 2020, "interpreting GPT: the logit lens". `VLM.unembed` turns a state of any layer into scores, and the
+word of interest gets a rank among all tokens (1 is the likeliest) and a log-probability. At image tokens the rank says
+how near a visual feature is to the word for what is seen. The lens reads only what the last layer would read, so a poor
+rank in an early layer is no evidence that the word is not there.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
+from paperlib.models.vlm import VLM
 from paperlib.stats.accuracy import Interval
 from paperlib.stats.bootstrap import group_intervals, median_intervals
 
 
 @dataclass(frozen=True)
 class LensResult:
-    """One layer. The control is the word of another example at the same states: a frequent word gains nothing."""
+    """One layer. The control is the word of another example at the same states, so a frequent word gains nothing."""
 
     layer: int
     rank: Interval  # median over examples; 1 is best
@@ -30,20 +33,26 @@ class LensResult:
 
 
 def logit_lens(
-    vlm, states, words: Sequence[str], groups: Sequence, seed: int = 0, megabytes: int = 512
+    vlm: VLM,
+    states: ArrayLike | torch.Tensor,
+    words: Sequence[str],
+    groups: Sequence,
+    seed: int = 0,
+    megabytes: int = 512,
 ) -> list[LensResult]:
     """The word of each example in the lens, layer by layer, one result a layer.
 
     Args:
-        vlm: the `VLM` whose states these are.
+        vlm: the model whose states these are.
         states: [N, L+1, D], before the final norm, or [N, L+1, T, D], where the best of T tokens counts, for the word
             and for the control alike.
         words: [N], the word for what each example shows; at least two different ones.
         groups: [N], the scene or the concept, for intervals.
+        seed: of the control words and the intervals.
         megabytes: of memory for scores over the vocabulary.
 
     Raises:
-        ValueError: as `word_ranks`, or one word or one group only.
+        ValueError: as `word_ranks`, and for a single word or a single group.
     """
     states = torch.as_tensor(states)
     if states.ndim not in (3, 4) or not len(states) == len(words) == len(groups) or len(set(groups)) < 2:
@@ -53,7 +62,7 @@ def logit_lens(
             f"{len(words)} words and {len(set(groups))} groups."
         )
     others = other_examples([first_tokens(vlm.tokenizer, word)[-1] for word in words], seed)
-    ranks, logprobs = word_ranks(vlm, states, [(w, words[j]) for w, j in zip(words, others)], megabytes)
+    ranks, logprobs = word_ranks(vlm, states, [(w, words[j]) for w, j in zip(words, others, strict=True)], megabytes)
     if states.ndim == 4:
         ranks, logprobs = ranks.min(axis=2), logprobs.max(axis=2)
     worst = vlm.model.get_output_embeddings().weight.shape[0]
@@ -69,13 +78,16 @@ def logit_lens(
 
 
 @torch.inference_mode()
-def word_ranks(vlm, states, words: Sequence[Sequence[str]], megabytes: int = 512) -> tuple[np.ndarray, np.ndarray]:
+def word_ranks(
+    vlm: VLM, states: ArrayLike | torch.Tensor, words: Sequence[Sequence[str]], megabytes: int = 512
+) -> tuple[np.ndarray, np.ndarray]:
     """Rank and log-probability of K words at each state: two arrays [N, ..., K].
 
-    A word is read at its first token, with a space before it or without, whichever is likelier. Rank 1 is the likeliest
+    A word counts by its first token, with a space before it or without, whichever is likelier. Rank 1 is the likeliest
     token; a tie counts against the word.
 
     Args:
+        vlm: the model whose states these are.
         states: [N, ..., D], before the decoder's final norm.
         words: [N][K].
         megabytes: at most this much for scores over the vocabulary at a time.
@@ -83,9 +95,8 @@ def word_ranks(vlm, states, words: Sequence[Sequence[str]], megabytes: int = 512
     Raises:
         ValueError: counts or widths that differ, states that are not finite, or a word without a token.
     """
-    model = vlm.model.get_base_model() if hasattr(vlm.model, "get_base_model") else vlm.model
-    decoder, head = model.get_decoder(), model.get_output_embeddings()
-    states, width = torch.as_tensor(states), head.weight.shape[1]
+    vocabulary, width = vlm.base.get_output_embeddings().weight.shape
+    states = torch.as_tensor(states)
     if states.ndim < 2 or states.shape[-1] != width or len(words) != len(states) or not states.numel():
         raise ValueError(
             f"States must be [N, ..., {width}] with words for each of N, got shape {tuple(states.shape)} "
@@ -100,12 +111,10 @@ def word_ranks(vlm, states, words: Sequence[Sequence[str]], megabytes: int = 512
 
     flat = states.reshape(-1, width)
     owner = torch.arange(len(states)).repeat_interleave(len(flat) // len(states)).to(vlm.device)
-    at_once = max(1, megabytes * 2**20 // (3 * 4 * head.weight.shape[0]))  # scores, their float copy, a comparison
+    at_once = max(1, megabytes * 2**20 // (3 * 4 * vocabulary))  # scores, their float copy, a comparison
     ranks, logprobs = [], []
-    for part, whose in zip(flat.split(at_once), owner.split(at_once)):
-        logits = head(decoder.norm(part.to(vlm.device, head.weight.dtype))).float()  # [n, V]
-        cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)  # Gemma 2 squashes its scores
-        logits = logits if cap is None else torch.tanh(logits / cap) * cap
+    for part, whose in zip(flat.split(at_once), owner.split(at_once), strict=True):
+        logits = vlm.unembed(part)  # [n, V]
         own = logits.gather(1, tokens[whose].flatten(1)).unflatten(1, tokens.shape[1:]).amax(2)  # [n, K]
         # Counted as bytes: torch's sum of booleans takes half as long again.
         ahead = [(logits >= column[:, None]).view(torch.uint8).sum(1, dtype=torch.int32) for column in own.T]
@@ -115,11 +124,11 @@ def word_ranks(vlm, states, words: Sequence[Sequence[str]], megabytes: int = 512
     return torch.cat(ranks).reshape(shape).numpy(), torch.cat(logprobs).reshape(shape).numpy()
 
 
-def first_tokens(tokenizer, word: str) -> list[int]:
+def first_tokens(tokenizer: Any, word: str) -> list[int]:
     """The first token of a word at the start of a text and after a space: one or two ids.
 
-    Tokens that are nothing but space are passed over (SentencePiece may set it apart). The first token of a long word
-    may be only its beginning ("hot" of "hot dog"), which other words may share.
+    Tokens of nothing but space are skipped (SentencePiece may set the space apart). The first token of a long word may
+    be only its beginning ("hot" of "hot dog"), which other words may share.
     Raises ValueError for a word without any token.
     """
     found = []
@@ -134,23 +143,23 @@ def first_tokens(tokenizer, word: str) -> list[int]:
 
 
 def other_examples(keys: Sequence, seed: int = 0) -> list[int]:
-    """For each example [N], the number of one with another key: a random permutation, so that each key is used as often
-    as it occurs, but where one key fills more than half of the examples.
+    """For each example [N], the number of another with a different key.
 
+    A random permutation, so each key is used as often as it occurs, unless one key fills more than half of them.
     Raises ValueError if all keys are the same.
     """
-    keys = np.asarray(keys)
-    if len(np.unique(keys)) < 2:
+    key = np.asarray(keys)
+    if len(np.unique(key)) < 2:
         raise ValueError("The control needs at least two different words among the examples.")
     rng = np.random.default_rng(seed)
-    other = rng.permutation(len(keys))
-    for i in np.flatnonzero(keys[other] == keys):
-        if keys[other[i]] != keys[i]:
+    other = rng.permutation(len(key))
+    for i in np.flatnonzero(key[other] == key):
+        if key[other[i]] != key[i]:
             continue  # an earlier exchange has mended it
-        free = np.flatnonzero((keys[other] != keys[i]) & (keys != keys[other[i]]))
+        free = np.flatnonzero((key[other] != key[i]) & (key != key[other[i]]))
         if len(free):
             j = rng.choice(free)
             other[i], other[j] = other[j], other[i]
         else:
-            other[i] = rng.choice(np.flatnonzero(keys != keys[i]))
+            other[i] = rng.choice(np.flatnonzero(key != key[i]))
     return other.tolist()

@@ -1,9 +1,9 @@
-"""Linear probes: what can be read from the states of each layer, and if what one modality teaches reads another.
+"""Linear probes: what can be read from each layer, and whether a probe trained on one modality reads the other.
 
-A probe is a multinomial logistic regression on standardised states (`paperlib.probes.logistic`), always tested on groups
-(scenes, or concepts) that it has not learnt from. Beside every accuracy stand that of the best constant answer and that
-of a control task (Hewitt & Liang 2019, "Designing and interpreting probes with control tasks"), the same probe on
-shuffled labels; accuracy minus control is called selectivity.
+A probe is a multinomial logistic regression on standardised states (`paperlib.probes.logistic`). It is always tested on
+groups (scenes, or concepts) that it was not trained on. Each accuracy comes with the majority baseline, and with the
+accuracy on a control task: the same probe on shuffled labels (Hewitt & Liang 2019, "Designing and interpreting probes
+with control tasks"). Accuracy minus control is the selectivity.
 
 States are [N, L+1, D]: example, layer (0 = input embedding), width; numpy arrays or torch tensors.
 """
@@ -11,12 +11,14 @@ States are [N, L+1, D]: example, layer (0 = input embedding), width; numpy array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.model_selection import StratifiedGroupKFold
+from numpy.typing import ArrayLike
 
-from paperlib.probes.logistic import fit, moments, standardise
+from paperlib.probes.folds import assign_folds, check_folds, joined
+from paperlib.probes.logistic import Fit, fit, moments, standardise
 from paperlib.probes.states import check_states, pick_device
 from paperlib.stats.accuracy import Interval
 from paperlib.stats.bootstrap import control_labels, group_intervals
@@ -32,26 +34,27 @@ class ProbeResult:
 
     layer: int
     accuracy: Interval
-    chance: float  # of always giving the most frequent answer
+    majority: float  # accuracy of always giving the most frequent label
     control: Interval | None  # mean accuracy of the control tasks
     selectivity: Interval | None  # accuracy minus control, paired by example
     controls: tuple[float, ...] = field(repr=False)  # accuracy of each control task, the null of `permutation_p`
     correct: np.ndarray = field(repr=False)  # [n] bool, tested examples in their order
     groups: np.ndarray = field(repr=False)  # [n]
+    chance = property(lambda self: self.majority)  # old name
 
     def to_dict(self) -> dict:
-        """What goes into a figure's JSON: all but what belongs to single examples and control tasks."""
-        return {name: getattr(self, name) for name in ("layer", "accuracy", "chance", "control", "selectivity")}
+        """What a figure's JSON stores: everything but the values of single examples and control tasks."""
+        return {name: getattr(self, name) for name in ("layer", "accuracy", "majority", "control", "selectivity")}
 
 
 def probe(
-    states,
-    labels,
-    groups,
-    folds: int | Sequence[int] = 5,
+    states: ArrayLike | torch.Tensor,
+    labels: ArrayLike,
+    groups: ArrayLike,
+    folds: int | ArrayLike = 5,
     l2: float = 0.03,
     controls: int = 1,
-    types=None,
+    types: ArrayLike | None = None,
     seed: int = 0,
     device: str = "auto",
 ) -> list[ProbeResult]:
@@ -60,51 +63,68 @@ def probe(
     Args:
         states: [N, L+1, D].
         labels: [N], numbers or words; None and NaN are refused.
-        groups: [N], what never stands on both sides of a split: the scene, or the concept.
+        groups: [N], the scene or the concept: a group is never on both sides of a split.
         folds: how many (assigned by group, stratified by label, from ``seed``); or [N] integers, the fold in which each
-            example is tested, -1 for examples that are only learnt from. ``np.where(held_out, 0, -1)`` learns from
-            seen concepts and tests on held-out ones.
-        l2: penalty, as in `paperlib.probes.logistic`. Between 0.01 and 0.1, accuracies on 600 scenes moved by 1 to 5 points.
-        controls: number of control tasks, see `resampling.control_labels`. 0 halves the time.
-        types: [N], what decides the label in the control task; the groups if None. Give the concept where folds are by
-            scene and the label follows from the concept: a probe can then learn the control task by heart, and
-            selectivity says how much of its accuracy is no such thing. With the groups, control is chance level.
-        device: "auto" takes a GPU where there is one.
+            example is tested, -1 for examples that are never tested. ``np.where(held_out, 0, -1)`` trains on seen
+            concepts and tests on held-out ones.
+        l2: penalty, as in `probes.logistic`. From 0.01 to 0.1, accuracies on 600 scenes moved by 1 to 5 points.
+        controls: number of control tasks (`control_labels`). 0 halves the time.
+        types: [N], what decides the label in the control task; the groups if None. If folds are by scene and the label
+            follows from the concept, give the concept: a probe can then memorise the control task, and selectivity is
+            the accuracy beyond memorising. With the groups, control is near the majority baseline.
+        seed: of the folds, the control tasks and the intervals.
+        device: "auto" takes a GPU if there is one.
 
     Raises:
         ValueError: shapes that differ, values that are not finite, one class only, too few groups or examples of a
             class for the folds, a group in two folds.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> states, labels = rng.normal(size=(60, 2, 8)), np.arange(60) % 2
+        >>> states[:, 1, 0] += 6 * labels  # layer 1 knows the label, layer 0 does not
+        >>> below, above = probe(states, labels, groups=np.arange(60), device="cpu")
+        >>> above.accuracy.value > 0.95 > 0.8 > below.accuracy.value
+        True
+        >>> above.majority
+        0.5
     """
-    side = {"": (states, labels, groups)}
-    folds, types = folds if folds is None or np.isscalar(folds) else {"": folds}, None if types is None else {"": types}
-    return transfer(side, folds, l2, controls, types, ("none",), seed, device)["none"]["", ""]
+    own_folds: Any = folds if folds is None or np.isscalar(folds) else {"": folds}
+    sides, own_types = {"": (states, labels, groups)}, None if types is None else {"": types}
+    return transfer(sides, own_folds, l2, controls, own_types, ("none",), seed, device)["none"]["", ""]
 
 
 def transfer(
     sides: Mapping[str, tuple],
-    folds: int | Mapping[str, Sequence[int]] = 5,
+    folds: int | Mapping[str, ArrayLike] = 5,
     l2: float = 0.03,
     controls: int = 1,
-    types: Mapping[str, Sequence] | None = None,
+    types: Mapping[str, ArrayLike] | None = None,
     alignments: Sequence[str] = ("centre", "none"),
     seed: int = 0,
     device: str = "auto",
     learn: Sequence[str] | None = None,
 ) -> dict[str, dict[tuple[str, str], list[ProbeResult]]]:
-    """Probes that learn on one modality and are tested on each: {alignment: {(learnt on, tested on): results}}.
+    """Probes trained on one modality and tested on each: {alignment: {(trained on, tested on): results}}.
 
-    Folds are common to all modalities, so that a probe that learnt on captions meets no image of their scenes, and all
-    cells of the matrix are tested on the same scenes after learning from the same others.
+    Folds are common to all modalities. A probe trained on captions is thus never tested on a picture of one of their
+    scenes, and all cells of the matrix are trained and tested on the same scenes.
 
-    Modalities lie apart in the residual stream (the modality gap; Liang et al. 2022), which alone can break a transfer.
-    Each alignment decides what is taken out of the tested modality, from its own examples in the folds learnt from and
-    without their labels: "centre" its mean, "standardise" its mean and deviations; "none" takes out what was taken out
-    of the modality learnt on, so that the gap counts. Tests within a modality are the same in all three.
+    The modalities are apart in the residual stream (the modality gap; Liang et al. 2022), which alone can break a
+    transfer. An alignment says what is taken out of the tested modality, estimated without labels on its own examples
+    in the training folds: "centre" its mean, "standardise" its mean and its deviation. "none" uses the mean and the
+    deviation of the modality that the probe was trained on, so the gap counts. Within a modality all three agree.
 
     Args:
         sides: name -> (states [N, L+1, D], labels [N], groups [N]); N may differ, L and D may not.
-        folds, types: as in `probe`; arrays per name.
-        learn: the sides that probes learn on, all of them if None; every side is tested on.
+        folds: as in `probe`; arrays by name.
+        l2: as in `probe`.
+        controls: as in `probe`.
+        types: as in `probe`; arrays by name.
+        alignments: some of "centre", "standardise" and "none".
+        seed: as in `probe`.
+        device: as in `probe`.
+        learn: the sides that probes are trained on, all of them if None; each is tested on every side.
 
     Raises:
         ValueError: as `probe`, or an unknown alignment or side.
@@ -116,10 +136,10 @@ def transfer(
         raise ValueError(f"l2 must be a penalty above 0, got {shown(l2)}.")
     learn = list(sides) if learn is None else list(learn)
     if not learn or not set(learn) <= set(sides):
-        raise ValueError(f"Probes learn on some of {', '.join(sides)}, got {', '.join(map(str, learn)) or 'none'}.")
+        raise ValueError(f"Train probes on some of {', '.join(sides)}, got {', '.join(map(str, learn)) or 'none'}.")
     states = check_states({name: side[0] for name, side in sides.items()})
-    labels = _joined({name: side[1] for name, side in sides.items()}, states, "labels")
-    groups = _joined({name: side[2] for name, side in sides.items()}, states, "groups")
+    labels = joined({name: side[1] for name, side in sides.items()}, states, "labels")
+    groups = joined({name: side[2] for name, side in sides.items()}, states, "groups")
     if any(label is None or label != label for label in labels.tolist()):
         raise ValueError("Some examples have no label (None or NaN): leave them out.")
     words, codes = np.unique(labels, return_inverse=True)
@@ -128,17 +148,19 @@ def transfer(
     if folds is None or np.isscalar(folds):
         fold = assign_folds(labels, groups, folds, seed)
     else:
-        fold = _joined(folds, states, "fold numbers")
+        fold = joined(folds, states, "fold numbers")
         if fold.dtype.kind not in "iu":
             raise ValueError(f"Fold numbers must be whole numbers, got an array of {fold.dtype}: cast them to int.")
-    rng, kinds = np.random.default_rng(seed), groups if types is None else _joined(types, states, "types")
+    rng, kinds = np.random.default_rng(seed), groups if types is None else joined(types, states, "types")
     tasks = np.stack([codes, *(control_labels(codes, kinds, rng) for _ in range(controls))])  # [T, all examples]
 
     ends = np.cumsum([len(part) for part in states.values()])[:-1]
-    parts = zip(states, np.split(tasks, ends, axis=1), np.split(fold, ends), np.split(groups, ends))
+    parts = zip(states, np.split(tasks, ends, axis=1), np.split(fold, ends), np.split(groups, ends), strict=True)
     split = {name: _Side(states[name], torch.from_numpy(t), torch.from_numpy(f), g) for name, t, f, g in parts}
-    _check_folds(split, groups, fold, words)
-    correct = {(a, m, n): [] for a in alignments for m in learn for n in split}  # a [T, tested] for each layer
+    check_folds({name: (side.tasks[0].numpy(), side.fold.numpy()) for name, side in split.items()}, groups, fold, words)
+    correct: dict[tuple[str, str, str], list[np.ndarray]] = {
+        (a, m, n): [] for a in alignments for m in learn for n in split
+    }  # a [T, tested] for each layer
     for learnt in learn:
         solution = None
         for layer in range(states[learnt].shape[1]):
@@ -151,7 +173,7 @@ def transfer(
     }
 
 
-def difference(a: ProbeResult, b: ProbeResult, seed: int = 0) -> Interval:
+def probe_difference(a: ProbeResult, b: ProbeResult, seed: int = 0) -> Interval:
     """Accuracy of a minus accuracy of b on the same examples (another layer, or another model), interval over groups.
 
     Raises ValueError if the examples are not the same.
@@ -159,31 +181,6 @@ def difference(a: ProbeResult, b: ProbeResult, seed: int = 0) -> Interval:
     if not np.array_equal(a.groups, b.groups):
         raise ValueError("A difference needs two probes tested on the same examples in the same order.")
     return paired_difference(a.correct, b.correct, a.groups, (-1, 1), seed=seed)
-
-
-def assign_folds(labels, groups, folds: int = 5, seed: int = 0) -> np.ndarray:
-    """A fold for each example [N]: groups stay whole, and classes spread evenly as far as they allow.
-
-    What `probe` does; a study of many models saves time by doing it once.
-    Raises ValueError for fewer than two folds, or fewer groups or examples of a class than folds.
-    """
-    folds = whole(folds, "The number of folds", 0)
-    if np.ndim(labels) != 1 or np.shape(labels) != np.shape(groups):
-        raise ValueError(
-            f"Each label needs its group, got labels {list(np.shape(labels))} and groups {list(np.shape(groups))}."
-        )
-    words, codes = np.unique(labels, return_inverse=True)
-    counts, n_groups = np.bincount(codes), len(np.unique(groups))
-    if not 2 <= folds <= min(n_groups, counts.min()):
-        raise ValueError(
-            f"There must be at least 2 folds, and no more than groups or examples of any class: {folds} "
-            f"folds, {n_groups} groups, and {counts.min()} of class {str(words[counts.argmin()])!r}."
-        )
-    fold = np.empty(len(codes), int)
-    parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(codes, codes, groups)
-    for number, (_, tested) in enumerate(parts):
-        fold[tested] = number
-    return fold
 
 
 @dataclass(frozen=True)
@@ -196,16 +193,25 @@ class _Side:
     groups: np.ndarray  # [N]
 
 
-def _tested(learnt: str, layer: int, split: dict[str, _Side], classes: int, l2: float, start, alignments, device):
-    """Learn on one modality at one layer, from the solution of the layer before, and test on all.
+def _tested(
+    learnt: str,
+    layer: int,
+    split: dict[str, _Side],
+    classes: int,
+    l2: float,
+    start: Fit | None,
+    alignments: Sequence[str],
+    device: str,
+) -> tuple[Fit, dict[tuple[str, str, str], np.ndarray]]:
+    """Train on one modality at one layer, starting from the solution of the layer below, and test on all.
 
-    -> the solution, {(alignment, learnt, tested): correct [T, tested examples]}
+    -> the solution, {(alignment, trained on, tested on): correct [T, tested examples]}
     """
     side = split[learnt]
     numbers = torch.cat([s.fold for s in split.values()]).unique()
     numbers, repeats = numbers[numbers >= 0].to(device), len(side.tasks)
 
-    def outside(fold):  # [T * K, N], the examples that each problem learns from, or is aligned by
+    def outside(fold: torch.Tensor) -> torch.Tensor:  # [T * K, N], what each problem is trained on, or aligned by
         return (fold.to(device) != numbers[:, None]).repeat(repeats, 1)
 
     raw = side.states[:, layer].to(device)
@@ -216,7 +222,7 @@ def _tested(learnt: str, layer: int, split: dict[str, _Side], classes: int, l2: 
         tested = (other.fold >= 0).nonzero().flatten().to(device)
         problem = torch.searchsorted(numbers, other.fold.to(device)[tested])
         for alignment in alignments:
-            mean = scale = None  # those of the modality learnt on
+            mean = scale = None  # those of the modality that it was trained on
             if alignment != "none" and name != learnt:
                 mean, own_scale = moments(features, outside(other.fold))
                 scale = own_scale if alignment == "standardise" else None
@@ -229,9 +235,10 @@ def _tested(learnt: str, layer: int, split: dict[str, _Side], classes: int, l2: 
 def _results(correct: np.ndarray, side: _Side, seed: int) -> list[ProbeResult]:
     """From correct [L+1, T, n], the first task being the true one."""
     tested = side.fold.numpy() >= 0
-    groups, chance = side.groups[tested], np.bincount(side.tasks[0].numpy()[tested]).max() / tested.sum()
+    groups, majority = side.groups[tested], np.bincount(side.tasks[0].numpy()[tested]).max() / tested.sum()
     own, shuffled = correct[:, 0].astype(float), correct[:, 1:].astype(float)
-    control = selectivity = [None] * len(own)
+    control: Sequence[Interval | None] = [None] * len(own)
+    selectivity = control
     if shuffled.shape[1]:
         control = group_intervals(shuffled.mean(axis=1), groups, (0, 1), seed=seed)
         selectivity = group_intervals(own - shuffled.mean(axis=1), groups, (-1, 1), seed=seed)
@@ -240,7 +247,7 @@ def _results(correct: np.ndarray, side: _Side, seed: int) -> list[ProbeResult]:
         ProbeResult(
             i,
             accuracy[i],
-            float(chance),
+            float(majority),
             control[i],
             selectivity[i],
             tuple(shuffled[i].mean(axis=1).tolist()),
@@ -251,29 +258,4 @@ def _results(correct: np.ndarray, side: _Side, seed: int) -> list[ProbeResult]:
     ]
 
 
-def _joined(columns: Mapping[str, Sequence], states: Mapping, what: str) -> np.ndarray:
-    for name in states:
-        if name not in columns or len(columns[name]) != len(states[name]):
-            raise ValueError(
-                f"There are {len(states[name])} states{name and ' of '}{name}, which need as many {what}, "
-                f"but {len(columns.get(name, ()))} came."
-            )
-    return np.concatenate([np.asarray(columns[name]) for name in states])
-
-
-def _check_folds(split: dict[str, _Side], groups, fold, words) -> None:
-    pairs = np.unique(np.stack([np.unique(groups, return_inverse=True)[1], fold]), axis=1)
-    if len(np.unique(pairs[0])) < pairs.shape[1]:
-        raise ValueError("A group lies in two folds: give all its examples the same fold number.")
-    for name, side in split.items():
-        if not bool((side.fold >= 0).any()):
-            raise ValueError(f"No example{name and ' of '}{name} is ever tested: all its fold numbers are negative.")
-    for number in np.unique(fold[fold >= 0]):
-        tested = set().union(*(side.tasks[0][side.fold == number].tolist() for side in split.values()))
-        for name, side in split.items():
-            missing = tested - set(side.tasks[0][side.fold != number].tolist())
-            if missing:
-                raise ValueError(
-                    f"Fold {number} tests the class {str(words[min(missing)])!r}, of which there are no "
-                    f"{name or 'states'} elsewhere to learn from: use fewer folds, or drop such classes."
-                )
+difference = probe_difference  # old name

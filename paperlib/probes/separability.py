@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from paperlib.probes.logistic import standardise
 from paperlib.probes.probing import probe
@@ -25,41 +26,49 @@ class Separability:
 
 
 def separability(
-    images,
-    texts,
-    image_groups,
-    text_groups,
+    images: ArrayLike | torch.Tensor,
+    texts: ArrayLike | torch.Tensor,
+    image_groups: ArrayLike,
+    text_groups: ArrayLike,
     folds: int = 5,
     l2: float = 0.03,
     permutations: int = 199,
     seed: int = 0,
     device: str = "auto",
 ) -> list[Separability]:
-    """How well images and texts are told apart, layer by layer: by a linear probe, and by a distance.
+    """How well a layer tells image states and text states apart: by a linear probe, and by a silhouette.
 
-    The probe's accuracy is that of `probing.probe`, folds by group. The silhouette (Rousseeuw 1987) runs from -1 to 1
-    and is 0 when an example is as far from its own modality as from the other. Distances are Euclidean, after all
-    states together were standardised by dimension, so that no outlier dimension decides. Its null deals out modalities
-    anew, one to all states of a group that share one; its interval resamples groups at fixed distances.
+    The probe is `probing.probe`, with folds by group. The silhouette (Rousseeuw 1987) runs from -1 to 1 and is 0 if an
+    example is as far from its own modality as from the other. Distances are Euclidean on states standardised by
+    dimension, so that no massive dimension decides. The null shuffles modalities; states of one group and modality stay
+    together. The interval resamples groups at fixed distances.
 
     Args:
-        images: [N, L+1, D]; texts: [M, L+1, D].
-        image_groups: [N], the scene; text_groups: [M].
+        images: [N, L+1, D].
+        texts: [M, L+1, D].
+        image_groups: [N], the scene.
+        text_groups: [M], the scene.
+        folds: as in `probe`.
+        l2: as in `probe`.
+        permutations: shuffles for the null of the silhouette.
+        seed: of folds, shuffles and intervals.
+        device: "auto" takes a GPU if there is one.
 
     Raises ValueError as `probe` does, and for fewer than one permutation.
     """
     permutations = whole(permutations, "permutations", 1, 10**5)
-    images, texts = check_states({"images": images, "texts": texts}).values()
-    states, groups = torch.cat([images, texts]), np.concatenate([image_groups, text_groups])
-    modality = np.repeat([0, 1], [len(images), len(texts)])
+    sides = check_states({"images": images, "texts": texts})
+    states = torch.cat(list(sides.values()))
+    groups = np.concatenate([np.asarray(image_groups), np.asarray(text_groups)])
+    modality = np.repeat([0, 1], [len(side) for side in sides.values()])
     probes = probe(states, modality, groups, folds, l2, controls=0, seed=seed, device=device)
 
     rng, where = np.random.default_rng(seed), pick_device(device)
     blocks = np.unique(groups, return_inverse=True)[1] * 2 + modality
     shuffled = [control_labels(modality, blocks, rng) for _ in range(permutations)]
-    sides = torch.from_numpy(np.stack([modality, *shuffled])).to(where)  # [1 + R, N + M]
+    shuffles = torch.from_numpy(np.stack([modality, *shuffled])).to(where)  # [1 + R, N + M]
     scores = [
-        silhouettes(standardise(states[:, layer].to(where)), sides).cpu().numpy() for layer in range(states.shape[1])
+        silhouettes(standardise(states[:, layer].to(where)), shuffles).cpu().numpy() for layer in range(states.shape[1])
     ]
     means = np.stack([score.mean(axis=1) for score in scores], axis=1)  # [1 + R, L+1]
     p, null = permutation_p(means[0], means[1:]), np.quantile(means[1:], 0.95, axis=0)
@@ -70,9 +79,9 @@ def separability(
 
 
 def silhouettes(features: torch.Tensor, sides: torch.Tensor) -> torch.Tensor:
-    """Each example's silhouette [R, N] under each of R ways [R, N] to call examples 0 or 1; features are [N, D].
+    """The silhouette of each example, [R, N], under each of R labellings ``sides`` [R, N] with 0 and 1.
 
-    An example that is alone on its side has silhouette 0, and so have states that are all the same.
+    features: [N, D]. The silhouette is 0 for an example that is alone on its side, and if all states are equal.
     """
     distance = torch.cdist(features, features)  # [N, N]
     to_one = sides.to(distance) @ distance  # [R, N], summed over examples called 1

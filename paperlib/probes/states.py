@@ -1,4 +1,4 @@
-"""States that probes and distances between modalities are given: what they must be, and where they are computed on."""
+"""Checks of the states that probes and distances between modalities are given, and the device they run on."""
 
 from collections.abc import Mapping
 
@@ -8,11 +8,12 @@ from paperlib.study.parameters import device_fault
 
 
 def check_states(states: Mapping) -> dict[str, torch.Tensor]:
-    """States by name as float32 tensors [N, L+1, D], or a ValueError: no numbers, another shape, layers that differ, not
-    finite.
+    """States by name as float32 tensors [N, L+1, D].
 
-    Probes standardise every dimension, so each may be in a unit of its own: one whose values are too large or too small
-    to be squared in float32 is brought to about 1, in the same way on all sides.
+    Probes standardise every dimension, so each may have a unit of its own. A dimension whose values are too large or
+    too small to be squared in float32 is scaled to about 1, in the same way on all sides.
+    Raises ValueError for anything that is not real numbers, for other shapes, for layers or widths that differ, and for
+    values that are not finite.
     """
     try:
         tensors = {name: torch.as_tensor(part).detach() for name, part in states.items()}

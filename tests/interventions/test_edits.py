@@ -117,12 +117,12 @@ def test_patching_finds_the_reading_block(read):
     batch, other = two_pictures(vlm), two_pictures(vlm, 2, 3)
     mine, theirs = said(vlm, batch), said(vlm, other)
     assert (mine - theirs).abs().amin(0).max() > 0.1
-    for name in ("image", "question", "answer start"):
+    for name in ("image", "question", "answer position"):
         carried = token_states(vlm, other, range(DEPTH + 1), name)
         for layer in range(DEPTH + 1):
             with patch(vlm, layer, tokens(vlm, batch, name), [row[layer] for row in carried]):
                 found = said(vlm, batch)
-            moves = {"image": layer <= read, "question": False, "answer start": layer > read}[name]
+            moves = {"image": layer <= read, "question": False, "answer position": layer > read}[name]
             torch.testing.assert_close(found, theirs if moves else mine)
 
 
@@ -133,7 +133,7 @@ def test_knockouts_add_up(vlm, batch):
     """Two, one inside the other, are one with both edges; a batch without padding has no mask to begin with."""
     for inputs in (batch, vlm.batch([vlm.prompt("Hm?")] * 2, [picture(0), picture(1)])):
         image, question = tokens(vlm, inputs, "image"), tokens(vlm, inputs, "question")
-        start = tokens(vlm, inputs, "answer start")
+        start = tokens(vlm, inputs, "answer position")
         with knockout(vlm, [1, 2], start, [torch.cat(pair) for pair in zip(image, question)]):
             expected = logits(vlm.model, inputs)
         with knockout(vlm, [2, 1], start, image), knockout(vlm, range(1, 3), start, question):
@@ -233,7 +233,7 @@ def test_blocks_and_layers_out_of_range(vlm, batch):
 
 
 def test_unusable_token_sets(vlm, batch):
-    image, start = tokens(vlm, batch, "image"), tokens(vlm, batch, "answer start")
+    image, start = tokens(vlm, batch, "image"), tokens(vlm, batch, "answer position")
     empty, one = torch.tensor([], dtype=torch.long), [torch.tensor([1])] * 2
     bad_sets = {
         "row 1 are empty": [image[0], empty],

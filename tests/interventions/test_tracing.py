@@ -11,6 +11,7 @@ from torch import nn
 from paperlib.interventions.edits import bypass, knockout, patch, transplant
 from paperlib.interventions.tracing import trace
 from paperlib.models.adapters import add_lora
+from paperlib.models.residual import editing
 from paperlib.models.token_sets import edge, tokens
 from paperlib.models.vlm import VLM
 
@@ -37,7 +38,7 @@ def test_a_trace_is_the_models_own_pass(vlm, batch):
 
 def test_resuming_runs_no_lower_block_and_no_vision_tower(vlm, batch):
     traced, calls = trace(vlm, batch, at=range(4)), []
-    modules = {"tower": vlm.model.model.vision_tower, **{i: block for i, block in enumerate(vlm.layers)}}
+    modules = {"tower": vlm.model.model.vision_tower, **dict(enumerate(vlm.layers))}
     for name, module in modules.items():
         module.register_forward_hook(lambda *_, name=name: calls.append(name))
     traced.resume(2)
@@ -145,6 +146,21 @@ def test_interventions_on_lower_blocks(vlm, batch):
             assert torch.equal(within.resume(3), within.full())
     with pytest.raises(ValueError, match="acts on block 1"):
         within.resume(3)
+
+
+@pytest.mark.parametrize("layer", [2, 3, 4])
+def test_an_edit_made_only_through_editing_is_honoured(vlm, batch, layer):
+    """A new intervention need not register anything: `editing` does, with the lowest layer that it hooks."""
+    traced = trace(vlm, batch, at=range(4))
+    with editing(vlm, [(4, lambda state: state + 1), (layer, lambda state: -state)]):
+        full = traced.full()
+        assert torch.equal(traced.resume(2), full) and not torch.allclose(full, traced.output)
+        if layer == 2:
+            with pytest.raises(ValueError, match="acts on block 2: resume there or below, not at block 3"):
+                traced.resume(3)
+        else:
+            assert torch.equal(traced.resume(3), full)
+    assert torch.equal(traced.resume(3), traced.output)
 
 
 def test_bad_input(vlm, batch):

@@ -53,7 +53,7 @@ def test_each_row_as_if_alone(make, batch_size):
         expected = {
             "image mean": hidden[:, image].mean(1),
             "image last": hidden[:, image[-1]],
-            "answer start": hidden[:, -n - 1],
+            "answer position": hidden[:, -n - 1],
             "text mean": hidden[:, -n:].mean(1),
             "text last": hidden[:, -1],
         }
@@ -77,7 +77,7 @@ def test_captions_alone_and_behind_prompts(vlm):
 
 def test_several_sets_from_one_pass(vlm, inputs, monkeypatch):
     batch, passes = vlm.batch(*inputs), []
-    alone = {name: token_states(vlm, batch, [3, 0], name) for name in ("text", "image", "answer start")}
+    alone = {name: token_states(vlm, batch, [3, 0], name) for name in ("text", "image", "answer position")}
     monkeypatch.setattr(module, "run", lambda *args: passes.append(1) or run(*args))
     found = set_states(vlm, batch, [3, 0], alone)
     assert len(passes) == 1 and list(found) == list(alone)
@@ -156,7 +156,7 @@ def test_computed_once(vlm, inputs, runs, tmp_path):
 
 def test_anything_else_is_computed_anew(vlm, inputs, runs, tmp_path):
     prompts, images, answers = inputs
-    here = dict(positions=["image mean"], cache=tmp_path)
+    here = {"positions": ["image mean"], "cache": tmp_path}
     palette = [image.convert("P") for image in images]
     swapped = [image.copy() for image in palette]
     for image in swapped:
@@ -215,7 +215,7 @@ def test_nothing_half_written(vlm, inputs, monkeypatch, tmp_path):
 
 
 def test_interventions_need_a_key_in_the_cache(vlm, inputs, runs, tmp_path):
-    here = dict(positions=["image mean"], cache=tmp_path)
+    here = {"positions": ["image mean"], "cache": tmp_path}
     with transplant(vlm, tiny_vlm(1), [1]):
         with pytest.raises(ValueError, match="give key=") as error:
             capture(vlm, *inputs, **here)
@@ -240,7 +240,7 @@ def test_bad_input(vlm, inputs):
             lambda: capture(vlm, prompts, images[:2], positions=["image mean"]),
             lambda: capture(vlm, prompts, images, answers[:2], positions=["image mean"]),
         ],
-        "no answer start tokens": [lambda: capture(vlm, [""], None, ["x"], positions=["answer start"])],
+        "no answer position tokens": [lambda: capture(vlm, [""], None, ["x"], positions=["answer position"])],
         "no text tokens": [lambda: capture(vlm, prompts[:1], images[:1], [""], positions=["text mean"])],
         "layers 0 to 4": [lambda: token_states(vlm, vlm.batch(*inputs), [5])],
     }

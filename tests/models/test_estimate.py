@@ -5,7 +5,6 @@ import re
 
 import pytest
 from test_snakefile import NAMES
-from test_timings import executed
 
 from paperlib.models import estimate as module
 from paperlib.models.estimate import about, estimate, read_table, record, speed
@@ -16,6 +15,13 @@ TABLE = [
     {"preset": "mini", "precision": "bfloat16", "tflops": 0.8, "seconds": {"00_a": 60, "01_b": 240}},
     {"preset": "mini", "precision": "float32", "tflops": 0.2, "seconds": {"00_a": 120, "01_b": 480}},
 ]
+
+
+def executed(path, duration, cells):
+    """A notebook with the metadata that papermill leaves: seconds of the whole and of each cell."""
+    code = [{"cell_type": "code", "metadata": {"papermill": {"duration": seconds}}} for seconds in cells]
+    path.write_text(json.dumps({"metadata": {"papermill": {"duration": duration}}, "cells": code}))
+    return path
 
 
 def asked_for_nothing():

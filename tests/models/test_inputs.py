@@ -10,12 +10,12 @@ from small_models import one_sentence, picture, tiny_vlm, tower_vlm
 from transformers import BatchFeature
 
 from paperlib.models.capture import capture, states, token_states
-from paperlib.models.inputs import VLMError, check_words
+from paperlib.models.inputs import VLMError, check_batch, check_words
 from paperlib.models.token_sets import edge, tokens
 from paperlib.models.vlm import Batch
 from paperlib.scoring.choices import chunks
 from paperlib.tasks.benchmarks import Example, PictureFile
-from paperlib.tasks.pictures import as_shown
+from paperlib.tasks.pictures import PictureError, as_shown
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 LEFT = np.arange(16)[None] < 8  # of a picture of 16 x 16: seen on the left, transparent on the right
@@ -37,8 +37,8 @@ def filed(image, kind, **options) -> Image.Image:
     return Image.open(io.BytesIO(stream.getvalue()))
 
 
-def refused(call) -> str:
-    with pytest.raises(VLMError) as error:
+def refused(call, kind=VLMError) -> str:
+    with pytest.raises(kind) as error:
         call()
     return one_sentence(error.value)
 
@@ -139,7 +139,7 @@ def broken(kind: str) -> Image.Image:
 )
 def test_cut_and_closed_pictures(kind, vlm):
     for use in (
-        as_shown,
+        lambda image: check_batch(["Hm?"], [image]),
         lambda image: vlm.batch([vlm.prompt("Hm?")], [image]),
         lambda image: vlm.answer(image, "Hm?"),
     ):
@@ -164,23 +164,23 @@ UNCLEAR = {
 
 @pytest.mark.parametrize("kind", CLEAR)
 def test_pictures_all_transparent(kind):
-    assert "shows nothing" in refused(lambda: as_shown(CLEAR[kind]()))
+    assert "shows nothing" in refused(lambda: as_shown(CLEAR[kind]()), PictureError)
 
 
 @pytest.mark.parametrize("kind", UNCLEAR)
 def test_greys_whose_range_is_not_clear(kind):
-    assert "what is white" in refused(lambda: as_shown(Image.fromarray(UNCLEAR[kind])))
+    assert "what is white" in refused(lambda: as_shown(Image.fromarray(UNCLEAR[kind])), PictureError)
 
 
 @pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
 def test_pictures_without_pixels(size):
     for mode in ("RGB", "RGBA", "I;16", "F"):
-        assert "no pixels" in refused(lambda: as_shown(Image.new(mode, size)))
+        assert "no pixels" in refused(lambda: as_shown(Image.new(mode, size)), PictureError)
 
 
 @pytest.mark.parametrize("other", ["x.png", b"x", None, 5, np.zeros((8, 8, 3)), torch.zeros(3, 8, 8), [[0]]])
 def test_what_is_no_picture(other):
-    assert type(other).__name__ in refused(lambda: as_shown(other))
+    assert type(other).__name__ in refused(lambda: as_shown(other), PictureError)
 
 
 def test_one_rule_for_batches_captured_states_and_files(vlm, tmp_path):
@@ -200,7 +200,7 @@ def test_one_rule_for_batches_captured_states_and_files(vlm, tmp_path):
     Image.fromarray(UNCLEAR["float 0 to 1"]).save(tmp_path / "float.tiff")
     CLEAR["RGBA"]().save(tmp_path / "clear.png")
     for name in ("float.tiff", "clear.png", "missing.png"):
-        assert name in refused(PictureFile(tmp_path / name).render)
+        assert name in refused(PictureFile(tmp_path / name).render, PictureError)
     for bad in (CLEAR["LA"](), Image.new("RGB", (0, 0))):
         for cache in (None, tmp_path / "states"):
             refused(lambda: capture(vlm, [prompt], [bad], positions=["image mean"], cache=cache))
@@ -231,7 +231,7 @@ def test_what_is_no_list_is_no_batch(bad, vlm):
     for call in (
         lambda: vlm.answers(None, bad),
         lambda: vlm.batch(bad, None),
-        lambda: capture(vlm, bad, None, positions=["answer start"]),
+        lambda: capture(vlm, bad, None, positions=["answer position"]),
     ):
         assert "must be a list" in refused(call)
 
@@ -255,7 +255,7 @@ def test_special_tokens_are_not_asked(token, vlm):
             lambda: vlm.answer(None, text),
             lambda: vlm.answers([picture(0)], [text]),
         ):
-            assert "does not read as words" in refused(call)
+            assert "a special token that this model does not read as words" in refused(call)
     example = Example("id", "b", "k", "test", "What?", "a", ("a", f"b{token}"), None, "g")
     assert token in refused(lambda: chunks(vlm, [example]))
     for harmless in ("<b>", "im_end", "<|image|>", "a < b > c", "<im", ""):
@@ -271,7 +271,7 @@ def test_half_a_character(half, vlm):
         lambda: vlm.batch(["x"], None, [half]),
         lambda: check_words(half),
     ):
-        assert "half a character" in refused(call)
+        assert "half of a surrogate pair" in refused(call)
     assert "😀" in vlm.prompt("😀 é \x00 𝒳")
 
 
@@ -287,7 +287,7 @@ def test_more_words_than_the_context(vlm):
         lambda: vlm.batch(["a"], None, ["b" * 1024]),
         lambda: vlm.answer(None, "Hm?", 1024 - frame - 2),
         lambda: vlm.answer(None, "a" * (1024 - frame), 1),
-        lambda: capture(vlm, ["a" * 1025], None, positions=["answer start"]),
+        lambda: capture(vlm, ["a" * 1025], None, positions=["answer position"]),
     ):
         assert "context is 1024" in refused(call)
 
@@ -336,4 +336,4 @@ def test_what_is_no_batch_of_the_model(make):
             lambda: edge(vlm, bad, "image->answer"),
             lambda: token_states(vlm, bad, [0]),
         ):
-            assert "VLM.batch makes it" in refused(call)
+            assert "must be made by VLM.batch" in refused(call)

@@ -17,7 +17,6 @@ from paperlib.models import late_entry as entry
 from paperlib.models.adapters import add_lora, connector
 from paperlib.models.capture import token_states
 from paperlib.models.token_sets import edge, tokens
-from paperlib.models.vlm import load_vlm
 
 DEPTH, SCALE = 4, 1.7
 ATTENTION = pytest.mark.parametrize("attention", ["eager", "sdpa"])
@@ -116,7 +115,7 @@ def test_a_decoder_called_by_itself_is_told_where_image_tokens_are(vlm, attentio
 def test_a_pass_may_stop_before_the_entry_and_go_on_there(vlm):
     """Training that keeps what a band reads runs the decoder in two parts: the kept states are whole sequences."""
     decoder, states, image, mask, positions, _ = packed(vlm)
-    call, blocks, kept = dict(attention_mask=mask, position_ids=positions, use_cache=False), decoder.layers, []
+    call, blocks, kept = {"attention_mask": mask, "position_ids": positions, "use_cache": False}, decoder.layers, []
     entry.install(vlm.model, 2, SCALE)
     with entry.images(vlm.model, image):
         expected = decoder(inputs_embeds=states, **call).last_hidden_state
@@ -171,7 +170,7 @@ def test_removal_restores_the_model_and_the_weights_keep_their_names(vlm):
     assert list(vlm.model.state_dict()) == names and torch.equal(logits(vlm.model, batch), first)
     entry.remove(vlm.model)
     entry.remove(vlm.model)  # nothing to do
-    assert torch.equal(logits(vlm.model, batch), ordinary) and entry.entered(vlm) is None
+    assert torch.equal(logits(vlm.model, batch), ordinary) and entry.entry_of(vlm) is None
 
 
 def test_an_error_within_a_pass_leaves_nothing_behind(vlm, monkeypatch):
@@ -193,7 +192,7 @@ def test_a_copy_has_an_entry_of_its_own(vlm):
     batch = batch_of(vlm)
     ordinary, mine = logits(vlm.model, batch), entry.install(vlm.model, 2, SCALE)
     other = copy.deepcopy(vlm)
-    assert entry.entered(other) is not mine and entry.entered(vlm) is mine
+    assert entry.entry_of(other) is not mine and entry.entry_of(vlm) is mine
     entry.remove(other)
     assert torch.equal(logits(other.model, batch), ordinary)
     assert not close(logits(vlm.model, batch), ordinary, 1e-3)
@@ -211,11 +210,11 @@ def test_lora_before_or_after_makes_no_difference():
             torch.nn.init.normal_(weight, std=0.1) if "lora_" in name else None
         if not first:
             mine = entry.install(vlm.model, 2, SCALE)
-        assert entry.entered(vlm) is entry.entered(vlm.model) is entry.entered(vlm.model.get_base_model()) is mine
+        assert entry.entry_of(vlm) is entry.entry_of(vlm.model) is entry.entry_of(vlm.model.get_base_model()) is mine
         found.append(logits(vlm.model, batch))
     assert torch.equal(*found)
     merged = vlm.model.merge_and_unload()
-    assert entry.entered(merged) is mine and close(logits(merged, batch), found[0])
+    assert entry.entry_of(merged) is mine and close(logits(merged, batch), found[0])
 
 
 # ---------------------------------------------------------------- training
@@ -405,11 +404,11 @@ def test_an_entry_is_saved_and_loaded(vlm, tmp_path):
     assert json.loads((tmp_path / "entry.json").read_text()) == {"enter": 2, "scale": 1 / 3}
     entry.remove(vlm.model)
     again = entry.load(tmp_path, vlm.model)
-    assert entry.entered(vlm) is again and (again.block, again.scale) == (2, 1 / 3)
+    assert entry.entry_of(vlm) is again and (again.block, again.scale) == (2, 1 / 3)
     assert torch.equal(logits(vlm.model, batch), expected)
     entry.remove(vlm.model)
     entry.save(tmp_path, None)  # what was there is another model's
-    assert entry.load(tmp_path, vlm.model) is None and entry.entered(vlm) is None
+    assert entry.load(tmp_path, vlm.model) is None and entry.entry_of(vlm) is None
 
 
 @pytest.mark.parametrize(
@@ -428,7 +427,7 @@ def test_damaged_files_are_refused(vlm, tmp_path, text, said):
     (tmp_path / "entry.json").write_text(text)
     with pytest.raises(ValueError, match=said) as caught:
         entry.load(tmp_path, vlm.model)
-    assert one_sentence(caught.value) and entry.entered(vlm) is None
+    assert one_sentence(caught.value) and entry.entry_of(vlm) is None
 
 
 # ---------------------------------------------------------------- refusals
@@ -449,7 +448,7 @@ def test_damaged_files_are_refused(vlm, tmp_path, text, said):
 def test_entries_that_cannot_be_are_refused(vlm, block, scale, said):
     with pytest.raises(ValueError, match=said) as caught:
         entry.install(vlm.model, block, scale)
-    assert one_sentence(caught.value) and entry.entered(vlm) is None
+    assert one_sentence(caught.value) and entry.entry_of(vlm) is None
 
 
 def test_a_second_entry_and_other_families_are_refused(vlm):
@@ -458,14 +457,14 @@ def test_a_second_entry_and_other_families_are_refused(vlm):
         with pytest.raises(ValueError) as caught:
             entry.install(model, 1)
         one_sentence(caught.value)
-    assert entry.entered(vlm).block == 2
+    assert entry.entry_of(vlm).block == 2
 
 
 def test_passes_that_cannot_be_are_refused(vlm):
     batch, text = batch_of(vlm), vlm.batch(["What is it?"] * 2, None)
     decoder, states, image, mask, positions, _ = packed(vlm)
     traced = trace(vlm, batch, at=[1, 2])
-    with pytest.raises(ValueError, match="give a batch that has some"):
+    with pytest.raises(ValueError, match="give a batch with pictures"):
         entry.measure_scale(vlm, text, 2)
     with torch.no_grad():
         cache = vlm.model(**text, use_cache=True).past_key_values
@@ -509,21 +508,3 @@ def test_layers_of_text_alone_are_not_captured_or_changed(vlm):
 def stream_under_knockout(vlm, batch, block: int):
     with knockout(vlm, [block], *edge(vlm, batch, "image->question")):
         return stream(vlm, batch)
-
-
-def test_a_whole_model_keeps_its_entry_when_it_is_saved_and_loaded(vlm, tmp_path):
-    plain = logits(vlm.model, batch_of(vlm))
-    entry.install(vlm.model, 2, SCALE)
-    expected, said = logits(vlm.model, batch_of(vlm)), vlm.answer(picture(0), "Who?", 3)
-    vlm.model.save_pretrained(tmp_path)
-    vlm.processor.save_pretrained(tmp_path)
-    entry.remove(vlm.model)
-    assert not hasattr(vlm.model.config, "image_entry")
-    again = load_vlm(str(tmp_path), device="cpu")
-    assert (entry.entered(again).block, entry.entered(again).scale) == (2, SCALE)
-    torch.testing.assert_close(logits(again.model, batch_of(again)), expected)
-    assert again.answer(picture(0), "Who?", 3) == said
-    assert (expected - plain).abs().max() > 1e-3
-    entry.remove(again)
-    again.model.save_pretrained(tmp_path)
-    assert entry.entered(load_vlm(str(tmp_path), device="cpu")) is None

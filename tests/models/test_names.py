@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import constants
 from small_models import one_sentence, tower_vlm, weights
 
-from paperlib.models import names, vlm
+from paperlib.models import loading, names
 from paperlib.models.inputs import VLMError
 from paperlib.models.names import NAMES, adapter_folder, adapter_folders, check_name, near
 from paperlib.models.vlm import fingerprint, load_vlm
@@ -22,7 +22,7 @@ from paperlib.study.parameters import CODE_ROOT
 def no_hub(monkeypatch):
     """Whoever asks a hub fails the test."""
     monkeypatch.setattr(names, "get_hf_file_metadata", None)
-    monkeypatch.setattr(vlm, "AutoModelForImageTextToText", None)
+    monkeypatch.setattr(loading, "AutoModelForImageTextToText", None)
     monkeypatch.chdir(CODE_ROOT)
 
 
@@ -175,21 +175,20 @@ def test_a_hub_without_the_model(hub):
 
 def test_a_hub_that_does_not_answer_is_asked_once(hub, monkeypatch):
     use_hub(monkeypatch, "http://127.0.0.1:9")  # nothing listens there
-    monkeypatch.setattr(vlm, "AutoModelForImageTextToText", None)  # which would ask again and again
+    monkeypatch.setattr(loading, "AutoModelForImageTextToText", None)  # which would ask again and again
     assert "can reach" in refused("nobody/no-such-model") and not hub
 
 
 def test_offline_no_hub_is_asked(hub, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(vlm, "AutoModelForImageTextToText", None)
+    monkeypatch.setattr(loading, "AutoModelForImageTextToText", None)
     assert "can reach" in refused("nobody/no-such-model") and not hub
 
 
 CHILD = """
 import sys
 from huggingface_hub import constants
-from paperlib.evaluation import fingerprint
-from paperlib.vlm import load_vlm
+from paperlib.models.vlm import fingerprint, load_vlm
 
 print(fingerprint(load_vlm("some/model", device="cpu")), flush=True)
 constants.HUGGINGFACE_CO_URL_TEMPLATE = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from paperlib.models import precision
-from paperlib.models.precision import bfloat16_units, exact_products, fast_products, product_dtype
+from paperlib.models.precision import bfloat16_units, float32_products, mixed_precision, product_dtype
 from paperlib.study.parameters import CODE_ROOT
 
 CPU = torch.device("cpu")
@@ -27,13 +27,13 @@ def product():
 
 def test_inside_and_outside(units):
     expected = torch.bfloat16 if units else torch.float32
-    with fast_products(CPU):
+    with mixed_precision(CPU):
         assert product() == expected
-        with exact_products(CPU):
+        with float32_products(CPU):
             assert product() == torch.float32
         assert product() == expected
     assert product() == torch.float32
-    with fast_products(CPU, fast=False):
+    with mixed_precision(CPU, fast=False):
         assert product() == torch.float32
 
 
@@ -92,7 +92,7 @@ def test_a_process_that_plays_avx2_computes_in_float32():
     """As a reader starts it: nothing is patched."""
     code = (
         "import torch; from paperlib.models.precision import *; device = torch.device('cpu')\n"
-        "with fast_products(device): x = torch.nn.functional.linear(torch.ones(2, 3), torch.ones(2, 3))\n"
+        "with mixed_precision(device): x = torch.nn.functional.linear(torch.ones(2, 3), torch.ones(2, 3))\n"
         "print(dtype_name(x.dtype), dtype_name(product_dtype(device)))"
     )
     played = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "PYTHONPATH": str(CODE_ROOT)}
@@ -104,7 +104,7 @@ def test_nothing_goes_to_bfloat16_without_asking():
     """Autocast is switched on, and weights are rounded, where `product_dtype` has been asked; one more place that
     doesn't ask would make a CPU without units many times slower."""
     files = [
-        *(CODE_ROOT / "paperlib").glob("*.py"),
+        *(CODE_ROOT / "paperlib").rglob("*.py"),
         *(CODE_ROOT / "tests" / "benchmarks").glob("*.py"),
         *(CODE_ROOT / "notebooks").glob("*.ipynb"),
     ]

@@ -5,7 +5,7 @@ import torch
 from small_models import one_sentence, picture, tiny_vlm
 
 from paperlib.interventions.edits import bypass, patch, transplant
-from paperlib.models.residual import interventions, on_layer, run
+from paperlib.models.residual import editing, interventions, on_layer, run, watching
 from paperlib.models.token_sets import tokens
 from paperlib.study.checks import check_numbers
 
@@ -61,6 +61,35 @@ def test_which_interventions_act(vlm, batch):
             assert acting() == [0, 1, 3, 4]
         assert acting() == [1, 3]
     assert acting() == []
+
+
+@torch.no_grad()
+def test_watching_changes_nothing_whatever_it_returns(vlm, batch):
+    clean, seen = run(vlm, batch), []
+    with watching(vlm, [(layer, lambda state: seen.append(state) or state * 0) for layer in range(5)]):
+        assert torch.equal(run(vlm, batch), clean) and len(seen) == 5 and interventions(vlm) == {}
+    run(vlm, batch)
+    assert len(seen) == 5
+
+
+@torch.no_grad()
+def test_editing_replaces_states_and_registers_itself(vlm, batch):
+    clean = run(vlm, batch)
+    with editing(vlm, [(3, lambda state: -state), (2, lambda state: None)]):
+        assert not torch.allclose(run(vlm, batch), clean) and list(interventions(vlm).values()) == [2]
+        with editing(vlm, [(4, torch.neg)], first=1):  # a hook can't be above what is registered
+            assert sorted(interventions(vlm).values()) == [1, 2]
+    with pytest.raises(ZeroDivisionError), editing(vlm, [(0, torch.neg)]):
+        1 / 0
+    assert torch.equal(run(vlm, batch), clean) and interventions(vlm) == {}
+    with editing(vlm, [(2, torch.neg)], first=3):
+        assert list(interventions(vlm).values()) == [2]
+    with pytest.raises(ValueError, match="must say which block") as error, editing(vlm):
+        pass
+    one_sentence(error.value)
+    with pytest.raises(ValueError, match="layers 0 to 4"), editing(vlm, [(2, torch.neg), (5, torch.neg)]):
+        pass
+    assert torch.equal(run(vlm, batch), clean) and interventions(vlm) == {}
 
 
 def test_numbers():

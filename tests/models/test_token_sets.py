@@ -28,7 +28,7 @@ def test_sets_are_the_tokens_they_say(name):
     said = {kind: [ids[p].tolist() for ids, p in zip(batch["input_ids"], tokens(vlm, batch, kind))] for kind in SETS}
     assert all(set(row) == {IMAGE} for row in said["image"])
     assert [len(row) for row in said["image"]] == (batch["input_ids"] == IMAGE).sum(1).tolist()
-    assert said["answer start"] == [[13], [20], [22]] and said["text"] == [[30], [31, 32], [33]]
+    assert said["answer position"] == [[13], [20], [22]] and said["text"] == [[30], [31, 32], [33]]
     assert said["answer"] == [[13, 30], [20, 31, 32], [22, 33]]
     front = [row[: row.index(first)] for row, first in zip(said["question"], (10, 14, 21))]
     assert [row[len(skip) :] for row, skip in zip(said["question"], front)] == [

@@ -25,8 +25,11 @@ from transformers import (
 )
 
 from paperlib.models.adapters import AdapterError, add_lora, save_adapter
+from paperlib.models.inputs import VLMError
+from paperlib.models.names import NAMES
+from paperlib.models.residual import run, watching
 from paperlib.models.vision_tower import EfficientNetLiteModel
-from paperlib.models.vlm import NAMES, VLMError, load_vlm
+from paperlib.models.vlm import load_vlm
 
 QUESTIONS = ["What is this?", "How many things are there?", "Hm?"]
 ANSWERS = ["a dog", "four", "A small red circle at the top left."]
@@ -111,6 +114,23 @@ def test_decoder_blocks_are_the_language_models():
     assert tiny.image_token_id == tiny.tokenizer.convert_tokens_to_ids("<image>")
 
 
+@torch.no_grad()
+def test_the_unembedding_of_the_last_layer_is_the_models_own_logits():
+    """With LoRA around it or not, and with a cap on scores as Gemma 2 has it."""
+    vlm = tiny_vlm()
+    batch, states = vlm.batch([vlm.prompt("Hm?")], [picture(0)]), []
+    assert vlm.base is vlm.model
+    plain = vlm.model(**batch).logits
+    with watching(vlm, [(4, states.append)]):
+        torch.testing.assert_close(vlm.head(run(vlm, batch)), plain)
+    torch.testing.assert_close(vlm.unembed(states[0]), plain)
+    vlm.base.config.text_config.final_logit_softcapping = 0.5
+    torch.testing.assert_close(vlm.unembed(states[0][0, -1]), 0.5 * torch.tanh(plain[0, -1] / 0.5))
+    base = vlm.model
+    vlm.model = add_lora(vlm.model, 2, [1])
+    assert vlm.base is base and vlm.unembed(states[0]).shape == plain.shape
+
+
 def test_tiny_depends_on_the_seed():
     assert not changed(weights(load_vlm("tiny", seed=1).model), weights(load_vlm("tiny", seed=1).model))
     assert changed(weights(load_vlm("tiny", seed=1).model), weights(load_vlm("tiny", seed=2).model))
@@ -126,7 +146,7 @@ def test_unknown_names(name, monkeypatch):
 
 def test_a_slip_asks_no_hub(monkeypatch):
     """Without a network each question to the hub is repeated for most of a minute."""
-    monkeypatch.setattr("paperlib.models.vlm.AutoModelForImageTextToText", None)
+    monkeypatch.setattr("paperlib.models.loading.AutoModelForImageTextToText", None)
     with pytest.raises(VLMError, match="minni"):
         load_vlm("minni")
 
@@ -382,6 +402,6 @@ def test_answers_are_refused_where_the_processor_ends_prompts_itself(monkeypatch
     vlm = tiny_vlm()
     monkeypatch.setattr(type(vlm.processor), "model_input_names", ["input_ids", "labels"], raising=False)
     assert "input_ids" in vlm.batch([vlm.prompt("What?")], [picture(0)])
-    with pytest.raises(VLMError, match="writes on behind") as error:
+    with pytest.raises(VLMError, match="adds text after") as error:
         vlm.batch([vlm.prompt("What?")], [picture(0)], ["red"])
     one_sentence(error.value)
