@@ -14,7 +14,7 @@ from paperlib.scoring.records import Record, choice_logprobs
 from paperlib.study.results import cached
 from paperlib.study.sources import code_digest
 from paperlib.tasks import benchmarks
-from paperlib.tasks.benchmarks import _vocabulary, examples
+from paperlib.tasks.benchmarks import examples, vocabulary
 from paperlib.tasks.questions import DESCRIBE
 
 
@@ -64,7 +64,7 @@ def describe(vlm: VLM, study, n: int | None = None) -> dict:
     truths = [set(e.info["objects"]) for e in asked]
     return {
         "captions": [[s, e.answer] for s, e in zip(said, asked)],
-        **object_f1(said, truths, vocabulary=_vocabulary()),
+        **object_f1(said, truths, vocabulary=vocabulary()),
     }
 
 

@@ -1,7 +1,7 @@
 """What a training step costs, counted and timed on a model.
 
-`count_step` counts arithmetic and memory in one pass, and `time_steps` times several steps in turns, so that their ratios
-survive a busy machine. `paperlib.tuning.flops` needs no model at all.
+`count_step` counts arithmetic and memory in one pass. `time_steps` times several steps in turns, so that their ratios
+survive a busy machine. `paperlib.tuning.flops` counts at sizes that no model here has.
 """
 
 import time
@@ -15,7 +15,6 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from paperlib.stats.accuracy import Interval
-from paperlib.tuning.flops import Flops
 
 # The counter knows the fused attention of GPUs only, and would count nothing for that of a CPU.
 _CPU_ATTENTION = {
@@ -26,6 +25,19 @@ _CPU_ATTENTION = {
         sdpa_backward_flop_count(gradient, query, key, value)
     ),
 }
+
+
+@dataclass(frozen=True)
+class Flops:
+    """Floating-point operations of the forward and the backward pass."""
+
+    forward: int
+    backward: int
+
+    @property
+    def total(self) -> int:
+        """Both passes."""
+        return self.forward + self.backward
 
 
 class Step(NamedTuple):
@@ -63,6 +75,7 @@ class StepTimes:
 
     @property
     def total(self) -> np.ndarray:
+        """Seconds of each round's whole step, [rounds]."""
         return self.forward + self.backward + self.update
 
 

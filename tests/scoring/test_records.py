@@ -266,14 +266,14 @@ def test_a_tokenizer_without_an_end_token_is_refused_only_where_it_matters():
 def test_bad_input_is_refused_in_one_sentence(vlm):
     good = example(0)
     cases = [
-        (dict(examples=[]), "no examples"),
-        (dict(examples=[good], images="grey"), "must be one of own, blank, other, none, got 'grey'"),
-        (dict(examples=[good], images="other"), "at least two groups"),
-        (dict(examples=[good], batch_size=0), "batch_size must be at least 1"),
-        (dict(examples=[good, example(1, ("red",), "red")]), "'1' has 1 choices"),
-        (dict(examples=[example(1, answer="pink")]), "'1', 'pink', is not among"),
-        (dict(examples=[example(1, ("red", "red", "blue"), "red")]), "empty or repeated choices"),
-        (dict(examples=[example(1, ("red", ""), "red")]), "empty or repeated choices"),
+        ({"examples": []}, "no examples"),
+        ({"examples": [good], "images": "grey"}, "must be one of own, blank, other, none, got 'grey'"),
+        ({"examples": [good], "images": "other"}, "at least two groups"),
+        ({"examples": [good], "batch_size": 0}, "batch_size must be at least 1"),
+        ({"examples": [good, example(1, ("red",), "red")]}, "'1' has 1 choices"),
+        ({"examples": [example(1, answer="pink")]}, "'1', 'pink', is not among"),
+        ({"examples": [example(1, ("red", "red", "blue"), "red")]}, "empty or repeated choices"),
+        ({"examples": [example(1, ("red", ""), "red")]}, "empty or repeated choices"),
     ]
     before = vlm.sequences
     for arguments, words in cases:

@@ -69,7 +69,7 @@ def test_models_share_what_is_frozen_and_nothing_else(small):
     steps = steps_of(
         small, {name: ways(small)[name] for name in ("full", "mid", "mid, connector tuned", "mid, all weights")}, 2
     )
-    weights = {name: {n: p for n, p in step.model.named_parameters()} for name, step in steps.items()}
+    weights = {name: dict(step.model.named_parameters()) for name, step in steps.items()}
     tuned = {name: {id(p) for p in found.values() if p.requires_grad} for name, found in weights.items()}
     everything = {name: {id(p) for p in found.values()} for name, found in weights.items()}
     for name in steps:

@@ -78,7 +78,7 @@ def own_talks():
 
 
 def config(stage=2, steps=6, **more):
-    usual = dict(batch_size=2, length=112, rank=2, mixed=False, warmup=2)
+    usual = {"batch_size": 2, "length": 112, "rank": 2, "mixed": False, "warmup": 2}
     return TrainConfig(stage, steps, **usual | more)
 
 
@@ -156,12 +156,12 @@ def test_lora_starts_the_same_for_a_seed():
 @pytest.mark.parametrize(
     "bad",
     [
-        dict(stage=3),
-        dict(stage=0),
-        dict(method="half"),
-        dict(layers=(0, 4)),
-        dict(layers=(-1,)),
-        dict(stage=1, layers=(9,)),
+        {"stage": 3},
+        {"stage": 0},
+        {"method": "half"},
+        {"layers": (0, 4)},
+        {"layers": (-1,)},
+        {"stage": 1, "layers": (9,)},
     ],
 )
 def test_unknown_stages_methods_and_blocks(bad):
@@ -564,7 +564,7 @@ def test_a_disk_that_is_full(room, tmp_path, limited):
 
 
 @pytest.mark.parametrize(
-    "stage, other, start", [(2, dict(seed=1), "a"), (2, dict(rank=3), "a"), (2, {}, "b"), (2, {}, None), (1, {}, "a")]
+    "stage, other, start", [(2, {"seed": 1}, "a"), (2, {"rank": 3}, "a"), (2, {}, "b"), (2, {}, None), (1, {}, "a")]
 )
 def test_way_is_made_for_other_settings_or_another_start(stage, other, start, tmp_path, caplog):
     """One line in the log; nothing is resumed. What fits stays, and goes on."""
@@ -584,15 +584,15 @@ def test_way_is_made_for_other_settings_or_another_start(stage, other, start, tm
 @pytest.mark.parametrize(
     "other",
     [
-        dict(steps=9),
-        dict(seed=1),
-        dict(lr_llm=1e-4),
-        dict(layers=(0, 1)),
-        dict(batch_size=3),
-        dict(method="full"),
-        dict(clip=2.0),
-        dict(rank=3),
-        dict(matching=1),
+        {"steps": 9},
+        {"seed": 1},
+        {"lr_llm": 1e-4},
+        {"layers": (0, 1)},
+        {"batch_size": 3},
+        {"method": "full"},
+        {"clip": 2.0},
+        {"rank": 3},
+        {"matching": 1},
     ],
 )
 def test_resuming_with_other_settings_is_refused(other, tmp_path, finished):

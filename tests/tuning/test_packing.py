@@ -18,7 +18,7 @@ def short_talks(monkeypatch):
 
 
 def config(**more):
-    return TrainConfig(2, **dict(steps=4, batch_size=2, length=112, rank=2, mixed=False, warmup=2) | more)
+    return TrainConfig(2, **{"steps": 4, "batch_size": 2, "length": 112, "rank": 2, "mixed": False, "warmup": 2} | more)
 
 
 @pytest.mark.parametrize("start", [1, 2, 3])
@@ -63,11 +63,11 @@ def test_with_the_connector_frozen_no_gradient_reaches_below_the_band():
 @pytest.mark.parametrize(
     "bad",
     [
-        dict(layers=(), connector=False),
-        dict(epochs=3),
-        dict(epochs=0),
-        dict(epochs=2, enter=1, layers=(2,), connector=False),
-        dict(stage=1, connector=False),
+        {"layers": (), "connector": False},
+        {"epochs": 3},
+        {"epochs": 0},
+        {"epochs": 2, "enter": 1, "layers": (2,), "connector": False},
+        {"stage": 1, "connector": False},
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_changes(bad):
@@ -75,7 +75,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_changes(bad):
     with pytest.raises(TrainingError) as error:
         train(
             vlm,
-            TrainConfig(**{**dict(stage=2, steps=4, batch_size=2, length=112, rank=2, mixed=False), **bad}),
+            TrainConfig(**{"stage": 2, "steps": 4, "batch_size": 2, "length": 112, "rank": 2, "mixed": False, **bad}),
             progress=False,
         )
     assert one_sentence(error.value)
