@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "assets": ["credit_line"],
-        "benchmarks": ["Example", "examples"],
+        "benchmarks": ["ASKED_SUITES", "PICTURE_SUITES", "Example", "examples"],
         "charts": ["draw_chart"],
         "counterfactuals": ["counterfactual"],
         "conversations": ["conversation"],

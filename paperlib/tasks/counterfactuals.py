@@ -23,7 +23,8 @@ ASKED = {
 def counterfactuals(n: int, split: str = "test", seed: int = 0) -> list[tuple[Example, Example]]:
     """N pairs (scene, its counterfactual) of a split, attributes in turn.
 
-    Both are examples with one question, whose two answers are the choices. Raises ValueError for n < 1, and as `scenes.draw_scene` does.
+    Both are examples with one question, whose two answers are the choices. Raises ValueError for n < 1, and as
+    `scenes.draw_scene` does.
     """
     n = whole(n, "n", most=MOST)
     pairs: list[tuple[Example, Example]] = []

@@ -1,8 +1,8 @@
 """FLOPs of a training step and of a prefill at any size, counted on a decoder that holds no numbers.
 
-The decoder is built from its configuration on torch's "meta" device, where even 7B weights take no memory, and is counted
-by torch's own counter. One multiplication with its addition is two operations; only matrix products count. Vision tower
-and connector are left out.
+The decoder is built from its configuration on torch's "meta" device, where even 7B weights take no memory, and is
+counted by torch's own counter. One multiplication with its addition is two operations; only matrix products count.
+Vision tower and connector are left out.
 """
 
 from collections.abc import Callable, Iterable
@@ -50,7 +50,7 @@ def step_flops(
     elif layers:
         names = rf"model\.layers\.({'|'.join(map(str, layers))})\..*_proj"
         inject_adapter_in_model(LoraConfig(r=whole(rank, "rank"), target_modules=names), model)
-    model.image.requires_grad_(connector)
+    model.get_parameter("image").requires_grad_(connector)
     first = min([*layers, enter] if connector else layers)
     return count_step(Step(_pass(model, text_tokens, enter, targets, first if cached else 0), model)).flops
 
@@ -79,16 +79,17 @@ def _pass(
     model: LlamaForCausalLM, text_tokens: int, enter: int, targets: int, start: int = 0
 ) -> Callable[[], torch.Tensor]:
     """The forward pass from block ``start`` on; what comes before it is given."""
-    text = torch.empty(1, text_tokens, model.config.hidden_size, device="meta")
-    longest = text_tokens + model.image.shape[1]
+    image = model.get_parameter("image")
+    text = torch.empty(1, text_tokens, image.shape[2], device="meta")
+    longest = text_tokens + image.shape[1]
     cos, sin = model.model.rotary_emb(text, torch.arange(longest, device="meta")[None])
     mask = torch.empty(1, 1, longest, longest, device="meta")
 
     def loss() -> torch.Tensor:
-        states = text if start <= enter else torch.cat([torch.empty_like(model.image), text], dim=1)
+        states = text if start <= enter else torch.cat([torch.empty_like(image), text], dim=1)
         for i, block in list(enumerate(model.model.layers))[start:]:
             if i == enter:
-                states = torch.cat([model.image, states], dim=1)
+                states = torch.cat([image, states], dim=1)
             n = states.shape[1]
             states = block(states, attention_mask=mask[..., :n, :n], position_embeddings=(cos[:, :n], sin[:, :n]))
         return model.lm_head(model.model.norm(states)[:, states.shape[1] - targets :]).logsumexp(-1).sum()

@@ -40,11 +40,11 @@ class Plain:
         return Image.new("RGB", (128, 128), COLOURS[self.colour])
 
 
-def colour_talk(seed, index, diet="reading"):
+def colour_talk(seed, index, mixture="reading"):
     """Conversations that need no asset and stay short: a colour to describe and, in stage 2, to name."""
     colour = list(COLOURS)[(seed + index) % 4]
     turns = (("What?", colour), ("Red?", "yes" if colour == "red" else "no"))
-    return Conversation(Plain(colour), turns[:1] if diet == "captions" else turns)
+    return Conversation(Plain(colour), turns[:1] if mixture == "captions" else turns)
 
 
 @pytest.fixture(autouse=True)
@@ -296,9 +296,9 @@ def test_a_compiler_that_works_is_found():
 def test_each_step_takes_the_next_conversations(monkeypatch):
     asked = []
 
-    def talk(seed, index, diet):
-        asked.append((seed, index, diet))
-        return colour_talk(seed, index, diet)
+    def talk(seed, index, mixture):
+        asked.append((seed, index, mixture))
+        return colour_talk(seed, index, mixture)
 
     monkeypatch.setattr(finetune, "conversation", talk)
     run(tiny_vlm(), config(1, 3, seed=7))
@@ -311,7 +311,7 @@ def test_each_step_takes_the_next_conversations(monkeypatch):
 def test_features_are_those_of_the_model(make):
     """What `batch` reads from the tower is what the model itself hands to its connector."""
     vlm, seen = make(), []
-    _, features = finetune.batch(vlm, vlm.model, config(), 0)
+    _, features = finetune.training_batch(vlm, vlm.model, config(), 0)
     hook = connector(vlm.model).register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     pictures = [colour_talk(0, i).picture.render() for i in range(2)]
     with torch.no_grad():
@@ -334,8 +334,10 @@ def test_features_are_those_of_the_model(make):
 def test_packed_loss_is_the_models_own_cross_entropy(make, colours, monkeypatch):
     """One turn each, so all answer tokens weigh the same: loss and gradient of model(**batch, labels=...)."""
     vlm, turns = make(), (("Which?", "a b c d"),)
-    monkeypatch.setattr(finetune, "conversation", lambda seed, index, diet: Conversation(Plain(colours[index]), turns))
-    packed, features = finetune.batch(vlm, vlm.model, config(batch_size=len(colours), length=96), 0)
+    monkeypatch.setattr(
+        finetune, "conversation", lambda seed, index, mixture: Conversation(Plain(colours[index]), turns)
+    )
+    packed, features = finetune.training_batch(vlm, vlm.model, config(batch_size=len(colours), length=96), 0)
     assert packed.weights.min() == packed.weights.max()
     answer = "a b c d" + vlm.tokenizer.eos_token
     batch = vlm.batch(
@@ -371,7 +373,7 @@ def test_packed_loss_is_the_models_own_cross_entropy(make, colours, monkeypatch)
     ids=["stage 1", "LoRA", "full"],
 )
 def test_the_loss_of_one_batch_goes_down(settings, monkeypatch):
-    monkeypatch.setattr(finetune, "conversation", lambda seed, index, diet: colour_talk(0, index % 2))
+    monkeypatch.setattr(finetune, "conversation", lambda seed, index, mixture: colour_talk(0, index % 2))
     result = run(tiny_vlm(), settings)
     losses = result["loss"]
     assert len(losses) == settings.steps and result["tokens"] > 0 and result["seconds"] >= 0
@@ -411,16 +413,16 @@ def test_rates_warm_up_and_decay():
     assert len(seen) == 12
 
 
-def test_rates_start_anew_in_the_second_course():
+def test_rates_start_anew_in_the_second_phase():
     seen = []
     hook = register_optimizer_step_pre_hook(
         lambda optimizer, args, kwargs: seen.append(optimizer.param_groups[0]["lr"])
     )
     run(tiny_vlm(), config(2, 11, matching=5, warmup=2, lr_connector=1.0))
     hook.remove()
-    course = [0.5, 1.0] + [0.05 + 0.475 * (1 + math.cos(math.pi * done)) for done in (0, 1 / 4, 2 / 4, 3 / 4)]
+    phase = [0.5, 1.0] + [0.05 + 0.475 * (1 + math.cos(math.pi * done)) for done in (0, 1 / 4, 2 / 4, 3 / 4)]
     short = [0.5, 1.0] + [0.05 + 0.475 * (1 + math.cos(math.pi * done)) for done in (0, 1 / 3, 2 / 3)]
-    assert seen == pytest.approx(course + short)
+    assert seen == pytest.approx(phase + short)
 
 
 def test_gradients_are_clipped():
