@@ -18,6 +18,7 @@ def vlm():
     return tiny()
 
 
+answers = st.sampled_from(["red", "blue", "yes"])
 groups = st.lists(st.tuples(st.integers(0, 5), answers, st.booleans()), min_size=2, max_size=25)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from hypothesis import strategies as st
 from PIL import Image
 
 from paperlib.models.vlm import load_vlm
@@ -197,9 +196,6 @@ def test_works_inside_peft(examples):
 def test_record_round_trip(vlm, examples):
     for record in choice_logprobs(vlm, examples[:2]):
         assert Record.from_dict(json.loads(json.dumps(record.to_dict()))) == record
-
-
-answers = st.sampled_from(["red", "blue", "yes"])
 
 
 def test_bad_input_is_refused_in_one_sentence(vlm):

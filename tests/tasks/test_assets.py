@@ -35,7 +35,8 @@ def shelf(tmp_path, monkeypatch):
         "tiny_asset/weights.bin": b"weights" * 100,
         "tiny_asset/pictures/a.png": b"a",
         "tiny_asset/pictures/b.png": b"b",
-        "tiny_asset-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: tiny-asset\nVersion: 1.0\nRequires-Dist: no-such-package\n",
+        "tiny_asset-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: tiny-asset\n"
+        b"Version: 1.0\nRequires-Dist: no-such-package\n",
         "tiny_asset-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     rows = [f"{name},sha256={recorded(content)},{len(content)}\n" for name, content in members.items()]

@@ -10,7 +10,7 @@ from paperlib.tuning.band_runs import Answer
 
 
 def run(arm, seed, right, other="", loss=(), suite="pictures"):
-    """A run whose answers are right where a digit of ``right`` is 1; two questions share a picture. "-" was not asked."""
+    """A run whose answers are right where a digit of ``right`` is 1, and not asked for "-"; two share a picture."""
 
     def answers(digits):
         return [
