@@ -158,7 +158,7 @@ def test_way_is_made_for_other_settings_or_another_start(stage, other, start, tm
         {"matching": 1},
     ],
 )
-def test_resuming_with_other_settings_is_refused(other, tmp_path, finished):
+def test_resuming_with_other_settings_is_refused(other, tmp_path, finished):  # noqa: F811
     path = tmp_path / "run.checkpoint"
     path.write_bytes(finished)
     with pytest.raises(TrainingError) as error:
@@ -167,7 +167,7 @@ def test_resuming_with_other_settings_is_refused(other, tmp_path, finished):
     assert path.read_bytes() == finished
 
 
-def test_resuming_another_model_is_refused(tmp_path, finished):
+def test_resuming_another_model_is_refused(tmp_path, finished):  # noqa: F811
     path = tmp_path / "run.checkpoint"
     path.write_bytes(finished)
     with pytest.raises(TrainingError, match="another model"):
@@ -175,7 +175,7 @@ def test_resuming_another_model_is_refused(tmp_path, finished):
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
-def test_damaged_checkpoints(content, tmp_path, finished):
+def test_damaged_checkpoints(content, tmp_path, finished):  # noqa: F811
     path = tmp_path / "run.checkpoint"
     path.write_bytes(finished[: len(finished) // 2] if content is None else content)
     with pytest.raises(TrainingError) as error:

@@ -399,15 +399,15 @@ class Killed(BaseException):
 
 def stop_at(monkeypatch, step, error):
     """Let the loop fail when it asks for the batch of a step."""
-    whole = finetune.batch
+    whole = finetune.training_batch
 
     def batch(vlm, base, settings, now):
         if now == step:
             raise error
         return whole(vlm, base, settings, now)
 
-    monkeypatch.setattr(finetune, "batch", batch)
-    return lambda: monkeypatch.setattr(finetune, "batch", whole)
+    monkeypatch.setattr(finetune, "training_batch", batch)
+    return lambda: monkeypatch.setattr(finetune, "training_batch", whole)
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])
