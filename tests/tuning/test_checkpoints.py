@@ -74,7 +74,7 @@ def killed_while_saving(path):
 def test_sigkill_in_the_middle_of_a_checkpoint(tmp_path):
     path = tmp_path / "run.checkpoint"
     code = "import sys, test_checkpoints; test_checkpoints.killed_while_saving(sys.argv[1])"
-    folders = os.pathsep.join([str(CODE_ROOT), str(CODE_ROOT / "tests")])
+    folders = os.pathsep.join(map(str, (CODE_ROOT, CODE_ROOT / "tests", Path(__file__).parent)))
     environment = {**os.environ, "PYTHONPATH": folders, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code, path], env=environment, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
