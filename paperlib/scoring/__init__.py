@@ -1,7 +1,7 @@
 """How answers are scored. Open `records.py` first.
 
-`choices.py` reads log-probabilities of choices, `records.py` makes records of them, `metrics.py` holds the benchmarks' own
-metrics, and `evaluation.py` runs a suite and keeps its records.
+`choices.py` reads log-probabilities of choices, `records.py` makes records of them, `metrics.py` holds the benchmarks'
+own metrics, and `evaluation.py` runs a suite and keeps its records.
 """
 
 import lazy_loader

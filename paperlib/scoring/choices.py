@@ -2,7 +2,7 @@
 
 Each example costs as few sequences as its choices allow: choices that differ only in their last token are read from one
 forward pass, and the head of the language model is applied to the needed positions alone. A `Chunk` is a batch of such
-sequences; whoever runs it, in full or resumed in the middle, reads the choices from the decoder's output.
+sequences; the choices are read from the decoder's output, whether it ran in full or from a middle layer.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from PIL import Image
 from paperlib.models.inputs import check_words
 from paperlib.models.precision import exact_products
 from paperlib.models.vlm import VLM, Batch
+from paperlib.tasks.benchmarks import Example
 
 IMAGES = ("own", "blank", "other", "none")
 GREY = (128, 128, 128)
@@ -50,7 +52,7 @@ class Chunk:
         """The batch, as `VLM.batch` makes it, choices as answers. Raises ValueError if it tokenizes otherwise."""
         images = self.pictures and _render(self.pictures, self.blank)
         inputs = self.vlm.batch([r.prompt for r in self.rows], images, [r.text for r in self.rows])
-        for row, span, ids in zip(self.rows, self.vlm.spans(inputs), inputs["input_ids"].tolist()):
+        for row, span, ids in zip(self.rows, self.vlm.spans(inputs), inputs["input_ids"].tolist(), strict=True):
             start = int(span.answer[0])
             if tuple(ids[start : start + len(row.tokens)]) != row.tokens:
                 raise ValueError(f"VLM.batch tokenizes the choice {row.text!r} unlike VLM.tokenizer does.")
@@ -63,9 +65,17 @@ class Chunk:
         # Token j of a choice is predicted at the position before it; a row's choices share those positions.
         at = [0, *accumulate(len(row.tokens) for row in self.rows)]
         where = [(i, starts[i] - 1 + j) for i, row in enumerate(self.rows) for j in range(len(row.tokens))]
-        reads = [(a + j, id_) for a, row in zip(at, self.rows) for _, ids in row.reads for j, id_ in enumerate(ids)]
+        reads = [
+            (a + j, id_)
+            for a, row in zip(at, self.rows, strict=False)
+            for _, ids in row.reads
+            for j, id_ in enumerate(ids)
+        ]
+        model: Any = self.vlm.model
         with exact_products(self.vlm.device):
-            logits = self.vlm.model.get_output_embeddings()(hidden[tuple(zip(*where))].float()).float()  # [n read, V]
+            logits = model.get_output_embeddings()(
+                hidden[tuple(zip(*where, strict=True))].float()
+            ).float()  # [n read, V]
         position, token = torch.tensor(reads, device=logits.device).T
         chosen = (logits[position, token] - logits.logsumexp(-1)[position]).cpu().double()
         parts = iter(chosen.split([len(tokens) for row in self.rows for _, tokens in row.reads]))
@@ -77,7 +87,7 @@ class Chunk:
 
 
 def chunks(vlm: VLM, examples: Sequence, images: str = "own", batch_size: int = 32, seed: int = 0) -> list[Chunk]:
-    """All sequences that the examples need, in batches of similar length; arguments as for `scoring.choice_logprobs`.
+    """All sequences that the examples need, in batches of similar length; arguments as for `records.choice_logprobs`.
 
     Raises ValueError for an unknown `images`, no examples, one that can't be scored, a batch size below 1, fewer than
     two groups for "other", a tokenizer without an end token where one is needed.
@@ -132,7 +142,7 @@ def other_pictures(examples: Sequence, seed: int = 0) -> list[int]:
     place = {i: p for p, i in enumerate(order)}
     source = list(range(len(examples)))
     for i in pictured:
-        me, best, best_rank = examples[i], None, -1
+        me, best, best_rank = examples[i], i, -1
         for step in range(1, len(order)):
             other = examples[j := order[(place[i] + step) % len(order)]]
             if other.group == me.group:
@@ -148,7 +158,7 @@ def other_pictures(examples: Sequence, seed: int = 0) -> list[int]:
     return source
 
 
-def _rows(vlm, number: int, example, has_image: bool) -> list[Row]:
+def _rows(vlm: VLM, number: int, example: Example, has_image: bool) -> list[Row]:
     """The fewest sequences from which every choice of one example can be read."""
     prompt = vlm.prompt(example.question, has_image)
     for choice in example.choices:

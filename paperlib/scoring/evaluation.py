@@ -1,31 +1,34 @@
-"""The evaluation that notebooks share: which benchmarks, how many examples, and records kept so that a kill loses nothing.
+"""Evaluate a model on a suite, and cache its records.
 
-A suite is a name with the benchmarks and splits that it covers. Records (one per question) are cached by the model's
-weights, the questions, the picture shown and the code; accuracies and intervals are computed from records.
+A suite is a named list of benchmarks and splits. Records (one per question) are cached by the model's weights, the
+questions, the picture shown and the code. Accuracies and intervals are computed from records.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable
 
+from PIL import Image
+
 from paperlib.models.vlm import VLM, fingerprint
 from paperlib.scoring.metrics import object_f1
 from paperlib.scoring.records import Record, choice_logprobs
+from paperlib.study.parameters import Study
 from paperlib.study.results import cached
 from paperlib.study.sources import code_digest
 from paperlib.tasks import benchmarks
-from paperlib.tasks.benchmarks import _vocabulary, examples
+from paperlib.tasks.benchmarks import examples, vocabulary
 from paperlib.tasks.questions import DESCRIBE
 
 
 def evaluate(
-    vlm: VLM, study, suite: str, images: str = "own", kinds: Iterable[str] | None = None, n: int | None = None
+    vlm: VLM, study: Study, suite: str, images: str = "own", kinds: Iterable[str] | None = None, n: int | None = None
 ) -> list[Record]:
-    """Records of a model on a suite at the study's budget; ``images`` as in `scoring.choice_logprobs`.
+    """Records of a model on a suite at the study's budget; ``images`` as in `records.choice_logprobs`.
 
-    Products of matrices run in bfloat16 where the CPU has units for it. kinds: only these kinds of question. n: so many
-    of each kind in place of the study's; fewer questions are some of the more, but where a pool ends (suite "text").
-    Raises ValueError as `examples`, or for a kind that the suite does not have.
+    Matrix products run in bfloat16 where the hardware has units for it. kinds: only these kinds of question. n: of each
+    kind, in place of the study's; a larger n adds questions to those of a smaller one, except in suite "text".
+    Raises ValueError as `benchmarks.examples`, or for a kind that the suite does not have.
     """
     only = None if kinds is None else {kinds} if isinstance(kinds, str) else set(kinds)
     drawn = examples(suite, study.n_eval if n is None else n, study.seed)
@@ -52,21 +55,25 @@ def evaluate(
     return [Record.from_dict(record) for record in found["records"]]
 
 
-def describe(vlm: VLM, study, n: int | None = None) -> dict:
-    """Free captions of test scenes: {"captions": [[said, true], ...], "precision", "recall", "f1"} over named things."""
+def describe(vlm: VLM, study: Study, n: int | None = None) -> dict:
+    """Free captions of test scenes: {"captions": [[said, true], ...], "precision", "recall", "f1"} of named things."""
     asked = benchmarks.load("describe", "test", study.n_eval if n is None else n, study.seed)
     key = {"weights": fingerprint(vlm), "code": code_digest(__name__), "describe": [e.id for e in asked]}
+
+    def shown() -> list[Image.Image]:
+        return [e.picture.render() for e in asked if e.picture]
+
     said = cached(
         study.cache / "evaluations",
         key,
-        lambda: {"said": vlm.answers([e.picture.render() for e in asked], [DESCRIBE] * len(asked), max_new_tokens=64)},
+        lambda: {"said": vlm.answers(shown(), [DESCRIBE] * len(asked), max_new_tokens=64)},
     )["said"]
     truths = [set(e.info["objects"]) for e in asked]
     return {
-        "captions": [[s, e.answer] for s, e in zip(said, asked)],
-        **object_f1(said, truths, vocabulary=_vocabulary()),
+        "captions": [[s, e.answer] for s, e in zip(said, asked, strict=True)],
+        **object_f1(said, truths, vocabulary=vocabulary()),
     }
 
 
-def _digest(obj) -> str:
+def _digest(obj: object) -> str:
     return hashlib.sha256(json.dumps(obj).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""TODO"""
+"""The metrics of single benchmarks: POPE's report, objects named in captions, ChartQA's match."""
 
 import math
 import re
@@ -58,7 +58,7 @@ def object_f1(
     names = {tuple(_words(v)): v for v in vocabulary}
     longest = max(map(len, names), default=0)
     both = said = true = 0
-    for caption, truth in zip(captions, map(set, truths)):
+    for caption, truth in zip(captions, map(set, truths), strict=True):
         if not truth <= set(vocabulary):
             raise ValueError(f"The vocabulary lacks {min(truth - set(vocabulary))!r}, which a truth holds.")
         found, words, at = set(), _words(caption), 0

@@ -1,7 +1,7 @@
 """From a model and examples to records: how likely each choice is, and which one the model prefers.
 
 The choices of a question are compared by their log-probability given the prompt, so an answer needs no
-parsing, and a model that never learnt to answer briefly is scored like one that did. Statistics over records
+parsing, and a model that was never trained to answer briefly is scored like one that was. Statistics over records
 are in `paperlib.stats.accuracy`.
 
 What decides between choices:
@@ -23,12 +23,15 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
 from paperlib.models.precision import fast_products
 from paperlib.models.residual import run
+from paperlib.models.vlm import VLM
 from paperlib.scoring.choices import chunks
+from paperlib.tasks.benchmarks import Example
 
-MEAN_PER_TOKEN = frozenset({"captions", "sugarcrepe"})  # benchmarks
+MEAN_PER_TOKEN = frozenset({"captions"})  # benchmarks
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Record:
 
 
 def choice_logprobs(
-    vlm, examples: Sequence, images: str = "own", batch_size: int = 32, seed: int = 0, fast: bool = False
+    vlm: VLM, examples: Sequence[Example], images: str = "own", batch_size: int = 32, seed: int = 0, fast: bool = False
 ) -> list[Record]:
     """Score every choice of every example; records come in the order of the examples.
 
@@ -79,13 +82,19 @@ def choice_logprobs(
         ValueError: an unknown `images`, no examples, an example that can't be scored, fewer than two groups
             for "other", a tokenizer without an end token where one is needed.
         FloatingPointError: the model gives a log-probability that is not finite.
+
+    >>> from paperlib.models.vlm import load_vlm
+    >>> from paperlib.tasks.benchmarks import examples
+    >>> [record] = choice_logprobs(load_vlm("tiny", "cpu"), examples("pope", 1)[:1])
+    >>> record.answer, len(record.logprobs)
+    ('yes', 2)
     """
     parts = chunks(vlm, examples, images, batch_size, seed)
     with vlm.remembering(), fast_products(vlm.device, fast), _evaluating(vlm.model), torch.no_grad():
         return records(examples, (read for part in parts for read in part.read(run(vlm, part.inputs))))
 
 
-def records(examples: Sequence, reads: Iterable[tuple[int, int, float, int]]) -> list[Record]:
+def records(examples: Sequence[Example], reads: Iterable[tuple[int, int, float, int]]) -> list[Record]:
     """Records of examples from what `choices.Chunk.read` gave for all of their sequences.
 
     Raises FloatingPointError for a log-probability that is not finite.
@@ -93,13 +102,17 @@ def records(examples: Sequence, reads: Iterable[tuple[int, int, float, int]]) ->
     found: list[dict[int, tuple[float, int]]] = [{} for _ in examples]
     for example, choice, value, tokens in reads:
         found[example][choice] = (value, tokens)
-    return [_record(ex, *zip(*(found[i][c] for c in range(len(ex.choices))))) for i, ex in enumerate(examples)]
+    made = []
+    for ex, read in zip(examples, found, strict=True):
+        sums, counts = zip(*(read[c] for c in range(len(ex.choices))), strict=True)
+        made.append(_record(ex, sums, counts))
+    return made
 
 
-def answer_probability(example, record: Record) -> float:
+def answer_probability(example: Example, record: Record) -> float:
     """The probability that the model gives to an example's answer among its choices.
 
-    It moves before the prediction does, so effects show in it that accuracy, a step function, does not feel.
+    It changes smoothly where accuracy jumps, so it shows effects too small to flip a prediction.
     """
     scores = np.array(_scores(example.benchmark, record.logprobs, record.tokens))
     p = np.exp(scores - scores.max())
@@ -108,15 +121,15 @@ def answer_probability(example, record: Record) -> float:
 
 def _scores(benchmark: str, logprobs: Sequence[float], tokens: Sequence[int]) -> list[float]:
     """What choices are compared by; see above."""
-    return [lp / n for lp, n in zip(logprobs, tokens)] if benchmark in MEAN_PER_TOKEN else list(logprobs)
+    return [lp / n for lp, n in zip(logprobs, tokens, strict=True)] if benchmark in MEAN_PER_TOKEN else list(logprobs)
 
 
-def _record(example, logprobs: tuple[float, ...], tokens: tuple[int, ...]) -> Record:
+def _record(example: Example, logprobs: tuple[float, ...], tokens: tuple[int, ...]) -> Record:
     if not all(map(math.isfinite, logprobs)):
         raise FloatingPointError(
             f"The model's log-probabilities for example {example.id!r} are not finite: check its weights."
         )
-    score = dict(zip(example.choices, _scores(example.benchmark, logprobs, tokens)))
+    score = dict(zip(example.choices, _scores(example.benchmark, logprobs, tokens), strict=True))
     # Between equal scores the answer comes last: a model that can't tell has not answered.
     prediction = max(example.choices, key=lambda c: (score[c], c != example.answer))
     return Record(
@@ -133,7 +146,7 @@ def _record(example, logprobs: tuple[float, ...], tokens: tuple[int, ...]) -> Re
 
 
 @contextlib.contextmanager
-def _evaluating(model) -> Iterator[None]:
+def _evaluating(model: nn.Module) -> Iterator[None]:
     """Dropout off for as long as the block runs, and every module back in its own mode afterwards."""
     training = [module for module in model.modules() if module.training]
     model.eval()

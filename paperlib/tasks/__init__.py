@@ -1,7 +1,6 @@
 """What is asked. Open `scenes.py` first, then `questions.py` and `benchmarks.py`.
 
-Scenes and charts are drawn from a seed, so every answer is known. Nothing here knows of models: drawing a question imports
-no torch.
+Scenes and charts are drawn from a seed, so every answer is known. Nothing here imports torch.
 """
 
 import lazy_loader
@@ -10,10 +9,12 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "benchmarks": ["Example", "examples"],
+        "assets": ["credit_line"],
+        "benchmarks": ["ASKED_SUITES", "PICTURE_SUITES", "Example", "examples"],
         "charts": ["draw_chart"],
+        "counterfactuals": ["counterfactual"],
         "conversations": ["conversation"],
         "questions": ["KINDS", "ask"],
-        "scenes": ["compose", "draw_scene", "twin"],
+        "scenes": ["compose", "draw_scene"],
     },
 )

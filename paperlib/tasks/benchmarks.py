@@ -2,7 +2,7 @@
 
     load("scenes", "test", 100)        # 100 questions of every kind about test scenes
 
-Miniature twins of the paper's benchmarks, all drawn from scenes (design: README, "What is measured"):
+Miniature benchmarks, each of which asks what a benchmark of the paper asks:
 
     scenes      what a picture shows, eight kinds of question     (in-domain visual questions)
     pope        existence with random, popular and adversarial negatives    (POPE, arXiv 2305.10355)
@@ -27,11 +27,10 @@ import numpy as np
 from PIL import Image
 
 from paperlib.study.checks import whole
-from paperlib.tasks import benchmarks
 from paperlib.tasks.assets import asset_path
 from paperlib.tasks.charts import draw_chart
 from paperlib.tasks.concepts import concepts
-from paperlib.tasks.pictures import PictureError, as_shown
+from paperlib.tasks.pictures import Picture, PictureError, as_shown
 from paperlib.tasks.questions import (
     CHART_KINDS,
     DESCRIBE,
@@ -45,9 +44,10 @@ from paperlib.tasks.questions import (
 )
 from paperlib.tasks.scenes import COLOURS, SHAPES, draw_scene
 
-MOST = 10**5  # examples of a kind, as many as `Study` allows: streams of scenes end, and what is drawn is kept
+MOST = 10**5  # examples of a kind, as `Study` allows: streams of scenes end
 EASY_ROOT = "easy_vqa/data/test"
 KNOWLEDGE_KINDS = ("category", "knowledge")
+POPE_KINDS = {f"existence {negatives}": negatives for negatives in NEGATIVES}
 OF_SHAPES = ("shape", "colour")  # kinds that ask about no concept, so that nothing in them can be held out
 EASY_COLOURS = ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow")
 EASY_SHAPES = ("circle", "rectangle", "triangle")
@@ -67,7 +67,7 @@ class Example:
     question: str
     answer: str
     choices: tuple[str, ...]
-    picture: object | None
+    picture: Picture | None
     group: str
     info: dict = field(default_factory=dict, compare=False)
 
@@ -79,6 +79,7 @@ class PictureFile:
     path: Path
 
     def render(self) -> Image.Image:
+        """The picture in RGB."""
         try:
             with Image.open(self.path) as image:
                 return as_shown(image, self.path.name).copy()  # what is shown outlives the open file
@@ -87,11 +88,10 @@ class PictureFile:
 
 
 def load(benchmark: str, split: str = "test", n: int = 100, seed: int = 0) -> list[Example]:
-    """``n`` examples of every kind of a benchmark, the same on every machine for the same seed; fewer where the pool is
-    finite and smaller, as it is for text.
+    """``n`` examples of every kind of a benchmark, the same on every machine for the same seed.
 
-    Raises ValueError for an unknown benchmark, a split that it does not have, n outside 1 .. `MOST`, or a
-    seed below 0.
+    There are fewer where the pool is smaller, as it is for text. Raises ValueError for an unknown benchmark, a split
+    that it does not have, n outside 1 .. `MOST`, or a seed below 0.
     """
     if not isinstance(benchmark, str) or benchmark not in BENCHMARKS:
         raise ValueError(f"Unknown benchmark {benchmark!r}: use one of {', '.join(BENCHMARKS)}.")
@@ -109,7 +109,9 @@ def load(benchmark: str, split: str = "test", n: int = 100, seed: int = 0) -> li
 
 def _balanced(stream: Iterator[Example], n: int) -> list[Example]:
     """The first n examples, with at most half of them yes and half no where those are the answers."""
-    taken, answers, asked = [], Counter(), set()
+    answers: Counter[str] = Counter()
+    taken: list[Example] = []
+    asked = set()
     for example in stream:
         half = (n + 1) // 2 if example.answer in ("yes", "no") else n
         if answers[example.answer] < half and (example.group, example.question) not in asked:
@@ -126,7 +128,9 @@ def _balanced(stream: Iterator[Example], n: int) -> list[Example]:
     return taken
 
 
-def _example(benchmark: str, split: str, seed: int, index: int, q: Question, picture, group: str, **info) -> Example:
+def _example(
+    benchmark: str, split: str, seed: int, index: int, q: Question, picture: Picture | None, group: str, **info: object
+) -> Example:
     identity = f"{benchmark}/{split}/{q.kind}/{seed}/{index}"
     return Example(identity, benchmark, q.kind, split, q.text, q.answer, q.choices, picture, group, info)
 
@@ -145,7 +149,7 @@ def _pope(benchmark: str, kind: str, split: str, seed: int, number: int) -> Iter
     about = "held-out" if split == "held-out" else None
     for index in range(10**6):
         scene = draw_scene(split, seed, index)
-        question = ask(scene, "existence", np.random.default_rng([17, seed, index, number]), kind.split()[1], about)
+        question = ask(scene, "existence", np.random.default_rng([17, seed, index, number]), POPE_KINDS[kind], about)
         if question is not None:
             question = Question(kind, question.text, question.answer, question.choices)
             yield _example(benchmark, split, seed, index, question, scene, scene.key)
@@ -200,11 +204,11 @@ def _easyvqa(benchmark: str, kind: str, split: str, seed: int, number: int) -> I
     if kind == "easy yes/no":
         # "Is there not a ..." is mostly answered yes, "is there a ..." mostly no, and less so for shapes than for
         # colours: without taking turns between these the words alone would be right five times in six.
-        strata = {}
+        strata: dict[tuple, list[int]] = {}
         for i in order:
             words = set(rows[i][0].rstrip("?").split())
             strata.setdefault((bool(words & {"no", "not"}), bool(words & set(EASY_SHAPES)), rows[i][1]), []).append(i)
-        order = [i for turn in zip(*(strata[key] for key in sorted(strata))) for i in turn]
+        order = [i for turn in zip(*(strata[key] for key in sorted(strata)), strict=False) for i in turn]
     for index in order:
         text, answer, image = rows[index]
         path = asset_path("easyvqa", f"{EASY_ROOT}/images/{image}.png")
@@ -216,7 +220,7 @@ _VISUAL = ("test", "validation", "held-out")
 # name -> (kinds, splits, generator of examples of one kind)
 BENCHMARKS = {
     "scenes": (tuple(kind for kind in KINDS if kind not in KNOWLEDGE_KINDS), _VISUAL, _scenes),
-    "pope": (tuple(f"existence {mode}" for mode in NEGATIVES), _VISUAL, _pope),
+    "pope": (tuple(POPE_KINDS), _VISUAL, _pope),
     "knowledge": (KNOWLEDGE_KINDS, _VISUAL, _scenes),
     "charts": (CHART_KINDS, ("test", "validation"), _charts),
     "captions": (("swap", "replace", "add"), _VISUAL, _captions),
@@ -234,14 +238,21 @@ SUITES = {
     "text": (("text", "test"), ("text", "held-out")),
     "validation": (("scenes", "validation"), ("knowledge", "validation"), ("charts", "validation")),
 }
+PICTURE_SUITES = ("pictures", "pope", "held-out concepts", "outside")  # performance is the mean accuracy over these
+ASKED_SUITES = (*PICTURE_SUITES, "text")  # what every arm is asked
 
 
 def examples(suite: str, n: int, seed: int = 0) -> list[Example]:
-    """All examples of a suite, n of each kind and split. Raises ValueError for an unknown suite."""
+    """All examples of a suite, n of each kind and split. Raises ValueError for an unknown suite.
+
+    >>> examples("pope", 1)[0].question
+    'Is there a blue star in the picture?'
+    """
     if not isinstance(suite, str) or suite not in SUITES:
         raise ValueError(f"Unknown suite {suite!r}: use one of {', '.join(SUITES)}.")
-    return [example for name, split in SUITES[suite] for example in benchmarks.load(name, split, n, seed)]
+    return [example for name, split in SUITES[suite] for example in load(name, split, n, seed)]
 
 
-def _vocabulary() -> list[str]:
+def vocabulary() -> list[str]:
+    """The names of all things that scenes can hold."""
     return [c.name for c in concepts().values()] + [f"{c} {s}" for c in COLOURS for s in SHAPES]

@@ -1,4 +1,4 @@
-"""Small bar charts with an exact truth: the miniature twin of ChartQA. Splits are disjoint by content, as for scenes."""
+"""Small bar charts with an exact truth, for a miniature ChartQA. Splits are disjoint by content, as for scenes."""
 
 import hashlib
 import json
@@ -20,6 +20,7 @@ class Chart:
 
     @property
     def key(self) -> str:
+        """Content hash: charts that show the same share it."""
         return hashlib.sha256(json.dumps(self.bars).encode()).hexdigest()[:16]
 
     @property
@@ -42,10 +43,12 @@ class Chart:
         return picture
 
     def to_dict(self) -> dict:
+        """The chart as plain JSON types (tuples become lists there)."""
         return asdict(self)
 
     @staticmethod
     def from_dict(data: dict) -> "Chart":
+        """The inverse of `to_dict`."""
         return Chart(tuple((colour, value) for colour, value in data["bars"]))
 
 
@@ -58,6 +61,6 @@ def draw_chart(split: str, seed: int, index: int) -> Chart:
         n = int(rng.integers(2, 5))
         colours = rng.choice(tuple(COLOURS), size=n, replace=False)
         values = rng.choice(np.arange(1, TOP + 1), size=n, replace=False)
-        chart = Chart(tuple((str(c), int(v)) for c, v in zip(colours, values)))
+        chart = Chart(tuple((str(c), int(v)) for c, v in zip(colours, values, strict=True)))
         if int(chart.key, 16) % 10 in SPLITS[split]:
             return chart

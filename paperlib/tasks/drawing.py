@@ -1,5 +1,6 @@
-"""What scenes are drawn from: grounds and filled shapes, and checks of what they are told."""
+"""What scenes are drawn from: grounds and filled shapes, and checks of their values."""
 
+from collections.abc import Container
 from numbers import Integral
 
 import numpy as np
@@ -32,19 +33,21 @@ def filled(shape: str, colour: tuple[int, int, int], side: int = 240) -> Image.I
     elif shape == "star":
         turn = np.arange(10) * np.pi / 5
         radius = np.where(np.arange(10) % 2, 0.4, 1.0) * m / 2
-        draw.polygon([(m / 2 + r * np.sin(a), m / 2 - r * np.cos(a)) for r, a in zip(radius, turn)], fill=colour)
+        draw.polygon(
+            [(m / 2 + r * np.sin(a), m / 2 - r * np.cos(a)) for r, a in zip(radius, turn, strict=True)], fill=colour
+        )
     else:  # cross
         draw.rectangle((side * 0.34, 0, side * 0.66, m), fill=colour)
         draw.rectangle((0, side * 0.34, m, side * 0.66), fill=colour)
     return image
 
 
-def among(value, known) -> bool:
+def among(value: object, known: Container[str]) -> bool:
     """Whether a value is a word, and one of those known."""
     return isinstance(value, str) and value in known
 
 
-def whole(values, n: int) -> bool:
+def whole(values: object, n: int) -> bool:
     """Whether these are n whole numbers in a tuple."""
     return (
         isinstance(values, tuple)

@@ -1,9 +1,18 @@
 """Pictures as a viewer shows them: any PIL image in RGB, 8 bits a channel, or a sentence that says why not."""
 
+from typing import Protocol
+
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 WHITE = (255, 255, 255)
+
+
+class Picture(Protocol):
+    """Whatever can be shown to a model: a scene, a chart, a file."""
+
+    def render(self) -> Image.Image:
+        """The picture, RGB."""
 
 
 class PictureError(ValueError):
@@ -11,15 +20,14 @@ class PictureError(ValueError):
 
 
 def as_shown(picture: Image.Image, what: str = "The picture") -> Image.Image:
-    """The picture in RGB, 8 bits a channel, as a viewer shows it; the one given is read if it was not, and stays as
-    it is.
+    """The picture in RGB, 8 bits a channel, as a viewer shows it. The given one is not changed.
 
-    It is turned as its EXIF data say. What is transparent shows white, as on a page, not the colour that is hidden there.
-    16-bit greys (mode "I;16") are scaled by 257, so that 65535 is white. 32-bit whole numbers ("I") are taken as 8-bit
-    greys if all lie in 0 to 255. Floats ("F") have no range that all agree on, 0 to 1 or 0 to 255, and are refused.
+    It is turned as its EXIF data say. Transparent pixels become white, as on a page, not the colour hidden there.
+    16-bit greys (mode "I;16") are divided by 257, so that 65535 is white. 32-bit whole numbers ("I") are taken as 8-bit
+    greys if all lie in 0 to 255. Floats ("F") are refused: their white may be 1 or 255.
 
-    what: how messages name it. Raises PictureError for what is no PIL image, for one without pixels, all transparent, closed,
-    cut off or damaged, and for a mode or range that is not clear.
+    what: how messages name it. Raises PictureError for anything that is not a PIL image, for an image without pixels,
+    all transparent, closed, cut off or damaged, and for a mode or range that is not clear.
     """
     if not isinstance(picture, Image.Image):
         raise PictureError(
@@ -34,13 +42,10 @@ def as_shown(picture: Image.Image, what: str = "The picture") -> Image.Image:
         return picture if picture.mode == "RGB" and not picture.has_transparency_data else _on_white(picture, what)
     except PictureError:
         raise
-    except (
-        Exception
-    ) as error:  # each of Pillow's decoders fails in its own way, a closed file with an empty AssertionError
+    except Exception as error:  # each of Pillow's decoders fails in its own way
         raise PictureError(
             f"{what} (mode {picture.mode}, {picture.width} x {picture.height}) cannot be read "
-            f"({type(error).__name__}), for it is closed, cut off, damaged or of an odd mode: open its file "
-            f"again, or convert it to RGB."
+            f"({type(error).__name__}): open its file again, or convert it to RGB."
         ) from error
 
 
@@ -51,7 +56,7 @@ def _on_white(picture: Image.Image, what: str) -> Image.Image:
     if not picture.has_transparency_data and picture.mode not in ("La", "RGBa"):
         return picture.convert("RGB")
     layer = picture.convert({"La": "LA"}.get(picture.mode, picture.mode)).convert("RGBA")
-    _check_visible(layer.getextrema()[3][1], what)
+    _check_visible(np.asarray(layer)[..., 3].any(), what)
     return Image.alpha_composite(Image.new("RGBA", layer.size, (*WHITE, 255)), layer).convert("RGB")
 
 
@@ -71,7 +76,7 @@ def _grey(picture: Image.Image, what: str) -> Image.Image:
     return Image.fromarray(grey.astype(np.uint8))
 
 
-def _check_visible(visible: bool, what: str) -> None:
+def _check_visible(visible: bool | np.bool, what: str) -> None:
     if not visible:
         raise PictureError(
             f"{what} shows nothing, for all of it is transparent: give one with something to see, or drop "

@@ -1,9 +1,10 @@
-"""What probes are asked to read: scenes with a question each, the label that answers it, and its text twin.
+"""What probes read: scenes with a question each, the label that answers it, and the caption version.
 
-In the text twin the caption stands where the picture stood, before the same question. Nothing but the modality differs,
-so a probe that learnt on captions can be tried on pictures, position by position.
+In the caption version the caption stands in the place of the picture, before the same question. Nothing but the
+modality differs, so a probe trained on captions can be tested on pictures, position by position.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from paperlib.study.checks import whole
 from paperlib.tasks.concepts import Concept, concepts
-from paperlib.tasks.questions import NUMBERS, ask
+from paperlib.tasks.questions import NUMBERS, Question, ask
 from paperlib.tasks.scenes import Scene, draw_scene
 
 N_CONCEPTS = 16  # that "concept" tells apart
@@ -19,8 +20,9 @@ N_CONCEPTS = 16  # that "concept" tells apart
 
 @dataclass(frozen=True)
 class ProbeTask:
-    """N scenes, a question about each, and its label. ``types`` decide the label in the control task, ``held_out`` marks
-    scenes with a held-out concept.
+    """N scenes, a question about each, and its label.
+
+    ``types`` decide the label in the control task; ``held_out`` marks scenes with a held-out concept.
     """
 
     name: str
@@ -32,20 +34,22 @@ class ProbeTask:
 
     @property
     def groups(self) -> np.ndarray:
-        """[N], what never stands on both sides of a split: the scene."""
+        """[N], the scene's key: one scene is never on both sides of a split."""
         return np.array([scene.key for scene in self.scenes])
 
     @property
-    def twins(self) -> tuple[str, ...]:
-        """The questions of the text twin: caption first."""
-        return tuple(f"{scene.caption} {question}" for scene, question in zip(self.scenes, self.questions))
+    def caption_questions(self) -> tuple[str, ...]:
+        """The questions of the caption version: caption first."""
+        pairs = zip(self.scenes, self.questions, strict=True)
+        return tuple(f"{scene.caption} {question}" for scene, question in pairs)
 
 
 def probe_tasks(n: int, seed: int = 0) -> dict[str, ProbeTask]:
     """The five tasks, n test scenes each: which concept, which category (with n / 2 more of held-out concepts), which
     colour, how many things, and whether something is there (half yes, half no).
 
-    Concept is asked of scenes with two emoji, colour of scenes with two shapes, category of one emoji. Raises ValueError for n < 4.
+    Concept is asked of scenes with two emoji, colour of scenes with two shapes, category of one emoji. Raises
+    ValueError for n < 4.
     """
     n = whole(n, "n of a probing task", 4, 10**5)
     return {
@@ -64,18 +68,18 @@ def _of(scene: Scene) -> Concept:
 
 def _concept(n: int, seed: int) -> ProbeTask:
     """As many scenes of each of those concepts that come first most often; a second thing makes every scene another."""
-    shown = {}
+    shown: dict[str, dict[str, Scene]] = {}
     for scene in _drawn(6 * n, "test", seed, "emoji", 2):
         shown.setdefault(_of(scene).name, {})[scene.key] = scene
     most = sorted(shown, key=lambda name: (-len(shown[name]), name))[: min(N_CONCEPTS, n // 2)]
-    scenes = [scene for turn in zip(*(shown[name].values() for name in most)) for scene in turn][:n]
+    scenes = [scene for turn in zip(*(shown[name].values() for name in most), strict=False) for scene in turn][:n]
     names = [_of(scene).name for scene in scenes]
     return _task("concept", scenes, [f"What is at the {scene.things[0].cell}?" for scene in scenes], names, names)
 
 
 def _category(n: int, seed: int) -> ProbeTask:
     """Types are the concepts: a probe that knew each by heart would do as well on the control task."""
-    shown = {}
+    shown: dict[str, list[Scene]] = {}
     for scene in _drawn(3 * n, "test", seed, "emoji", 1):
         shown.setdefault(_of(scene).category, []).append(scene)
     scenes = [scene for turn in zip_longest(*shown.values()) for scene in turn if scene is not None][:n]
@@ -106,15 +110,23 @@ def _count(n: int, seed: int) -> ProbeTask:
 
 
 def _existence(n: int, seed: int) -> ProbeTask:
-    taken = {"yes": [], "no": []}
+    taken: dict[str, list[tuple[Scene, Question]]] = {"yes": [], "no": []}
     for index, scene in enumerate(_drawn(2 * n, "test", seed, "mixed", None)):
         question = ask(scene, "existence", np.random.default_rng([43, seed, index]))
-        taken[question.answer].append((scene, question))
-    both = [pair for turn in zip(*taken.values()) for pair in turn][:n]
+        if question is not None:
+            taken[question.answer].append((scene, question))
+    both = [pair for turn in zip(*taken.values(), strict=False) for pair in turn][:n]
     answers = [question.answer for _, question in both]
     return _task("existence", [scene for scene, _ in both], [question.text for _, question in both], answers, answers)
 
 
-def _task(name, scenes, questions, labels, types, held_out=None) -> ProbeTask:
-    held_out = np.zeros(len(scenes), bool) if held_out is None else np.array(held_out)
-    return ProbeTask(name, tuple(scenes), tuple(questions), np.array(labels), np.array(types), held_out)
+def _task(
+    name: str,
+    scenes: Sequence[Scene],
+    questions: Sequence[str],
+    labels: Sequence[str],
+    types: Sequence[str],
+    held_out: Sequence[bool] | None = None,
+) -> ProbeTask:
+    hidden = np.zeros(len(scenes), bool) if held_out is None else np.array(held_out)
+    return ProbeTask(name, tuple(scenes), tuple(questions), np.array(labels), np.array(types), hidden)

@@ -1,7 +1,7 @@
 """Questions with exact answers about scenes, charts and text: from instance to attribute, category, count, relation.
 
-Every question stands alone: nothing but the picture comes before it. Yes/no questions are balanced by construction (the
-answer is drawn first). Nothing about held-out concepts is asked on scenes that hold none: ``held_out`` is off in training.
+Every question stands alone: nothing but the picture comes before it. The answer of a yes/no question is drawn first, so
+half are yes. Held-out concepts are never named in questions about scenes without one, so no training question has any.
 """
 
 from dataclasses import dataclass, replace
@@ -12,6 +12,7 @@ from paperlib.tasks.charts import TOP, Chart
 from paperlib.tasks.concepts import Concept, by_category, concepts, knows, properties
 from paperlib.tasks.scenes import CELLS, COLOURS, SHAPES, Scene, Thing, pick_concept, sentence
 
+DESCRIBE = "Describe the picture."
 NUMBERS = ("one", "two", "three", "four")
 YES_NO = ("yes", "no")
 # What picture questions ask about; "name" and "category" are asked of concepts, "shape" and "colour" of shapes.
@@ -53,7 +54,7 @@ def ask(
     if not candidates:
         return None
     thing = candidates[rng.integers(len(candidates))]
-    return globals()[f"_{kind}"](scene, thing, rng, *((negatives,) if kind == "existence" else ()))
+    return _existence(scene, thing, rng, negatives) if kind == "existence" else _ASK[kind](scene, thing, rng)
 
 
 def ask_chart(chart: Chart, kind: str, rng: np.random.Generator) -> Question:
@@ -89,16 +90,15 @@ def ask_text(concept: Concept, kind: str, rng: np.random.Generator) -> Question 
 
 def _some(rng: np.random.Generator, answer: str, others: list[str], n: int = 4) -> tuple[str, ...]:
     """The answer among n - 1 others, in random order."""
-    picked = [others[i] for i in rng.choice(len(others), size=n - 1, replace=False)]
-    choices = picked + [answer]
+    choices = [*(others[i] for i in rng.choice(len(others), size=n - 1, replace=False)), answer]
     return tuple(choices[i] for i in rng.permutation(n))
 
 
-def _categories(concept: Concept, rng) -> tuple[str, ...]:
+def _categories(concept: Concept, rng: np.random.Generator) -> tuple[str, ...]:
     return _some(rng, concept.category, [c for c in by_category() if c != concept.category])
 
 
-def _name(scene: Scene, thing: Thing, rng) -> Question:
+def _name(scene: Scene, thing: Thing, rng: np.random.Generator) -> Question:
     concept = concepts()[thing.concept]
     present = {t.concept for t in scene.things}
     same_side = [c.name for group in by_category(concept.held_out).values() for c in group if c.key not in present]
@@ -106,39 +106,45 @@ def _name(scene: Scene, thing: Thing, rng) -> Question:
     return Question("name", asked, concept.name, _some(rng, concept.name, same_side))
 
 
-def _category(scene: Scene, thing: Thing, rng) -> Question:
+def _category(scene: Scene, thing: Thing, rng: np.random.Generator) -> Question:
     concept = concepts()[thing.concept]
     return Question(
         "category", f"What kind of thing is at the {thing.cell}?", concept.category, _categories(concept, rng)
     )
 
 
-def _shape(scene: Scene, thing: Thing, rng) -> Question:
+def _shape(scene: Scene, thing: Thing, rng: np.random.Generator) -> Question:
     if sum(t.colour == thing.colour for t in scene.things) == 1 and rng.integers(2):
         return Question("shape", f"Which shape is {thing.colour}?", thing.shape, SHAPES)
     return Question("shape", f"What shape is at the {thing.cell}?", thing.shape, SHAPES)
 
 
-def _colour(scene: Scene, thing: Thing, rng) -> Question:
+def _colour(scene: Scene, thing: Thing, rng: np.random.Generator) -> Question:
     if sum(t.shape == thing.shape for t in scene.things) == 1 and rng.integers(2):
         return Question("colour", f"What color is the {thing.shape}?", thing.colour, tuple(COLOURS))
     return Question("colour", f"What color is the shape at the {thing.cell}?", thing.colour, tuple(COLOURS))
 
 
-def _count(scene: Scene, thing: Thing, rng) -> Question:
+def _count(scene: Scene, thing: Thing, rng: np.random.Generator) -> Question:
     return Question("count", "How many objects are in the picture?", NUMBERS[len(scene.things) - 1], NUMBERS)
 
 
-def _existence(scene: Scene, thing: Thing, rng, negatives: str | None) -> Question:
+def _existence(scene: Scene, thing: Thing, rng: np.random.Generator, negatives: str | None) -> Question:
     positive = bool(rng.integers(2))
     if not positive:
-        concept, shape, colour = _absent(scene, thing, rng, negatives)
-        thing = replace(thing, concept=concept, shape=shape, colour=colour)
+        thing = _become(thing, _absent(scene, thing, rng, negatives))
     return Question("existence", f"Is there {thing.indefinite} in the picture?", YES_NO[0 if positive else 1], YES_NO)
 
 
-def _absent(scene: Scene, thing: Thing, rng, mode: str | None = "random") -> tuple[str, str, str]:
-    """Identity (concept, shape, colour) of something of the thing's sort that the scene does not show.
+def _become(thing: Thing, identity: tuple[str, str, str]) -> Thing:
+    concept, shape, colour = identity
+    return replace(thing, concept=concept, shape=shape, colour=colour)
+
+
+def _absent(scene: Scene, thing: Thing, rng: np.random.Generator, mode: str | None = "random") -> tuple[str, str, str]:
+    """Identity (concept, shape, colour) of something that the scene does not show.
+
+    It is a concept if the given thing is one, and a shape otherwise.
 
     Adversarial: of the same category (concepts), or of the same shape or colour (shapes). Popular: of one of the three
     smallest categories, whose concepts are drawn most often. Shapes are all equally popular.
@@ -166,7 +172,7 @@ def _absent(scene: Scene, thing: Thing, rng, mode: str | None = "random") -> tup
             return identity
 
 
-def _relation(scene: Scene, thing: Thing, rng) -> Question | None:
+def _relation(scene: Scene, thing: Thing, rng: np.random.Generator) -> Question | None:
     pairs = []
     row, column = divmod(CELLS.index(thing.cell), 2)
     for other in scene.things:
@@ -185,20 +191,34 @@ def _relation(scene: Scene, thing: Thing, rng) -> Question | None:
     return Question("relation", f"Is the {thing.name} {relation} the {other.name}?", YES_NO[0 if holds else 1], YES_NO)
 
 
-def _position(scene: Scene, thing: Thing, rng) -> Question:
+def _position(scene: Scene, thing: Thing, rng: np.random.Generator) -> Question:
     return Question("position", f"Where is the {thing.name}?", thing.cell, CELLS)
 
 
-def _size(scene: Scene, thing: Thing, rng) -> Question:
+def _size(scene: Scene, thing: Thing, rng: np.random.Generator) -> Question:
     return Question("size", f"Is the {thing.name} large or small?", thing.size, ("large", "small"))
 
 
-def _knowledge(scene: Scene, thing: Thing, rng) -> Question | None:
+def _knowledge(scene: Scene, thing: Thing, rng: np.random.Generator) -> Question | None:
     fact = _fact(concepts()[thing.concept], f"the thing at the {thing.cell}", rng)
     return fact and Question("knowledge", *fact)
 
 
-def _fact(concept: Concept, thing: str, rng) -> tuple[str, str, tuple[str, ...]] | None:
+# Existence has an argument of its own and stands apart.
+_ASK = {
+    "name": _name,
+    "category": _category,
+    "shape": _shape,
+    "colour": _colour,
+    "count": _count,
+    "relation": _relation,
+    "position": _position,
+    "size": _size,
+    "knowledge": _knowledge,
+}
+
+
+def _fact(concept: Concept, thing: str, rng: np.random.Generator) -> tuple[str, str, tuple[str, ...]] | None:
     """A property of a concept, true or false with equal chance where both are known."""
     known = {name: knows(concept, name) for name in properties()}
     positive = bool(rng.integers(2))
@@ -223,7 +243,7 @@ def hard_negative(scene: Scene, rng: np.random.Generator, kind: str) -> str | No
         things[i], things[j] = replace(things[j], cell=things[i].cell), replace(things[i], cell=things[j].cell)
     elif kind == "replace":
         i = int(rng.integers(len(things)))
-        things[i] = replace(things[i], **dict(zip(("concept", "shape", "colour"), _absent(scene, things[i], rng))))
+        things[i] = _become(things[i], _absent(scene, things[i], rng))
     elif kind == "add":
         free = [cell for cell in CELLS if cell not in {t.cell for t in things}]
         if not free:
@@ -237,6 +257,3 @@ def hard_negative(scene: Scene, rng: np.random.Generator, kind: str) -> str | No
     else:
         raise ValueError(f"Unknown kind of negative {kind!r}: use swap, replace or add.")
     return sentence([t.described for t in things])
-
-
-DESCRIBE = "Describe the picture."

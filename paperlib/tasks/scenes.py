@@ -9,7 +9,7 @@ Twemoji graphics: Copyright Twitter, Inc and other contributors, CC-BY 4.0.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from PIL import Image
@@ -39,8 +39,10 @@ SPLITS = {"train": range(8), "validation": range(8, 9), "test": range(9, 10), "h
 
 @dataclass(frozen=True)
 class Thing:
-    """One object: a concept (``concept`` is its key) or a shape with a colour. ``box`` is left, top, side in pixels, the
-    side 0 if it is only told of. Raises ValueError for what cannot be drawn.
+    """One object: a concept (``concept`` is its key), or a shape with a colour.
+
+    ``box`` is left, top, side in pixels; the side is 0 for a thing that is in a caption alone. Raises ValueError for
+    what cannot be drawn.
     """
 
     cell: str
@@ -50,7 +52,7 @@ class Thing:
     shape: str = ""
     colour: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         drawn = (
             among(self.colour, COLOURS) and among(self.shape, SHAPES)
             if not self.concept
@@ -59,7 +61,7 @@ class Thing:
         box = whole(self.box, 3) and min(self.box) >= 0 and max(self.box[:2]) + self.box[2] <= SIDE
         if not (drawn and box and among(self.cell, CELLS) and among(self.size, SIZES)):
             raise ValueError(
-                f"This is no thing that can be drawn, {self!r:.150}: give a cell and a size, a box (left, top, "
+                f"This thing cannot be drawn, {self!r:.150}: give a cell and a size, a box (left, top, "
                 f"side) within {SIDE} pixels, and a concept's key or a shape and a colour."
             )
 
@@ -88,7 +90,8 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """Things on a ground; ``things`` stand in reading order. ``texture_seed`` fixes the ground's pattern.
+    """Things on a ground, in reading order; ``texture_seed`` fixes the ground's pattern.
+
     Raises ValueError for what cannot be drawn.
     """
 
@@ -97,7 +100,7 @@ class Scene:
     texture: str  # "plain", "stripes" or "grain"
     texture_seed: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.things, tuple) or not all(isinstance(t, Thing) and t.box[2] for t in self.things):
             raise ValueError(
                 f"The things of a scene must be a tuple of Thing with sides of at least 1, got "
@@ -107,7 +110,7 @@ class Scene:
         seed = whole((self.texture_seed,), 1) and self.texture_seed >= 0
         if not (pale and seed and among(self.texture, TEXTURES)):
             raise ValueError(
-                f"This is no ground that can be drawn, {self.ground!r:.50}, {self.texture!r:.50}, "
+                f"This ground cannot be drawn, {self.ground!r:.50}, {self.texture!r:.50}, "
                 f"{self.texture_seed!r:.50}: give three values of 0 to 255, one of {', '.join(TEXTURES)}, and "
                 f"a seed from 0 on."
             )
@@ -134,18 +137,18 @@ class Scene:
         return picture
 
     def to_dict(self) -> dict:
+        """The scene as plain JSON types (tuples become lists there)."""
         return asdict(self)
 
     @staticmethod
     def from_dict(data: dict) -> "Scene":
-        """The scene that `to_dict` told of. Raises ValueError for what it did not."""
+        """The inverse of `to_dict`. Raises ValueError for a dict that `to_dict` did not make."""
         try:
             things = tuple(Thing(**{**thing, "box": tuple(thing["box"])}) for thing in data["things"])
             return Scene(things, tuple(data["ground"]), data["texture"], data["texture_seed"])
         except (KeyError, TypeError) as error:
             raise ValueError(
-                f"This is no scene as Scene.to_dict tells of one, {data!r:.150}: some of it is missing or of "
-                f"another type."
+                f"This is not what Scene.to_dict writes, {data!r:.150}: a key is missing or of another type."
             ) from error
 
 
@@ -181,9 +184,12 @@ def draw_scene(split: str, seed: int, index: int, style: str = "mixed", n_things
 
 
 def compose(things: dict[str, str], seed: int = 0) -> Scene:
-    """A scene of one's own: {"top left": "large dog", "bottom right": "small red circle"}.
+    """A scene of one's own, on a plain ground.
 
     Each value is a size, then a concept's name or a colour and a shape. Raises ValueError for what cannot be drawn.
+
+    >>> compose({"top left": "large blue star", "bottom right": "small red circle"}).caption
+    'A large blue star at the top left and a small red circle at the bottom right.'
     """
     if not isinstance(things, dict) or not whole((seed,), 1) or seed < 0:
         raise ValueError(
@@ -215,54 +221,8 @@ def place(rng: np.random.Generator, cell: str, size: str) -> tuple[int, int, int
     return (column * CELL + int(dx), row * CELL + int(dy), side)
 
 
-def twin(scene: Scene, rng: np.random.Generator, attribute: str | None = None) -> tuple[Scene, str, int]:
-    """A counterfactual scene that differs in one attribute of one thing -> (scene, attribute, index of the thing).
-
-    attribute: "concept", "colour", "shape" or "size"; None picks one that the scene allows.
-    A concept becomes another of its category and side of the split; where there is none (one instrument is held out),
-    it cannot change. Raises ValueError if no thing of the scene has that attribute to change.
-    """
-    options = [(a, i) for a, i in changes(scene) if attribute in (None, a)]
-    if not options:
-        raise ValueError(f"No thing in this scene has the attribute {attribute!r} to change.")
-    chosen, i = options[rng.integers(len(options))]
-    thing = scene.things[i]
-    others = {t.identity for t in scene.things}
-    while True:
-        if chosen == "concept":
-            old = concepts()[thing.concept]
-            group = by_category(old.held_out)[old.category]
-            new = replace(thing, concept=group[rng.integers(len(group))].key)
-        elif chosen == "size":
-            size = "small" if thing.size == "large" else "large"
-            new = replace(thing, size=size, box=place(rng, thing.cell, size))
-            break
-        else:
-            values = SHAPES if chosen == "shape" else tuple(COLOURS)
-            new = replace(thing, **{chosen: values[rng.integers(len(values))]})
-        if new.identity not in others:
-            break
-    return replace(scene, things=scene.things[:i] + (new,) + scene.things[i + 1 :]), chosen, i
-
-
-def changes(scene: Scene) -> list[tuple[str, int]]:
-    """What `twin` can change: (attribute, index of the thing)."""
-    return [
-        (a, i)
-        for i, t in enumerate(scene.things)
-        for a in (("concept", "size") if t.concept else ("colour", "shape", "size"))
-        if a != "concept" or _alternatives(scene, t)
-    ]
-
-
-def _alternatives(scene: Scene, thing: Thing) -> list[Concept]:
-    """Concepts of the thing's category and side of the split that the scene does not show."""
-    old, present = concepts()[thing.concept], {t.concept for t in scene.things}
-    return [c for c in by_category(old.held_out)[old.category] if c.key not in present]
-
-
 def pick_concept(rng: np.random.Generator, held_out: bool = False) -> Concept:
-    """A category at random, then a concept in it: so concepts of small categories are the popular ones."""
+    """A category at random, then a concept in it, so that concepts of small categories are drawn most often."""
     groups = list(by_category(held_out).values())
     group = groups[rng.integers(len(groups))]
     return group[rng.integers(len(group))]
@@ -288,6 +248,6 @@ def _draw(rng: np.random.Generator, split: str, style: str, n_things: int | None
                 break
         seen.add(thing.identity)
         things.append(thing)
-    ground = tuple(int(v) for v in rng.integers(218, 254, size=3))
+    red, green, blue = (int(v) for v in rng.integers(218, 254, size=3))
     texture = TEXTURES[rng.integers(3)]
-    return Scene(tuple(things), ground, texture, int(rng.integers(2**31)))
+    return Scene(tuple(things), (red, green, blue), texture, int(rng.integers(2**31)))

@@ -1,7 +1,7 @@
 """How the model is tuned, in whole or in a band. Open `stages.py` first, then `arms.py`.
 
-`finetune.py` holds the one training loop. `stages.py` tunes stage 1 and stage 2, `arms.py` the bands, `band_runs.py` all
-of them over seeds, and `costs.py` and `flops.py` say what a step takes.
+`finetune.py` holds the one training loop. `stages.py` tunes stage 1 and stage 2, `arms.py` the bands, and
+`band_runs.py` all of them over seeds. `costs.py` and `flops.py` count and time a step.
 """
 
 import lazy_loader
@@ -10,10 +10,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "arms": ["ARMS", "SWEEPS", "arm_config", "load_arm"],
-        "band_costs": ["steps_of", "ways"],
-        "band_results": ["PICTURED", "BandResults", "pictured", "smoothed"],
-        "band_runs": ["BEFORE", "ask", "read_reference", "reference_file", "run"],
+        "arms": ["ARMS", "BASELINE", "SWEEPS", "arm_config", "available_arms", "load_arm"],
+        "band_costs": ["make_steps", "step_configs"],
+        "band_results": ["BandResults", "pictured", "smoothed"],
+        "band_runs": ["evaluate_arm", "read_reference", "reference_file", "run_comparison"],
         "bands": ["band", "band_scores", "choose_band"],
         "costs": ["count_step", "ratio", "time_steps"],
         "flops": ["LLAVA_7B", "prefill_flops", "step_flops"],

@@ -1,8 +1,7 @@
-"""The arms of the comparison of bands: which blocks each tunes, training one, and loading it again.
+"""The arms of the band comparison: which blocks each tunes, training one, and loading it again.
 
 All arms start from the same stage 1, leave its connector frozen unless they say otherwise, and share data order, steps,
-batches, rank and seed.
-Shipped adapters (seed 0) are in ``data/adapters/bands/``, retrained ones in
+batches, rank and seed. Shipped adapters (preset mini, seed 0) are in ``data/adapters/bands/``, trained ones in
 ``data/cache/adapters/<preset>-seed<seed>/bands/``.
 """
 
@@ -10,6 +9,7 @@ import functools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from paperlib.models.adapter_files import RECORD
 from paperlib.models.adapters import apply_adapter, made_for, save_adapter
 from paperlib.models.vlm import VLM, load_vlm
 from paperlib.study.parameters import Study
@@ -20,16 +20,22 @@ from paperlib.tuning.finetune import train
 from paperlib.tuning.stages import finished, load_stage, start_of
 from paperlib.tuning.train_config import TrainConfig
 
+BASELINE = "stage 1"  # what all arms start from
+# What shipped adapters depend on: a study that differs in one of these trains arms of its own.
+SHIPPED_BY = ("preset", "model", "seed", "retrain", "band_steps", "band_batch", "band_rank")
+
 
 class ArmError(ValueError):
-    """There is no such arm; the message is one sentence that says which there are."""
+    """An arm is unknown or was not trained; the message is one sentence that says what to use instead."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A band as `bands.band` takes it, or from and to which relative depth; the relative depth at which image tokens
-    enter (`paperlib.models.late_entry`), to the nearest block; which share of the steps it gets, at the rates of the whole run; and
-    whether the connector is tuned too.
+    """One recipe. Relative depths are rounded to the nearest block.
+
+    ``band``: as `bands.band` takes it, or from and to which relative depth. ``enter``: relative depth at which image
+    tokens enter (`paperlib.models.late_entry`). ``share``: of the steps, at the learning rates of the whole run.
+    ``connector``: whether it is tuned too.
     """
 
     band: str | tuple[float, float]
@@ -41,34 +47,46 @@ class Arm:
 ARMS = {
     "full": Arm("full"),
     "mid": Arm("mid"),
-    "mid, entered": Arm("mid", enter=1 / 3),
+    "mid, late entry": Arm("mid", enter=1 / 3),
     "late": Arm("late"),
     "sparse": Arm("sparse"),
     "early": Arm("early"),
     "complement": Arm("complement"),
 }
-# Beginnings of runs, which see the data that the arms see, so that their losses can be compared.
+# Shorter runs on the same data, compared by their losses alone.
 SWEEPS = {
     "from 1/6": Arm((1 / 6, 1 / 2), share=0.25),
     "from 1/2": Arm((1 / 2, 5 / 6), share=0.25),
     "a fifth wide": Arm((2 / 5, 3 / 5), share=0.25),
     "two thirds wide": Arm((1 / 6, 5 / 6), share=0.25),
-    "entered at 1/6": Arm("mid", 1 / 6, 0.25),
-    "entered at 1/2": Arm("mid", 1 / 2, 0.25),
-    "entered at 2/3": Arm("mid", 2 / 3, 0.25),
-    "mid, connector too": Arm("mid", 0, 0.25, True),
-    "entered, connector too": Arm("mid", 1 / 3, 0.25, True),
+    "late entry at 1/6": Arm("mid", 1 / 6, 0.25),
+    "late entry at 1/2": Arm("mid", 1 / 2, 0.25),
+    "late entry at 2/3": Arm("mid", 2 / 3, 0.25),
+    "mid, connector tuned, short run": Arm("mid", 0, 0.25, True),
+    "late entry, connector tuned, short run": Arm("mid", 1 / 3, 0.25, True),
+}
+# Earlier names, which shipped folders and recorded runs still have.
+FORMER = {
+    BASELINE: "none",
+    "mid, late entry": "mid, entered",
+    "late entry at 1/6": "entered at 1/6",
+    "late entry at 1/2": "entered at 1/2",
+    "late entry at 2/3": "entered at 2/3",
+    "mid, connector tuned, short run": "mid, connector too",
+    "late entry, connector tuned, short run": "entered, connector too",
 }
 
 
-def arm_config(study: Study, name: str) -> TrainConfig:
-    """How an arm is trained in a study. Raises ArmError for a name that is neither in `ARMS` nor in `SWEEPS`."""
-    arm, real = _arm(name), study.preset != "smoke"
+def arm_config(study: Study, arm: str) -> TrainConfig:
+    """How an arm is trained in a study. Raises ArmError for an arm that is neither in `ARMS` nor in `SWEEPS`."""
+    recipe, real = _recipe(arm), study.preset != "smoke"
     length = 160 * (4 if study.model == "tiny" else 1)
     depth = _depth(study.model)
-    blocks = arm.band
-    if not isinstance(blocks, str):
-        first, end = (round(place * depth) for place in arm.band)
+    blocks: str | range
+    if isinstance(recipe.band, str):
+        blocks = recipe.band
+    else:
+        first, end = (round(place * depth) for place in recipe.band)
         blocks = range(first, max(first + 1, end))
     return TrainConfig(
         2,
@@ -79,25 +97,37 @@ def arm_config(study: Study, name: str) -> TrainConfig:
         study.seed,
         rank=study.band_rank,
         layers=band(blocks, depth),
-        connector=arm.connector,
+        connector=recipe.connector,
         mixed=real,
         compile=real,
-        enter=round(arm.enter * depth),
+        enter=round(recipe.enter * depth),
     )
 
 
-def arm_folder(study: Study, name: str) -> Path:
-    """Where an arm's adapters are: shipped for preset mini, seed 0, else those that `train_arm` makes for a study."""
-    shipped = name in ARMS and study.preset == "mini" and study.seed == 0 and not study.retrain
-    return (study.adapters / "bands" if shipped else _made(study)) / _slug(name)
+def arm_folder(study: Study, arm: str) -> Path:
+    """Where an arm's adapters are: the shipped ones if they fit the study, else those that `train_arm` makes for it."""
+    shipped = Study.make("mini")
+    fits = all(getattr(study, field) == getattr(shipped, field) for field in SHIPPED_BY)
+    return (study.adapters / "bands" if fits and arm in ARMS else _trained(study)) / slug(arm)
 
 
-def train_arm(study: Study, name: str, progress: bool = True) -> dict:
-    """Train an arm unless that was done with the same recipe from the same stage 1, resuming after a kill, and return its
-    record.
+def available_arms(study: Study) -> list[str]:
+    """The arms and sweeps that `load_arm` can load for a study without training: shipped, or trained before."""
+    return [arm for arm in (*ARMS, *SWEEPS) if (arm_folder(study, arm) / RECORD).is_file()]
+
+
+def slug(arm: str) -> str:
+    """An arm's name as a file's name: letters, digits, "-" and "_"."""
+    return FORMER.get(arm, arm).replace(", ", "-").replace(" ", "-").replace("/", "_of_")
+
+
+def train_arm(study: Study, arm: str, progress: bool = True) -> dict:
+    """Train an arm and return its record; resumable.
+
+    Nothing is trained if that was done with the same recipe from the same stage 1. Raises ArmError for an unknown arm.
     """
-    config, folder, start = arm_config(study, name), arm_folder(study, name), start_of(study)
-    steps, checkpoint = max(1, round(_arm(name).share * config.steps)), _made(study) / f"{_slug(name)}.checkpoint"
+    config, folder, start = arm_config(study, arm), arm_folder(study, arm), start_of(study)
+    steps, checkpoint = max(1, round(_recipe(arm).share * config.steps)), _trained(study) / f"{slug(arm)}.checkpoint"
     record = finished(folder, config, start, steps)
     if record is not None:
         return record
@@ -109,7 +139,7 @@ def train_arm(study: Study, name: str, progress: bool = True) -> dict:
         study,
         run["seconds"],
         steps * config.batch_size,
-        arm=name,
+        arm=arm,
         recipe=asdict(config),
         start=start,
         precision=run["precision"],
@@ -123,17 +153,27 @@ def train_arm(study: Study, name: str, progress: bool = True) -> dict:
     return record
 
 
-def load_arm(study: Study, name: str) -> VLM:
-    """Stage 1 with an arm's adapters merged in. Raises AdapterError if they are missing or for another model."""
+def load_arm(study: Study, arm: str) -> VLM:
+    """Stage 1 with an arm's adapters merged in.
+
+    Raises ArmError for an arm that was not trained for this study, and AdapterError for damaged adapters or those of
+    another model.
+    """
+    folder, _ = arm_folder(study, arm), _recipe(arm)
+    if not folder.is_dir():
+        raise ArmError(
+            f"The arm {arm!r} was not trained for preset {study.preset!r} and seed {study.seed}: train it with make "
+            f"reference, or use one of available_arms(study)."
+        )
     vlm = load_stage(study, "stage 1")
-    apply_adapter(vlm.model, arm_folder(study, name))
-    return VLM(f"{study.model} {name}", vlm.model.eval(), vlm.processor)
+    apply_adapter(vlm.model, folder)
+    return VLM(f"{study.model} {arm}", vlm.model.eval(), vlm.processor)
 
 
-def _arm(name: str) -> Arm:
-    if name not in ARMS | SWEEPS:
-        raise ArmError(f"There is no arm {name!r}: use one of {'; '.join(ARMS | SWEEPS)}.")
-    return (ARMS | SWEEPS)[name]
+def _recipe(arm: str) -> Arm:
+    if arm not in ARMS | SWEEPS:
+        raise ArmError(f"There is no arm {arm!r}: use one of {'; '.join(ARMS | SWEEPS)}.")
+    return (ARMS | SWEEPS)[arm]
 
 
 @functools.cache
@@ -141,9 +181,5 @@ def _depth(model: str) -> int:
     return len(load_vlm("tiny" if model == "tiny" else "mini-base", "cpu").layers)
 
 
-def _made(study: Study) -> Path:
+def _trained(study: Study) -> Path:
     return study.cache / "adapters" / f"{study.preset}-seed{study.seed}" / "bands"
-
-
-def _slug(name: str) -> str:
-    return name.replace(", ", "-").replace(" ", "-").replace("/", "_of_")

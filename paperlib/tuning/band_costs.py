@@ -1,50 +1,55 @@
-"""One training step of each way of tuning, on the same batch, to be counted and timed by `paperlib.tuning.costs`."""
+"""One training step of each recipe, on the same batch, to be counted and timed by `paperlib.tuning.costs`."""
 
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
-from torch import nn
+from peft import PeftModel
 
 from paperlib.models.precision import dtype_name, fast_products, product_dtype
 from paperlib.models.vlm import VLM
 from paperlib.study.parameters import Study
 from paperlib.tuning.arms import ARMS, arm_config
 from paperlib.tuning.costs import Step
-from paperlib.tuning.finetune import batch, entering, lowest, prepared
+from paperlib.tuning.finetune import block_inputs, first_trained_block, prepare, training_batch
 from paperlib.tuning.packing import embedded, packed_loss
 from paperlib.tuning.stages import load_stage
 from paperlib.tuning.train_config import TrainConfig
 
+CHANGES: dict[str, dict] = {"connector tuned": {"connector": True}, "all weights": {"method": "full"}}
 
-def ways(study: Study) -> dict[str, TrainConfig]:
-    """Every way whose step is measured: the arms with the connector frozen, mid from kept input, as in the second time
-    through the data, and full and mid with the connector tuned, or with all weights of their blocks instead of LoRA.
+
+def step_configs(study: Study) -> dict[str, TrainConfig]:
+    """Every recipe whose step is measured.
+
+    These are all arms; mid from cached input, as in the second pass through the data; and full and mid with the
+    connector tuned, or with all weights of their blocks instead of LoRA.
     """
-    arms = {name: arm_config(study, name) for name in ARMS}
-    kept = {"mid, input kept": replace(arms["mid"], steps=2, epochs=2)}
+    arms = {arm: arm_config(study, arm) for arm in ARMS}
+    cached = {"mid, cached input": replace(arms["mid"], steps=2, epochs=2)}
     return (
         arms
-        | kept
+        | cached
         | {
             f"{name}, {how}": replace(arms[name], **change)
-            for how, change in (("connector tuned", {"connector": True}), ("all weights", {"method": "full"}))
+            for how, change in CHANGES.items()
             for name in ("full", "mid")
         }
     )
 
 
-def steps_of(study: Study, configs: Mapping[str, TrainConfig], batch_size: int) -> dict[str, Step]:
-    """A `costs.Step` for each way, each with a model of its own, on the first ``batch_size`` conversations. Models share
-    the weights that LoRA leaves frozen, so that a dozen ways fit into little memory.
+def make_steps(study: Study, configs: Mapping[str, TrainConfig], batch_size: int) -> dict[str, Step]:
+    """A `costs.Step` for each recipe, each with a model of its own, on the first ``batch_size`` conversations.
 
-    The forward pass includes the connector and the decoder, not the vision tower, which is the same for all and could
-    be kept. Blocks are not compiled, so that everything can be counted. Products run as in training here: in bfloat16
-    where the recipe allows it and the hardware has units for it, and each step says so.
+    Models share the weights that LoRA leaves frozen, so that a dozen fit into little memory. The forward pass includes
+    the connector and the decoder, not the vision tower, which is the same for all and could be cached. Blocks are not
+    compiled, so that everything can be counted. Matrix products run as in training on this machine: in bfloat16 where
+    the recipe allows it and the hardware has units for it. Each step says which.
     """
     origin, steps = load_stage(study, "stage 1"), {}
-    frozen = copy.deepcopy(origin.model)  # `finetune.trainable` may round it in place, with the first way for all
+    frozen: Any = copy.deepcopy(origin.model)  # `finetune.trainable` may round it in place, once for all
     shared = [
         weight
         for part in (frozen.get_decoder(), frozen.model.vision_tower, frozen.get_output_embeddings())
@@ -58,22 +63,22 @@ def steps_of(study: Study, configs: Mapping[str, TrainConfig], batch_size: int) 
             else copy.deepcopy(origin.model)
         )
         vlm = VLM(name, model, origin.processor)
-        prepared(vlm, config)
-        base = vlm.model.get_base_model() if hasattr(vlm.model, "get_base_model") else vlm.model
+        prepare(vlm, config)
+        base: Any = vlm.model.get_base_model() if isinstance(vlm.model, PeftModel) else vlm.model
         base.model.language_model.set_attn_implementation("eager")
         steps[name] = Step(_loss(vlm, base, config), vlm.model, dtype_name(product_dtype(vlm.device, config.mixed)))
     return steps
 
 
-def _loss(vlm: VLM, base: nn.Module, config: TrainConfig) -> Callable[[], torch.Tensor]:
-    start = lowest(config)
+def _loss(vlm: VLM, base: Any, config: TrainConfig) -> Callable[[], torch.Tensor]:
+    start = first_trained_block(config)
     if start:
-        packed, kept = entering(vlm, base, config, 0, start)
+        packed, inputs = block_inputs(vlm, base, config, 0, start)
     else:
-        packed, features = batch(vlm, base, config, 0)
+        packed, inputs = training_batch(vlm, base, config, 0)  # features, which the connector reads in each step
 
     def loss() -> torch.Tensor:
         with fast_products(vlm.device, config.mixed):
-            return packed_loss(base, packed, kept if start else embedded(base, packed, features), start)
+            return packed_loss(base, packed, inputs if start else embedded(base, packed, inputs), start)
 
     return loss

@@ -17,10 +17,10 @@ class BandError(ValueError):
     """A band cannot be used; the message is one sentence that says what to give instead."""
 
 
-def band(which: str | Iterable[int], depth: int) -> tuple[int, ...]:
+def band(spec: str | Iterable[int], depth: int) -> tuple[int, ...]:
     """The blocks of a band in a decoder of ``depth`` blocks, ascending.
 
-    which: one of `NAMES`, a range "a:b" with a < b <= depth, or block numbers. Raises BandError for anything else: a
+    spec: one of `NAMES`, a range "a:b" with a < b <= depth, or block numbers. Raises BandError for anything else: a
     range that is empty, reversed or reaches beyond the model, numbers that are no blocks or come twice.
     """
     if not _whole(depth) or depth < 1:
@@ -35,28 +35,28 @@ def band(which: str | Iterable[int], depth: int) -> tuple[int, ...]:
         "complement": [i for i in range(depth) if not start <= i < start + size],
         "sparse": [int((i + 0.5) * depth / size) for i in range(size)],
     }
-    if isinstance(which, str):
-        if which in named:
-            return tuple(named[which])
-        ends = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", which)
+    if isinstance(spec, str):
+        if spec in named:
+            return tuple(named[spec])
+        ends = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", spec)
         if ends is None:
             raise BandError(
-                f"There is no band {which[:40]!r}: give one of {', '.join(NAMES)}, a range such as '6:17', "
+                f"There is no band {spec[:40]!r}: give one of {', '.join(NAMES)}, a range such as '6:17', "
                 f"or a list of blocks."
             )
         first, end = int(ends[1]), int(ends[2])
         if not first < end <= depth:
             raise BandError(
-                f"The band {which!r} is not in this model, whose blocks are 0 to {depth - 1}: give a range "
+                f"The band {spec!r} is not in this model, whose blocks are 0 to {depth - 1}: give a range "
                 f"'a:b' with a < b <= {depth}."
             )
         return tuple(range(first, end))
     try:
-        blocks = list(which)
+        blocks = list(spec)
     except TypeError:
         raise BandError(
-            f"A band is no {type(which).__name__}: give one of {', '.join(NAMES)}, a range such as '6:17', "
-            f"or a list of blocks."
+            f"A band can't be made from a {type(spec).__name__}: give one of {', '.join(NAMES)}, a range such as "
+            f"'6:17', or a list of blocks."
         ) from None
     if not blocks or not all(_whole(i) and 0 <= i < depth for i in blocks) or len(set(blocks)) < len(blocks):
         told = str(blocks) if len(str(blocks)) < 80 else f"{str(blocks)[:80]}..."
@@ -67,7 +67,7 @@ def band(which: str | Iterable[int], depth: int) -> tuple[int, ...]:
     return tuple(sorted(int(i) for i in blocks))
 
 
-def _whole(value) -> bool:
+def _whole(value: object) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
@@ -79,12 +79,11 @@ def choose_band(profiles: Sequence[Sequence[float]], size: int) -> tuple[int, ..
 
 
 def band_scores(profiles: Sequence[Sequence[float]], size: int) -> np.ndarray:
-    """The mean of every window of ``size`` neighbouring blocks, by its first block, over profiles that are each rescaled
-    to [0, 1] over the depth: [depth - size + 1].
+    """The mean of every window of ``size`` neighbouring blocks, by its first block, [depth - size + 1].
 
-    profiles: measured before tuning, one value for what each block returns, [depth] each; larger speaks for tuning the
-    block. Raises BandError for profiles that are none, of different or too small length, and for values that are not
-    finite or all the same.
+    profiles: measured before tuning, one value for the output of each block, [depth] each; larger speaks for tuning the
+    block. Each is rescaled to [0, 1] over the depth, and windows average over profiles. Raises BandError for no
+    profiles, profiles of different or too small length, and values that are not finite or all the same.
     """
     try:
         curves = [np.asarray(p, float) for p in profiles]

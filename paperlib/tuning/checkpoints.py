@@ -1,4 +1,4 @@
-"""Where a killed training goes on: what was trained, the optimizer's state and the loss curve, in one file."""
+"""Resumable checkpoints, written atomically: trained weights, optimizer state and loss curve in one file."""
 
 import hashlib
 import json
@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from paperlib.tuning.train_config import TrainConfig, TrainingError
 
@@ -15,7 +17,12 @@ log = logging.getLogger(__name__)
 
 
 def resume(
-    path: Path | None, config: TrainConfig, parameters: dict, optimizer, schedule, start: str | None = None
+    path: Path | None,
+    config: TrainConfig,
+    parameters: dict,
+    optimizer: Optimizer,
+    schedule: LRScheduler,
+    start: str | None = None,
 ) -> tuple[list[float], int, float]:
     """Load a checkpoint into parameters, optimizer and schedule -> losses so far, supervised tokens, seconds.
 
@@ -47,7 +54,7 @@ def make_way(path: Path, config: TrainConfig, start: str | None = None) -> None:
     if path.is_file() and _read(path)["config"] != _key(config, start):
         path.unlink()
         log.warning(
-            "Training starts again: %s was of other settings, or of another start, and is discarded.", path.name
+            "Training starts again: %s was made with other settings or from another start and is discarded.", path.name
         )
 
 
@@ -55,8 +62,8 @@ def save(
     path: Path,
     config: TrainConfig,
     parameters: dict,
-    optimizer,
-    schedule,
+    optimizer: Optimizer,
+    schedule: LRScheduler,
     losses: list[float],
     tokens: int,
     seconds: float,
@@ -66,15 +73,15 @@ def save(
 
     Raises TrainingError if it cannot be written, which leaves the one before it.
     """
-    state = dict(
-        config=_key(config, start),
-        losses=losses,
-        tokens=tokens,
-        seconds=seconds,
-        parameters={name: value.detach() for name, value in parameters.items()},
-        optimizer=optimizer.state_dict(),
-        schedule=schedule.state_dict(),
-    )
+    state = {
+        "config": _key(config, start),
+        "losses": losses,
+        "tokens": tokens,
+        "seconds": seconds,
+        "parameters": {name: value.detach() for name, value in parameters.items()},
+        "optimizer": optimizer.state_dict(),
+        "schedule": schedule.state_dict(),
+    }
     scratch = path.with_suffix(".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,8 +90,8 @@ def save(
     except (OSError, RuntimeError) as error:  # torch's own writer raises the latter, without the system's words
         reason = getattr(error, "strerror", None) or (str(error) if isinstance(error, OSError) else "is the disk full?")
         raise TrainingError(
-            f"{path.name} cannot be written ({reason}): make room on the disk or let the folder be "
-            f"written to and run it again, which goes on from the last checkpoint."
+            f"{path.name} cannot be written ({reason}): make room on the disk or make the folder writable, and run it "
+            f"again to go on from the last checkpoint."
         ) from error
     finally:
         scratch.unlink(missing_ok=True)
@@ -101,7 +108,5 @@ def _read(path: Path) -> dict:
 
 
 def _key(config: TrainConfig, start: str | None) -> str:
-    """What a run must share to go on from a checkpoint. The hardware's part (`TrainConfig.mixed` and ``compile`` allow,
-    the machine decides) is not in it.
-    """
+    """What a run must share with a checkpoint to resume from it: recipe and start, not the hardware."""
     return hashlib.sha256(json.dumps([asdict(config), start], sort_keys=True).encode()).hexdigest()

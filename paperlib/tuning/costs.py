@@ -1,7 +1,7 @@
 """What a training step costs, counted and timed on a model.
 
-`count_step` counts arithmetic and memory in one pass, and `time_steps` times several steps in turns, so that their ratios
-survive a busy machine. `paperlib.tuning.flops` needs no model at all.
+`count_step` counts arithmetic and memory in one pass. `time_steps` times several steps in turns, so that their ratios
+survive a busy machine. `paperlib.tuning.flops` counts at sizes that no model here has.
 """
 
 import time
@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from paperlib.stats.accuracy import Interval
-from paperlib.tuning.flops import Flops
 
 # The counter knows the fused attention of GPUs only, and would count nothing for that of a CPU.
 _CPU_ATTENTION = {
@@ -28,9 +28,23 @@ _CPU_ATTENTION = {
 }
 
 
+@dataclass(frozen=True)
+class Flops:
+    """Floating-point operations of the forward and the backward pass."""
+
+    forward: int
+    backward: int
+
+    @property
+    def total(self) -> int:
+        """Both passes."""
+        return self.forward + self.backward
+
+
 class Step(NamedTuple):
-    """A training step: ``loss()`` runs the forward pass and returns a scalar; ``model`` holds all weights that it uses.
-    What is tuned is what gets a gradient. precision: what ``loss`` runs its products of matrices in.
+    """A training step. ``loss()`` runs the forward pass and returns a scalar; ``model`` holds all weights that it uses.
+
+    Tuned weights are those that get a gradient. precision: of the matrix products that ``loss`` runs.
     """
 
     loss: Callable[[], torch.Tensor]
@@ -40,11 +54,11 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class StepCounts:
-    """What a step computes and keeps, whatever the machine."""
+    """What a step computes and stores, on any machine."""
 
     flops: Flops
     trained: int  # parameters that get a gradient
-    activation_bytes: int  # what autograd keeps for the backward pass, weights left out
+    activation_bytes: int  # saved for the backward pass, weights left out
     state_bytes: int  # gradients and AdamW's two moments
     weight_bytes: int  # all weights and buffers of the model, trained or not
 
@@ -63,20 +77,21 @@ class StepTimes:
 
     @property
     def total(self) -> np.ndarray:
+        """Seconds of each round's whole step, [rounds]."""
         return self.forward + self.backward + self.update
 
 
 def count_step(step: Step) -> StepCounts:
     """Count one forward and backward pass; gradients are cleared before and after.
 
-    Compiled blocks run uncompiled here, for compilation hides operations. Fused attention (sdpa) computes its scores
-    again on the way back, 2.5 times its forward pass instead of 2. Each storage counts once however many tensors share
-    it; copies that autocast makes of weights are no weights. On the "meta" device even a 7B model takes no memory.
+    Compiled blocks run uncompiled here, since compilation hides operations. Fused attention (sdpa) computes its scores
+    again in the backward pass, which then costs 2.5 times its forward pass instead of 2. A storage that several tensors
+    share counts once; autocast's copies of weights count as activations. On the "meta" device a model takes no memory.
     Raises ValueError if the loss depends on nothing that is tuned.
     """
-    weights = [*step.model.parameters(), *step.model.buffers()]
-    weights = {storage._cdata: storage.nbytes() for storage in (weight.untyped_storage() for weight in weights)}
-    kept = {}
+    storages = [weight.untyped_storage() for weight in (*step.model.parameters(), *step.model.buffers())]
+    weights = {storage._cdata: storage.nbytes() for storage in storages}
+    kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
@@ -103,8 +118,7 @@ def count_step(step: Step) -> StepCounts:
 
 
 def time_steps(steps: Mapping[str, Step], repeats: int = 5, warmup: int = 2) -> dict[str, StepTimes]:
-    """Time steps in turns, A B C, then C B A, so that what slows the machine down slows all of them down, and none
-    always comes after the same.
+    """Time steps in turns, A B C, then C B A: a busy machine slows all of them, and none always follows the same other.
 
     A step is forward pass, backward pass and an AdamW update at rate 0, which leaves the weights as they are. Rounds of
     warm-up, in which blocks are compiled and moments made, are not kept. Gradients are cleared before and after.
@@ -112,22 +126,23 @@ def time_steps(steps: Mapping[str, Step], repeats: int = 5, warmup: int = 2) -> 
     """
     if repeats < 1 or warmup < 1:
         raise ValueError(f"Timing needs at least one round of warm-up and one to keep, got {warmup} and {repeats}.")
-    optimizers, rounds = {}, {name: [] for name in steps}
+    optimizers: dict[str, torch.optim.Optimizer] = {}
+    rounds: dict[str, list[list]] = {name: [] for name in steps}
     for step in steps.values():
         step.model.zero_grad()
     for i in range(warmup + repeats):
-        for name in reversed(steps) if i % 2 else steps:
+        for name in [*steps][:: -1 if i % 2 else 1]:
             optimizers[name], *measured = _timed(steps[name], optimizers.get(name))
             rounds[name].append(measured)
     times = {}
     for name, measured in rounds.items():
-        *seconds, peaks = zip(*measured[warmup:])
+        forward, backward, update, peaks = zip(*measured[warmup:], strict=True)
         peak = None if None in peaks else max(peaks)
-        times[name] = StepTimes(*map(np.array, seconds), peak, steps[name].precision)
+        times[name] = StepTimes(np.array(forward), np.array(backward), np.array(update), peak, steps[name].precision)
     return times
 
 
-def ratio(seconds, baseline) -> Interval:
+def ratio(seconds: ArrayLike, baseline: ArrayLike) -> Interval:
     """Median over rounds of the seconds of one step [rounds] per second of another in the same round [rounds].
 
     Its limits are the lowest and the highest round: a handful of rounds bears no confidence interval.
@@ -154,7 +169,7 @@ def _tuned(model: nn.Module) -> list[nn.Parameter]:
     return [p for p in model.parameters() if p.grad is not None]
 
 
-def _timed(step: Step, optimizer) -> tuple:
+def _timed(step: Step, optimizer: torch.optim.Optimizer | None) -> tuple:
     """Run a step -> its optimizer, seconds of forward, backward and update, peak bytes."""
     device = next(step.model.parameters()).device
     cuda = device.type == "cuda"

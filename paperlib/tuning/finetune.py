@@ -1,16 +1,17 @@
 """Tuning in two stages, as LLaVA does (Liu et al., arXiv 2304.08485): the connector alone, then LLM and connector.
 
-Stage 2 has two courses: questions that are read off one place of the picture, then mostly such as need all of it matched.
-It tunes any set of decoder blocks (`paperlib.tuning.bands`). With the connector frozen nothing below the lowest of them is
-back-propagated through or stored, and where the data repeat, what enters it is kept instead of computed again.
+Stage 2 has two training phases: questions about one place of the picture, then mostly questions that need all of it. It
+tunes any set of blocks (`paperlib.tuning.bands`). With the connector frozen, nothing below the lowest tuned block is
+back-propagated through or stored. Where the data repeat, the input of that block is cached.
 
-One plain loop. It is seeded (the data depend on seed and step alone), resumes from an atomically written checkpoint to the
-same result, clips gradients, stops at the first NaN, and records its loss curve.
+One plain loop. Its data depend on seed and step alone. It resumes from an atomically written checkpoint to the same
+result, clips gradients, stops at the first NaN, and records its loss curve.
 """
 
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -24,14 +25,16 @@ from paperlib.models.vlm import VLM
 from paperlib.tasks.conversations import conversation
 from paperlib.tasks.questions import DESCRIBE
 from paperlib.tuning.checkpoints import resume, save
-from paperlib.tuning.packing import Packed, below, embedded, pack, packed_loss
+from paperlib.tuning.packing import Packed, embedded, pack, packed_loss, run_below
 from paperlib.tuning.train_config import TrainConfig, TrainingError, compiler_found
 
 
 def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
-    """Freeze everything but what the stage tunes and return that by name; with LoRA, ``vlm.model`` becomes a PeftModel.
+    """Freeze everything but what the stage tunes, and return that by name.
 
-    Stage 1 tunes the connector; stage 2 the connector and, in the chosen decoder blocks, LoRA matrices or all weights.
+    With LoRA, ``vlm.model`` becomes a PeftModel.
+    Stage 1 tunes the connector; stage 2 the connector and, in the chosen blocks, LoRA matrices or all weights. Raises
+    TrainingError for a configuration that tunes nothing or does not fit the model.
     """
     if isinstance(vlm.model, PeftModel):
         raise TrainingError(
@@ -45,7 +48,7 @@ def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
     if config.stage == 2 and not config.connector and not layers:
         raise TrainingError("Without blocks and connector there is nothing to tune: give a band or connector=True.")
     if config.enter and config.epochs > 1:
-        raise TrainingError("What enters a band is not kept where image tokens enter later: give enter=0 or epochs=1.")
+        raise TrainingError("The input of a band cannot be cached with late entry: give enter=0 or epochs=1.")
     if config.epochs < 1 or config.steps % config.epochs:
         raise TrainingError(f"{config.steps} steps can't go through the data {config.epochs} times: give a divisor.")
     if config.stage not in (1, 2) or config.method not in ("lora", "full") or not set(layers) <= set(blocks):
@@ -53,10 +56,10 @@ def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
             f"Stage must be 1 or 2, method 'lora' or 'full', layers among 0 to {len(blocks) - 1}; got "
             f"{config.stage}, {config.method!r}, {layers}."
         )
-    vlm.model.requires_grad_(False)
+    model: Any = vlm.model.requires_grad_(False)
     bridge = connector(vlm.model)
     if config.method == "lora" and product_dtype(vlm.device, config.mixed) == torch.bfloat16:
-        vlm.model.model.language_model.to(torch.bfloat16)  # what is frozen needs no float32 copy to cast from
+        model.get_decoder().to(torch.bfloat16)  # frozen weights need no float32 copy
     if config.stage == 2 and config.method == "full":
         for i in layers:
             vlm.layers[i].requires_grad_(True)
@@ -69,9 +72,11 @@ def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
     return parameters
 
 
-def prepared(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
-    """`trainable`, and image tokens made to enter where the configuration says, at the scale that the untuned model has
-    there on the pictures of the first step.
+def prepare(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
+    """`trainable`, with late entry where the configuration asks for it.
+
+    The connector's output is scaled to the residual stream at the entry block, measured on the untuned model and the
+    pictures of the first step.
     """
     if not config.enter:
         return trainable(vlm, config)
@@ -91,18 +96,20 @@ def train(
     until: int | None = None,
     start: str | None = None,
 ) -> dict:
-    """Tune ``vlm`` in place and return {"loss": [...], "tokens": supervised tokens, "seconds": ..., "trained": names,
-    "precision": "bfloat16" or "float32", "compiled": whether blocks were}: mixed precision and compilation are what the
-    configuration allows and the machine can do, and a run may go on on another machine.
+    """Tune ``vlm`` in place.
 
-    checkpoint: file written every ``every`` steps and at the end; if it exists, training goes on from it. until: stop
-    after this many of the steps, to compare beginnings; the rates are those of the whole run. start: digest of what the
-    model was tuned from (`recipe.start_of`), which a checkpoint must share.
-    Raises TrainingError if loss or gradient is not finite, if the checkpoint was made with another configuration or from
-    another start, or if it cannot be written.
+    Returns {"loss": nats per token of each step, "tokens": supervised tokens, "seconds": ..., "trained": names,
+    "precision": "bfloat16" or "float32", "compiled": whether blocks were}. Mixed precision and compilation are used if
+    the configuration allows them and the machine can; a run may resume on another machine.
+
+    checkpoint: file written every ``every`` steps and at the end; if it exists, training resumes from it. until: stop
+    after this many steps, at the rates of the whole run. start: digest of what the model is tuned from
+    (`stages.start_of`), which a checkpoint must share.
+    Raises TrainingError if loss or gradient is not finite, if the checkpoint was made with another configuration or
+    from another start, or if it cannot be written.
     """
-    parameters = prepared(vlm, config)
-    base = vlm.model.get_base_model() if hasattr(vlm.model, "get_base_model") else vlm.model
+    parameters = prepare(vlm, config)
+    base: Any = vlm.model.get_base_model() if isinstance(vlm.model, PeftModel) else vlm.model
     bridge = [p for name, p in parameters.items() if "multi_modal_projector" in name]
     rest = [p for name, p in parameters.items() if "multi_modal_projector" not in name]
     groups = [{"params": bridge, "lr": config.lr_connector}, {"params": rest, "lr": config.lr_llm}]
@@ -118,7 +125,8 @@ def train(
             block.compile(dynamic=False)
     try:
         started = time.perf_counter() - seconds
-        end, first, kept = min(config.steps, until or config.steps), lowest(config), {}
+        end, first = min(config.steps, until or config.steps), first_trained_block(config)
+        kept: dict[int, tuple[Packed, torch.Tensor]] = {}
         bar = tqdm(
             range(len(losses), end),
             initial=len(losses),
@@ -129,7 +137,7 @@ def train(
         )
         for step in bar:
             place = step % (config.steps // config.epochs)
-            packed, states = kept.get(place) or entering(vlm, base, config, step, first)
+            packed, states = kept.get(place) or block_inputs(vlm, base, config, step, first)
             if first:
                 kept[place] = packed, states
             with fast_products(vlm.device, config.mixed):
@@ -165,19 +173,20 @@ def train(
     }
 
 
-def lowest(config: TrainConfig) -> int:
-    """The block from which on something is tuned or its gradient passes, if what enters it may be kept; 0 otherwise."""
+def first_trained_block(config: TrainConfig) -> int:
+    """The lowest tuned block, if its input can be cached; 0 otherwise."""
     keep = config.epochs > 1 and config.stage == 2 and not config.connector
     return min(config.layers or [0]) if keep else 0
 
 
-def batch(vlm: VLM, base: nn.Module, config: TrainConfig, step: int) -> tuple[Packed, torch.Tensor]:
+def training_batch(vlm: VLM, base: Any, config: TrainConfig, step: int) -> tuple[Packed, torch.Tensor]:
     """The conversations of a step, packed, and the vision tower's features of their pictures [B, tokens, D_vision]."""
-    first, (diet, _, _) = step % (config.steps // config.epochs) * config.batch_size, config.course(step)
-    talks = [conversation(config.seed, first + i, diet) for i in range(config.batch_size)]
+    first, (mixture, _, _) = step % (config.steps // config.epochs) * config.batch_size, config.phase_at(step)
+    talks = [conversation(config.seed, first + i, mixture) for i in range(config.batch_size)]
     dtype = next(base.model.language_model.parameters()).dtype
     packed = pack(VLM(vlm.name, base, vlm.processor), talks, config.length, dtype)
-    images = vlm.processor.image_processor([talk.picture.render() for talk in talks], return_tensors="pt")
+    processor: Any = vlm.processor
+    images = processor.image_processor([talk.picture.render() for talk in talks], return_tensors="pt")
     with torch.no_grad():
         tower = base.model.vision_tower(images["pixel_values"].to(vlm.device), output_hidden_states=True)
     features = tower.hidden_states[base.config.vision_feature_layer]
@@ -186,17 +195,18 @@ def batch(vlm: VLM, base: nn.Module, config: TrainConfig, step: int) -> tuple[Pa
     return packed, features
 
 
-def entering(vlm: VLM, base: nn.Module, config: TrainConfig, step: int, start: int) -> tuple[Packed, torch.Tensor]:
-    """The packed conversations of a step and what block ``start`` reads of them, [B, T, D]."""
-    packed, features = batch(vlm, base, config, step)
+def block_inputs(vlm: VLM, base: Any, config: TrainConfig, step: int, start: int) -> tuple[Packed, torch.Tensor]:
+    """The packed conversations of a step, and what block ``start`` reads of them, [B, T, D]."""
+    packed, features = training_batch(vlm, base, config, step)
     with fast_products(vlm.device, config.mixed):
         states = embedded(base, packed, features)
-        return packed, states if start == 0 else below(base, packed, states, start)
+        return packed, states if start == 0 else run_below(base, packed, states, start)
 
 
 def _check_trained(vlm: VLM, parameters: dict[str, nn.Parameter], layers: list[int], with_connector: bool) -> None:
-    """Raise TrainingError unless what is trained is the chosen blocks, the connector if it shall, and nothing else."""
-    blocks, others = set(), set()
+    """Raise TrainingError unless the chosen blocks, the connector if asked for, and nothing else are trained."""
+    blocks: set[int] = set()
+    others: set[str] = set()
     for name in parameters:
         inside = re.search(r"language_model\.layers\.(\d+)\.", name)
         blocks |= {int(inside[1])} if inside else set()

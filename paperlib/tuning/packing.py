@@ -1,11 +1,11 @@
-"""The loss of packed conversations, from the picture's features to the cross-entropy, in pieces that can be kept."""
+"""The loss of packed conversations, from the vision tower's features to the cross-entropy, in steps."""
 
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from paperlib.models.adapters import connector
@@ -16,8 +16,10 @@ from paperlib.tasks.conversations import Conversation
 
 @dataclass
 class Packed:
-    """A batch of B conversations in T tokens. ``mask`` is additive, ``targets`` are token ids at ``where`` (batch and
-    position whose output predicts them), ``weights`` their share of the loss.
+    """A batch of B conversations in T tokens.
+
+    ``mask`` is additive. ``targets`` are token ids, ``where`` the row and position whose output predicts each, and
+    ``weights`` their share of the loss.
     """
 
     input_ids: torch.Tensor  # [B, T]
@@ -29,7 +31,7 @@ class Packed:
     branch: torch.Tensor  # [B, T]: 0 for template and picture, t for turn t, -1 for padding
 
 
-def pack(vlm: VLM, conversations: list[Conversation], length: int, dtype=torch.float32) -> Packed:
+def pack(vlm: VLM, conversations: list[Conversation], length: int, dtype: torch.dtype = torch.float32) -> Packed:
     """Pack conversations into sequences of exactly ``length`` tokens, taking turns while they fit.
 
     Needs a chat template that puts the picture before the question. Raises ValueError if no turn fits.
@@ -38,7 +40,10 @@ def pack(vlm: VLM, conversations: list[Conversation], length: int, dtype=torch.f
     ids = torch.full((len(conversations), length), vlm.tokenizer.pad_token_id)
     positions = torch.zeros_like(ids)
     branch = torch.full_like(ids, -1)
-    rows, columns, targets, weights = [], [], [], []
+    rows: list[int] = []
+    columns: list[int] = []
+    targets: list[int] = []
+    weights: list[float] = []
     for b, talk in enumerate(conversations):
         n = len(head)
         ids[b, :n], positions[b, :n], branch[b, :n] = torch.tensor(head), torch.arange(n), 0
@@ -76,16 +81,16 @@ def pack(vlm: VLM, conversations: list[Conversation], length: int, dtype=torch.f
 
 def _frame(vlm: VLM) -> tuple[list[int], str]:
     """Token ids up to the last image token, and the text between a question and its answer."""
-    text = vlm.prompt("QUESTION")
-    front, tail = text.split("QUESTION")
-    if not front.endswith(vlm.processor.image_token):
+    front, tail = vlm.prompt("QUESTION").split("QUESTION")
+    processor: Any = vlm.processor
+    config: Any = vlm.model.config
+    if not front.endswith(processor.image_token):
         raise ValueError("Packing needs a chat template that puts the picture right before the question.")
-    n_image = vlm.model.config.image_seq_length
-    return vlm.tokenizer(front + vlm.processor.image_token * (n_image - 1))["input_ids"], tail
+    return vlm.tokenizer(front + processor.image_token * (config.image_seq_length - 1))["input_ids"], tail
 
 
-def embedded(base: nn.Module, packed: Packed, features: torch.Tensor) -> torch.Tensor:
-    """What the first block reads, [B, T, D]: words, and the connector's output where image tokens stand.
+def embedded(base: Any, packed: Packed, features: torch.Tensor) -> torch.Tensor:
+    """What the first block reads, [B, T, D]: word embeddings, and the connector's output at image tokens.
 
     features: the vision tower's, [B, image tokens, D_vision].
     """
@@ -95,9 +100,9 @@ def embedded(base: nn.Module, packed: Packed, features: torch.Tensor) -> torch.T
 
 
 @torch.no_grad()
-def below(base: nn.Module, packed: Packed, states: torch.Tensor, start: int) -> torch.Tensor:
-    """What block ``start`` reads, [B, T, D], from what the first block reads. No gradient passes."""
-    found = []
+def run_below(base: Any, packed: Packed, states: torch.Tensor, start: int) -> torch.Tensor:
+    """What block ``start`` reads, [B, T, D], given what the first block reads. No gradient passes."""
+    found: list[torch.Tensor] = []
     handle = base.model.language_model.layers[start - 1].register_forward_hook(
         lambda block, args, output: found.append(output[0] if isinstance(output, tuple) else output)
     )
@@ -109,10 +114,10 @@ def below(base: nn.Module, packed: Packed, states: torch.Tensor, start: int) -> 
     return found[0]
 
 
-def packed_loss(base: nn.Module, packed: Packed, states: torch.Tensor, start: int = 0) -> torch.Tensor:
-    """Weighted cross-entropy of a packed batch, from what block ``start`` reads, [B, T, D].
+def packed_loss(base: Any, packed: Packed, states: torch.Tensor, start: int = 0) -> torch.Tensor:
+    """Weighted cross-entropy of a packed batch [nats per token], given what block ``start`` reads, [B, T, D].
 
-    Logits are computed only where a target is: the head is a fifth of the mini model's arithmetic, and most tokens are
+    Logits are computed only where a target is: the head is a fifth of the mini model's FLOPs, and most tokens are
     prompt.
     """
     with _blocks(base, slice(start, None)):
@@ -121,7 +126,7 @@ def packed_loss(base: nn.Module, packed: Packed, states: torch.Tensor, start: in
     return (F.cross_entropy(logits.float(), packed.targets, reduction="none") * packed.weights).sum()
 
 
-def _run(base: nn.Module, packed: Packed, states: torch.Tensor) -> torch.Tensor:
+def _run(base: Any, packed: Packed, states: torch.Tensor) -> torch.Tensor:
     with images(base, packed.input_ids == base.config.image_token_id):
         return base.model.language_model(
             inputs_embeds=states, attention_mask=packed.mask, position_ids=packed.position_ids, use_cache=False
@@ -129,8 +134,8 @@ def _run(base: nn.Module, packed: Packed, states: torch.Tensor) -> torch.Tensor:
 
 
 @contextlib.contextmanager
-def _blocks(base: nn.Module, part: slice) -> Iterator[None]:
-    """The decoder with some of its blocks only."""
+def _blocks(base: Any, part: slice) -> Iterator[None]:
+    """The decoder with these blocks alone."""
     decoder = base.model.language_model
     blocks = decoder.layers
     decoder.layers = blocks[part]  # a ModuleList of the same blocks

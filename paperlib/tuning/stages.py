@@ -1,7 +1,7 @@
 """From an assembled model to a tuned one: both stages in order, and the models of the study by stage.
 
-Shipped adapters (seed 0) are in ``data/adapters/``. Retrained ones go to ``data/cache/adapters/<preset>-seed<seed>/``, so
-that the shipped ones stay as they are; copying ``stage1`` and ``tuned`` over them is how they were made.
+Shipped adapters (seed 0) are in ``data/adapters/``. Retrained ones go to ``data/cache/adapters/<preset>-seed<seed>/``,
+so the shipped ones stay as they are. They were made by copying ``stage1`` and ``tuned`` there.
 """
 
 import logging
@@ -52,15 +52,15 @@ def adapter_folder(study: Study, stage: str) -> Path:
 
 
 def training_record(study: Study, stage: str) -> dict:
-    """Provenance of a stage's adapters: recipe, seed, versions, seconds, loss curve, accuracies on validation scenes."""
+    """Provenance of a stage's adapters: recipe, versions, seconds, loss curve, accuracies on validation scenes."""
     return read_json(adapter_folder(study, stage) / RECORD)
 
 
 def tune(study: Study, progress: bool = True) -> None:
-    """Train both stages for a study with ``retrain`` and save their adapters with provenance.
+    """Train both stages for a study with ``retrain`` and save their adapters; resumable.
 
-    Resumes after a kill; a stage that was trained before with the same recipe and from the same start is kept, and what
-    was made otherwise is made again. Without ``retrain`` nothing is to be done: the shipped adapters serve.
+    A stage that was trained with the same recipe from the same start is kept, any other is trained again. Without
+    ``retrain`` this does nothing, and the shipped adapters are used.
     """
     for number, stage in enumerate(FOLDERS if study.retrain else (), start=1):
         config, folder = TrainConfig.of(study, number), adapter_folder(study, stage)
@@ -96,22 +96,24 @@ def tune(study: Study, progress: bool = True) -> None:
 
 
 def start_of(study: Study) -> str:
-    """Digest of what stage 2 and all bands start from: the connector of the study's stage 1. Where it differs from what a
-    run recorded, the run is stale.
+    """Digest of what stage 2 and all arms start from: the connector of the study's stage 1.
+
+    A run that recorded another one is stale.
     """
     return connector_digest(adapter_folder(study, "stage 1"))
 
 
 def finished(folder: Path, config: TrainConfig, start: str | None, steps: int | None = None) -> dict | None:
-    """The record of a finished run that this configuration from this start, for so many steps, would only repeat; None if
-    there is none, or if its adapters are damaged, which is logged.
+    """The record of a finished run with this configuration, start and number of steps, or None.
+
+    Damaged adapters count as none, which is logged.
     """
     if not (folder / RECORD).is_file():
         return None
     try:
         found = read_adapters(folder)
     except AdapterError as error:
-        log.warning("What is damaged is trained again: %s", error)
+        log.warning("Damaged adapters are trained again: %s", error)
         return None
     record = found.record
     began = record.get("start", (found.made_for or {}).get("connector"))  # bands say so in either place

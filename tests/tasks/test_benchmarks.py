@@ -267,8 +267,8 @@ def test_seeds_give_other_examples_and_the_same_seed_the_same():
 
 DIGEST = """
 import hashlib
-from paperlib.benchmarks import BENCHMARKS, load
-from paperlib.conversations import conversation
+from paperlib.tasks.benchmarks import BENCHMARKS, load
+from paperlib.tasks.conversations import conversation
 
 h = hashlib.sha256()
 for name, (_, splits, _) in BENCHMARKS.items():

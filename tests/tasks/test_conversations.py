@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from paperlib.models.vlm import load_vlm
 from paperlib.tasks.charts import Chart
-from paperlib.tasks.conversations import DIETS, Conversation, conversation
+from paperlib.tasks.conversations import MIXTURES, Conversation, conversation
 from paperlib.tasks.questions import DESCRIBE
 from paperlib.tasks.scenes import Scene, compose
 from paperlib.tuning.packing import embedded, pack, packed_loss
@@ -81,7 +81,7 @@ def test_about_one_in_eight_is_a_chart_and_frequent_kinds_are_frequent(talks):
     assert kinds.most_common(1)[0][0] == "existence"
 
 
-def test_the_matching_diet_is_mostly_existence_and_relation_and_captions_are_rare():
+def test_the_matching_mixture_is_mostly_existence_and_relation_and_captions_are_rare():
     talks = [conversation(1, i, "matching") for i in range(400)]
     captioned = [talk for talk in talks if talk.turns[0][0] == DESCRIBE]
     assert 0.19 < len(captioned) / len(talks) < 0.31 and all(len(talk.turns) > 1 for talk in talks)
@@ -96,10 +96,10 @@ def test_the_matching_diet_is_mostly_existence_and_relation_and_captions_are_rar
     assert 0.33 < said["yes"] / (said["yes"] + said["no"]) < 0.45
 
 
-def test_an_unknown_diet():
+def test_an_unknown_mixture():
     with pytest.raises(ValueError, match="captions, reading, matching") as error:
         conversation(0, 0, "sweets")
-    assert str(error.value).endswith(".") and len(DIETS) == 3
+    assert str(error.value).endswith(".") and len(MIXTURES) == 3
 
 
 def test_captions_alone_and_dependence_on_seed_and_index():
@@ -130,9 +130,9 @@ def test_the_search_for_held_out_words_finds_them_and_nothing_else():
 
 def test_training_conversations_are_those_that_the_shipped_adapters_saw():
     """If this fails, training data changed: train the shipped adapters again, then put the digest here."""
-    for diet, digest in {"reading": "95846b757a145378", "matching": "ad4fa69e142bb1c1"}.items():
-        text = json.dumps([conversation(0, i, diet).turns for i in range(60)])
-        assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest, diet
+    for mixture, digest in {"reading": "95846b757a145378", "matching": "ad4fa69e142bb1c1"}.items():
+        text = json.dumps([conversation(0, i, mixture).turns for i in range(60)])
+        assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest, mixture
 
 
 # --- packing

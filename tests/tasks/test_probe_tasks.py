@@ -1,4 +1,4 @@
-"""Probing tasks: labels are right, groups can be split, twins say what the picture shows."""
+"""Probing tasks: labels are right, groups can be split, caption versions say what the picture shows."""
 
 from collections import Counter
 
@@ -39,13 +39,17 @@ def test_test_scenes_only_and_held_out_concepts_are_marked(tasks):
     assert Counter(tasks["existence"].labels) == {"yes": 48, "no": 48}
 
 
-def test_twins_put_the_caption_before_the_question(tasks):
+def test_caption_versions_put_the_caption_before_the_question(tasks):
     task = tasks["count"]
-    assert task.twins[3] == f"{task.scenes[3].caption} How many objects are in the picture?"
+    assert task.caption_questions[3] == f"{task.scenes[3].caption} How many objects are in the picture?"
 
 
 def test_the_same_for_a_seed(tasks):
-    assert probe_tasks(96)["colour"].twins == tasks["colour"].twins != probe_tasks(96, seed=1)["colour"].twins
+    assert (
+        probe_tasks(96)["colour"].caption_questions
+        == tasks["colour"].caption_questions
+        != probe_tasks(96, seed=1)["colour"].caption_questions
+    )
 
 
 def test_too_few():

@@ -1,4 +1,4 @@
-"""A scene's truth against its pixels, twins against their originals, and splits against each other."""
+"""A scene's truth against its pixels, and splits against each other."""
 
 import dataclasses
 import hashlib
@@ -18,7 +18,7 @@ from small_models import one_sentence
 
 from paperlib.study.parameters import CODE_ROOT
 from paperlib.tasks.concepts import by_category, concepts, glyph
-from paperlib.tasks.scenes import CELLS, COLOURS, SHAPES, SIZES, SPLITS, Scene, Thing, compose, draw_scene, twin
+from paperlib.tasks.scenes import CELLS, COLOURS, SHAPES, SIZES, SPLITS, Scene, Thing, compose, draw_scene
 
 SEEDS = st.integers(0, 2**32)
 TRAINED = ("train", "validation", "test")
@@ -333,65 +333,6 @@ def test_scenes_survive_json_and_depend_on_seed_and_index():
     assert len({draw_scene("validation", seed, i) for seed in (7, 8) for i in range(10)}) == 20
 
 
-# --- twins
-
-
-def test_twins_differ_in_one_attribute_of_one_thing_and_in_its_cell_alone():
-    rng, chosen = np.random.default_rng(0), set()
-    for index in range(60):
-        scene = draw_scene("held-out" if index % 3 == 0 else "test", 9, index)
-        other, attribute, i = twin(scene, rng)
-        chosen.add(attribute)
-        before, after = scene.to_dict(), other.to_dict()
-        differing = {key for key in before if before[key] != after[key]}
-        assert differing == {"things"} and len(before["things"]) == len(after["things"])
-        assert [j for j, (a, b) in enumerate(zip(scene.things, other.things)) if a != b] == [i]
-        keys = {key for key, value in after["things"][i].items() if value != before["things"][i][key]}
-        # A size is seen by its box, which moves with it within the cell.
-        assert keys - ({"box"} if attribute == "size" else set()) == {attribute}
-        assert len({t.identity for t in other.things}) == len(other.things)
-        assert oracle.shown(other) == set(oracle.statements(other.caption)) != oracle.shown(scene)
-        if attribute == "concept":
-            one, two = (concepts()[s.things[i].concept] for s in (scene, other))
-            assert (one.category, one.held_out) == (two.category, two.held_out)
-        difference = (pixels(scene) != pixels(other)).any(axis=2)
-        assert cell_of(difference, *oracle.CELLS[scene.things[i].cell]).sum() > 20
-        row, column = oracle.CELLS[scene.things[i].cell]
-        cell_of(difference, row, column)[:] = False
-        assert not difference.any()
-    assert chosen == {"concept", "colour", "shape", "size"}
-
-
-@pytest.mark.parametrize("attribute", ["concept", "colour", "shape", "size"])
-def test_a_twin_changes_the_attribute_that_is_asked_for(attribute):
-    things = {"top left": "large dog", "top right": "small red circle", "bottom left": "large red star"}
-    scene, changeable = compose(things), {"concept": {0}, "size": {0, 1, 2}}.get(attribute, {1, 2})
-    for seed in range(8):
-        other, chosen, i = twin(scene, np.random.default_rng(seed), attribute)
-        assert chosen == attribute and i in changeable
-        assert getattr(other.things[i], attribute) != getattr(scene.things[i], attribute)
-
-
-def test_a_twin_of_what_cannot_change_is_refused_instead_of_sought_forever():
-    class Patience:
-        """A generator that fails after a thousand numbers."""
-
-        def __init__(self):
-            self.rng, self.left = np.random.default_rng(0), 1000
-
-        def integers(self, *args, **kwargs):
-            self.left -= 1
-            assert self.left, "a thousand numbers were drawn"
-            return self.rng.integers(*args, **kwargs)
-
-    violin = compose({"top left": "large violin"})  # the only held-out instrument
-    with pytest.raises(ValueError, match=r"'concept' to change\.$"):
-        twin(violin, Patience(), "concept")
-    assert twin(violin, Patience())[1] == "size"
-    with pytest.raises(ValueError, match="'colour'"):
-        twin(violin, Patience(), "colour")
-
-
 # --- splits
 
 
@@ -453,13 +394,14 @@ def test_the_key_is_of_the_content_alone():
 DIGEST = """
 import hashlib, json
 import numpy as np
-from paperlib.scenes import SPLITS, draw_scene, twin
+from paperlib.tasks.counterfactuals import counterfactual
+from paperlib.tasks.scenes import SPLITS, draw_scene
 
 h = hashlib.sha256()
 for split in SPLITS:
     for index in range(12):
         scene = draw_scene(split, 0, index)
-        other = twin(scene, np.random.default_rng(index))[0]
+        other = counterfactual(scene, np.random.default_rng(index))[0]
         h.update(json.dumps([scene.to_dict(), scene.key, other.to_dict()]).encode())
         h.update(scene.render().tobytes())
 digest = h.hexdigest()
@@ -467,7 +409,7 @@ digest = h.hexdigest()
 
 
 def test_scenes_are_the_same_in_every_process():
-    """Truth and pixels of twelve scenes of every split, and the truth of a twin of each."""
+    """Truth and pixels of twelve scenes of every split, and the truth of a counterfactual of each."""
     here = {}
     exec(DIGEST, here)
     code = DIGEST + "print(digest)"

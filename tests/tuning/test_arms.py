@@ -10,7 +10,18 @@ from paperlib.models.vlm import load_vlm
 from paperlib.study.parameters import Study
 from paperlib.study.results import read_json
 from paperlib.tuning import stages as recipe
-from paperlib.tuning.arms import ARMS, SWEEPS, ArmError, arm_config, arm_folder, load_arm, train_arm
+from paperlib.tuning.arms import (
+    ARMS,
+    FORMER,
+    SWEEPS,
+    ArmError,
+    arm_config,
+    arm_folder,
+    available_arms,
+    load_arm,
+    slug,
+    train_arm,
+)
 from paperlib.tuning.bands import band
 
 
@@ -55,7 +66,7 @@ def test_a_finished_arm_is_kept_and_a_sweep_stops_early(first_stage):
     assert loss[0] == train_arm(longer, "mid", progress=False)["loss"][0]
 
 
-@pytest.mark.parametrize("name", ["mid", "mid, entered", "mid, connector too"])
+@pytest.mark.parametrize("name", ["mid", "mid, late entry", "mid, connector tuned, short run"])
 def test_an_arm_from_another_stage_1_is_trained_again(first_stage, name):
     """Stage 1 is trained again with another setting: the arm follows, and loads."""
     start = train_arm(first_stage, name, progress=False)["start"]
@@ -70,10 +81,10 @@ def test_an_arm_from_another_stage_1_is_trained_again(first_stage, name):
 
 @pytest.mark.parametrize("part", ["adapter_model.safetensors", "adapter_config.json", "made_for.json", "entry.json"])
 def test_a_damaged_arm_is_trained_again(first_stage, part):
-    record = train_arm(first_stage, "mid, entered", progress=False)
-    (arm_folder(first_stage, "mid, entered") / part).unlink()
-    assert train_arm(first_stage, "mid, entered", progress=False)["loss"] == record["loss"]
-    load_arm(first_stage, "mid, entered")
+    record = train_arm(first_stage, "mid, late entry", progress=False)
+    (arm_folder(first_stage, "mid, late entry") / part).unlink()
+    assert train_arm(first_stage, "mid, late entry", progress=False)["loss"] == record["loss"]
+    load_arm(first_stage, "mid, late entry")
 
 
 @pytest.mark.assets
@@ -100,7 +111,7 @@ def test_adapters_for_another_connector_or_llm_are_refused(first_stage):
 
 
 def test_an_arm_may_tune_the_connector_too(first_stage):
-    name, before = "entered, connector too", weights(recipe.load_stage(first_stage, "stage 1").model)
+    name, before = "late entry, connector tuned, short run", weights(recipe.load_stage(first_stage, "stage 1").model)
     record = train_arm(Study.make("smoke", n_eval=2, band_steps=8), name, progress=False)
     assert record["recipe"]["connector"] and len(record["loss"]) == 2
     vlm = load_arm(first_stage, name)
@@ -111,6 +122,35 @@ def test_an_arm_may_tune_the_connector_too(first_stage):
     assert (arm_folder(first_stage, name) / "connector.safetensors").is_file()
 
 
+def test_what_can_be_loaded_without_training(first_stage):
+    """Trained arms are listed; one that was not is refused in a sentence, as for another seed."""
+    assert available_arms(first_stage) == []
+    train_arm(first_stage, "late", progress=False)
+    train_arm(first_stage, "mid", progress=False)
+    assert available_arms(first_stage) == ["mid", "late"]
+    other = Study.make("smoke", n_eval=2, seed=1)
+    assert available_arms(other) == []
+    with pytest.raises(ArmError, match="'mid' was not trained for preset 'smoke' and seed 1") as error:
+        load_arm(other, "mid")
+    one_sentence(error.value)
+
+
+def test_shipped_arms_are_those_of_seed_0_and_the_shipped_budget():
+    mini = Study.make("mini")
+    assert available_arms(mini) == list(ARMS) == available_arms(Study.make("mini", n_eval=2))
+    shipped = mini.adapters / "bands"
+    for change in ({"seed": 1}, {"band_steps": 3}, {"band_rank": 2}, {"retrain": True}, {"model": "tiny"}):
+        study = Study.make("mini", **change)
+        assert all(arm_folder(study, arm).is_relative_to(study.cache) for arm in ARMS), change
+    assert all(arm_folder(mini, arm).parent == shipped for arm in ARMS)
+
+
+def test_arms_have_one_slug_each_and_folders_keep_their_earlier_names():
+    names = [*ARMS, *SWEEPS]
+    assert len({slug(arm) for arm in names}) == len(names) and set(FORMER) < {*names, "stage 1"}
+    assert slug("mid, late entry") == "mid-entered" and slug("from 1/6") == "from-1_of_6"
+
+
 def test_an_unknown_arm_is_refused(study):
     with pytest.raises(ArmError) as error:
         arm_config(study, "middle")
@@ -118,7 +158,7 @@ def test_an_unknown_arm_is_refused(study):
 
 
 @pytest.mark.assets
-@pytest.mark.parametrize("name", ["mid", "mid, entered"])
+@pytest.mark.parametrize("name", ["mid", "mid, late entry"])
 def test_shipped_adapters_load_as_a_model_like_any_other(name):
     folder = arm_folder(Study.make("mini"), name)
     record = read_json(folder / "provenance.json")

@@ -7,7 +7,7 @@ import torch
 
 from paperlib.study.parameters import Study
 from paperlib.tuning import stages as recipe
-from paperlib.tuning.band_costs import steps_of, ways
+from paperlib.tuning.band_costs import make_steps, step_configs
 from paperlib.tuning.costs import count_step
 
 
@@ -27,8 +27,8 @@ def small(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def counted(small):
-    configs = ways(small)
-    steps = steps_of(small, configs, 2)
+    configs = step_configs(small)
+    steps = make_steps(small, configs, 2)
     return (
         configs,
         {name: step.loss().item() for name, step in steps.items()},
@@ -36,10 +36,10 @@ def counted(small):
     )
 
 
-def test_all_ways_start_at_one_loss_but_for_the_entry(counted):
+def test_all_recipes_start_at_one_loss_but_for_the_entry(counted):
     _, losses, _ = counted
-    assert {round(v, 4) for name, v in losses.items() if name != "mid, entered"} == {round(losses["full"], 4)}
-    assert losses["mid, entered"] != losses["full"]
+    assert {round(v, 4) for name, v in losses.items() if name != "mid, late entry"} == {round(losses["full"], 4)}
+    assert losses["mid, late entry"] != losses["full"]
 
 
 def test_what_lies_below_costs_no_backward_pass(counted):
@@ -48,15 +48,15 @@ def test_what_lies_below_costs_no_backward_pass(counted):
     for i in range(2):
         assert cost["late"][i] < cost["mid"][i] < cost["full"][i]
         assert cost["mid"][i] < cost["mid, connector tuned"][i] <= cost["full, connector tuned"][i]
-    assert counts["mid, input kept"].flops.forward < counts["mid"].flops.forward
-    assert counts["mid, input kept"].flops.backward == counts["mid"].flops.backward
-    assert cost["mid, entered"][0] < cost["mid"][0]
+    assert counts["mid, cached input"].flops.forward < counts["mid"].flops.forward
+    assert counts["mid, cached input"].flops.backward == counts["mid"].flops.backward
+    assert cost["mid, late entry"][0] < cost["mid"][0]
 
 
 def test_the_number_of_trained_weights_goes_with_the_band(counted):
     configs, _, counts = counted
     sizes = {name: counts[name].trained for name in configs}
-    assert sizes["mid"] == sizes["late"] == sizes["early"] == sizes["mid, entered"] == sizes["mid, input kept"]
+    assert sizes["mid"] == sizes["late"] == sizes["early"] == sizes["mid, late entry"] == sizes["mid, cached input"]
     assert sizes["full"] == sizes["mid"] + sizes["complement"] < sizes["full, connector tuned"]
     assert sizes["mid"] < sizes["mid, all weights"] < sizes["full, all weights"]
     assert counts["mid, all weights"].flops.forward < counts["mid"].flops.forward, "there is no LoRA to pass through"
@@ -66,10 +66,12 @@ def test_the_number_of_trained_weights_goes_with_the_band(counted):
 
 
 def test_models_share_what_is_frozen_and_nothing_else(small):
-    steps = steps_of(
-        small, {name: ways(small)[name] for name in ("full", "mid", "mid, connector tuned", "mid, all weights")}, 2
+    steps = make_steps(
+        small,
+        {name: step_configs(small)[name] for name in ("full", "mid", "mid, connector tuned", "mid, all weights")},
+        2,
     )
-    weights = {name: {n: p for n, p in step.model.named_parameters()} for name, step in steps.items()}
+    weights = {name: dict(step.model.named_parameters()) for name, step in steps.items()}
     tuned = {name: {id(p) for p in found.values() if p.requires_grad} for name, found in weights.items()}
     everything = {name: {id(p) for p in found.values()} for name, found in weights.items()}
     for name in steps:
@@ -83,10 +85,10 @@ def test_steps_are_measured_in_what_the_machine_is_good_at(small, monkeypatch, u
     monkeypatch.setattr("paperlib.models.precision.bfloat16_units", lambda device: units)
     allowed = {
         name: replace(config, mixed=True)
-        for name, config in ways(small).items()
-        if name in ("mid", "mid, input kept", "mid, all weights")
+        for name, config in step_configs(small).items()
+        if name in ("mid", "mid, cached input", "mid, all weights")
     }
-    for name, step in steps_of(small, allowed, 2).items():
+    for name, step in make_steps(small, allowed, 2).items():
         seen = set()
         for module in step.model.modules():
             if isinstance(module, torch.nn.Linear):

@@ -1,4 +1,4 @@
-"""The reference run: it resumes, merges seeds and arms, and its file says what was answered."""
+"""The band comparison: it resumes, merges seeds and arms, and its file says what was answered."""
 
 import os
 import re
@@ -9,55 +9,68 @@ import pytest
 from small_models import one_sentence
 
 from paperlib.models.adapter_files import AdapterError
-from paperlib.study.parameters import CODE_ROOT, StudyError
+from paperlib.study.parameters import CODE_ROOT, Study, StudyError
 from paperlib.study.results import ResultError
+from paperlib.tasks.benchmarks import ASKED_SUITES
 from paperlib.tuning import band_runs as reference
 from paperlib.tuning import stages as recipe
-from paperlib.tuning.band_runs import BEFORE, ask, main, read_reference, reference_file, run
+from paperlib.tuning.arms import ARMS, BASELINE, SWEEPS
+from paperlib.tuning.band_runs import (
+    Answer,
+    _pack,
+    _unpacked,
+    evaluate_arm,
+    main,
+    read_reference,
+    reference_file,
+    run_comparison,
+)
 from paperlib.tuning.train_config import TrainingError
 
 
 @pytest.fixture
 def quick(study, monkeypatch):
-    monkeypatch.setattr(reference, "BENCHMARKS", ("outside",))
+    monkeypatch.setattr(reference, "ASKED_SUITES", ("outside",))
     recipe.tune(study, progress=False)
     return study
 
 
 def test_a_run_is_written_read_and_merged(quick, monkeypatch):
-    path = run(quick, [0], ["mid"], progress=False)
+    path = run_comparison(quick, [0], ["mid"], progress=False)
     assert path == reference_file(quick)
     first = {(r["arm"], r["seed"]): r for r in read_reference(quick)}
-    assert set(first) == {(BEFORE, 0), ("mid", 0)}
-    live = ask(quick, "mid")
+    assert set(first) == {(BASELINE, 0), ("mid", 0)}
+    live = evaluate_arm(quick, "mid")
     assert first["mid", 0]["answers"] == live and len(first["mid", 0]["loss"]) == quick.band_steps
-    assert first["mid", 0]["other"] == ask(quick, "mid", 0.25, "other") != []
-    assert first[BEFORE, 0]["loss"] == []
+    assert first["mid", 0]["other"] == evaluate_arm(quick, "mid", 0.25, "other") != []
+    assert first[BASELINE, 0]["loss"] == []
     monkeypatch.setattr(
-        reference, "ask", lambda study, name, *how: pytest.fail("asked again") if name == "mid" else live
+        reference, "evaluate_arm", lambda study, name, *how: pytest.fail("asked again") if name == "mid" else live
     )
-    run(quick, [0], ["late", "from 1/2"], progress=False)
-    run(quick, [0], ["mid"], progress=False)
+    run_comparison(quick, [0], ["late", "from 1/2"], progress=False)
+    run_comparison(quick, [0], ["mid"], progress=False)
     again = {(r["arm"], r["seed"]): r for r in read_reference(quick)}
-    assert set(again) == {(BEFORE, 0), ("mid", 0), ("late", 0), ("from 1/2", 0)}
+    assert set(again) == {(BASELINE, 0), ("mid", 0), ("late", 0), ("from 1/2", 0)}
     assert again["mid", 0] == first["mid", 0] and again["from 1/2", 0]["answers"] == again["late", 0]["other"] == []
 
 
 def test_other_code_asks_again(quick, monkeypatch):
-    run(quick, [0], ["mid"], progress=False)
-    asked, whole = [], reference.ask
-    monkeypatch.setattr(reference, "ask", lambda study, name, *how: asked.append(name) or whole(study, name, *how))
-    run(quick, [0], ["mid"], progress=False)
+    run_comparison(quick, [0], ["mid"], progress=False)
+    asked, whole = [], reference.evaluate_arm
+    monkeypatch.setattr(
+        reference, "evaluate_arm", lambda study, name, *how: asked.append(name) or whole(study, name, *how)
+    )
+    run_comparison(quick, [0], ["mid"], progress=False)
     assert asked == []
-    monkeypatch.setattr(reference, "code_version", lambda: {"sha256": "another"})
-    run(quick, [0], ["mid"], progress=False)
-    assert asked == [BEFORE, BEFORE, "mid", "mid"], "about their own pictures, then about others"
+    monkeypatch.setattr(reference, "code_digest", lambda module: "another")
+    run_comparison(quick, [0], ["mid"], progress=False)
+    assert asked == [BASELINE, BASELINE, "mid", "mid"], "about their own pictures, then about others"
 
 
 def test_other_pictures_are_another_questions(quick, monkeypatch):
     seen = []
     whole = reference.evaluate
-    monkeypatch.setattr(reference, "BENCHMARKS", ("outside", "text"))
+    monkeypatch.setattr(reference, "ASKED_SUITES", ("outside", "text"))
     monkeypatch.setattr(
         reference,
         "evaluate",
@@ -65,18 +78,32 @@ def test_other_pictures_are_another_questions(quick, monkeypatch):
             seen.append((suite, images)) or whole(vlm, study, suite, images, n=n)
         ),
     )
-    assert {a.benchmark for a in ask(quick, BEFORE, 0.5)} == {"outside", "text"}
-    assert {a.benchmark for a in ask(quick, BEFORE, 0.5, "other")} == {"outside"}, "no picture, none to exchange"
+    assert {a.suite for a in evaluate_arm(quick, BASELINE, 0.5)} == {"outside", "text"}
+    assert {a.suite for a in evaluate_arm(quick, BASELINE, 0.5, "other")} == {"outside"}, "no picture, none to exchange"
     assert seen == [("outside", "own"), ("text", "own"), ("outside", "other")]
 
 
 def test_seeds_stand_beside_each_other(quick):
-    run(quick, [0, 1], ["mid"], progress=False)
+    run_comparison(quick, [0, 1], ["mid"], progress=False)
     found = read_reference(quick)
-    assert [(r["arm"], r["seed"]) for r in found] == [(BEFORE, 0), ("mid", 0), (BEFORE, 1), ("mid", 1)]
+    assert [(r["arm"], r["seed"]) for r in found] == [(BASELINE, 0), ("mid", 0), (BASELINE, 1), ("mid", 1)]
     ids = [a.id for r in found if r["arm"] == "mid" for a in r["answers"]]
     assert len(set(ids)) == len(ids)
     assert found[1]["loss"] != found[3]["loss"]
+
+
+def test_files_of_earlier_names_are_read():
+    answers = [Answer("0 pope x", "colour", "pope", "0 g", True)]
+    packed = _pack(answers)
+    assert _unpacked(packed) == answers
+    assert _unpacked({"benchmark" if key == "suite" else key: column for key, column in packed.items()}) == answers
+
+
+def test_the_shipped_results_load_by_their_present_names():
+    runs = read_reference(Study.make("mini"))
+    assert {r["arm"] for r in runs} == {BASELINE, *ARMS, *SWEEPS}
+    assert {r["seed"] for r in runs if r["arm"] == "mid, late entry"} == {0, 1, 2}
+    assert {a.suite for r in runs for a in r["answers"]} == set(ASKED_SUITES)
 
 
 def test_without_results_it_says_how_to_make_them(study):
@@ -122,7 +149,7 @@ def test_a_slip_on_the_command_line_trains_nothing(study, monkeypatch, words, to
 def test_bad_seeds_train_nothing(study, monkeypatch, seeds):
     monkeypatch.setattr(reference, "tune", lambda *_: pytest.fail("began"))
     with pytest.raises(StudyError) as error:
-        run(study, seeds, ["mid"], progress=False)
+        run_comparison(study, seeds, ["mid"], progress=False)
     assert "seed" in one_sentence(error.value)
 
 

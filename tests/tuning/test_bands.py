@@ -85,7 +85,7 @@ def test_what_is_no_depth_is_refused(depth):
 def test_the_rule_finds_the_window_of_the_largest_rescaled_mean():
     a = [0, 0, 3, 3, 0, 0]
     assert choose_band([a], 2) == (2, 3)
-    # By hand: rescaled to [0, 1] the second counts as much as the first, though its values are a hundred times as large.
+    # By hand: rescaled to [0, 1] the second counts as much as the first, whose values are a hundred times smaller.
     b = [0, 0, 0, 100, 100, 0]
     assert choose_band([a, b], 3) == (2, 3, 4)
     assert choose_band([a, b], 1) == (3,)  # for which both speak

@@ -8,8 +8,7 @@ import torch
 from small_models import one_sentence
 from torch import nn
 
-from paperlib.tuning.costs import Step, count_step, ratio, time_steps
-from paperlib.tuning.flops import Flops
+from paperlib.tuning.costs import Flops, Step, count_step, ratio, time_steps
 
 
 def chain(*tuned: bool) -> nn.Sequential:

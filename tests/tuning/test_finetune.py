@@ -1,13 +1,7 @@
 """The training loop: what is trained, that it learns, repeats, resumes after a kill, stops when it must."""
 
 import math
-import os
-import shutil
-import signal
-import subprocess
-import sys
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,13 +13,12 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from paperlib.models import precision
 from paperlib.models.adapters import PROJECTIONS, connector
 from paperlib.models.vlm import load_vlm
-from paperlib.study.parameters import CODE_ROOT, Study
+from paperlib.study.parameters import Study
 from paperlib.tasks.conversations import Conversation
 from paperlib.tuning import finetune
-from paperlib.tuning.checkpoints import make_way, save
 from paperlib.tuning.finetune import train, trainable
 from paperlib.tuning.packing import embedded, packed_loss
-from paperlib.tuning.train_config import TrainConfig, TrainingError, compiler_found
+from paperlib.tuning.train_config import TrainConfig, TrainingError
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 60), "blue": (30, 60, 220), "white": (250, 250, 250)}
 
@@ -40,11 +33,11 @@ class Plain:
         return Image.new("RGB", (128, 128), COLOURS[self.colour])
 
 
-def colour_talk(seed, index, diet="reading"):
+def colour_talk(seed, index, mixture="reading"):
     """Conversations that need no asset and stay short: a colour to describe and, in stage 2, to name."""
     colour = list(COLOURS)[(seed + index) % 4]
     turns = (("What?", colour), ("Red?", "yes" if colour == "red" else "no"))
-    return Conversation(Plain(colour), turns[:1] if diet == "captions" else turns)
+    return Conversation(Plain(colour), turns[:1] if mixture == "captions" else turns)
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +71,7 @@ def own_talks():
 
 
 def config(stage=2, steps=6, **more):
-    usual = dict(batch_size=2, length=112, rank=2, mixed=False, warmup=2)
+    usual = {"batch_size": 2, "length": 112, "rank": 2, "mixed": False, "warmup": 2}
     return TrainConfig(stage, steps, **usual | more)
 
 
@@ -156,12 +149,12 @@ def test_lora_starts_the_same_for_a_seed():
 @pytest.mark.parametrize(
     "bad",
     [
-        dict(stage=3),
-        dict(stage=0),
-        dict(method="half"),
-        dict(layers=(0, 4)),
-        dict(layers=(-1,)),
-        dict(stage=1, layers=(9,)),
+        {"stage": 3},
+        {"stage": 0},
+        {"method": "half"},
+        {"layers": (0, 4)},
+        {"layers": (-1,)},
+        {"stage": 1, "layers": (9,)},
     ],
 )
 def test_unknown_stages_methods_and_blocks(bad):
@@ -250,55 +243,12 @@ def test_blocks_are_compiled_where_a_compiler_works(works, monkeypatch):
     assert not run(tiny_vlm(), config(2, 1))["compiled"]
 
 
-BROKEN = {
-    "fails": "exit 1",
-    "does nothing": "exit 0",
-    "has no headers": 'exec c++ -nostdinc -nostdinc++ "$@"',
-    "is missing": None,
-    "is there in name": '[ "$1" = --version ] && exec c++ --version; exit 1',
-}
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="the compilers are shell scripts")
-@pytest.mark.parametrize("how", BROKEN)
-def test_a_broken_compiler_is_told_in_one_line(how, tmp_path):
-    """In a process of its own, in which torch looks for its compiler anew; asked twice, it tells once."""
-    script = tmp_path / "g++"
-    if BROKEN[how]:
-        script.write_text(f"#!/bin/sh\n{BROKEN[how]}\n")
-        script.chmod(0o755)
-    code = (
-        "import logging; logging.basicConfig(format='%(message)s')\n"
-        "from paperlib.tuning.train_config import compiler_found\nprint(compiler_found(), compiler_found())"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "CXX": str(script), "PYTHONPATH": str(CODE_ROOT)},
-    )
-    assert done.stdout.split() == ["False", "False"], done.stderr[-2000:]
-    told = [line for line in done.stderr.splitlines() if "uncompiled" in line]
-    assert len(told) == 1 and told[0].startswith("Training goes on uncompiled")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no compiler to be found")
-def test_a_compiler_that_works_is_found():
-    compiler_found.cache_clear()
-    assert compiler_found()
-
-
-# ---------------------------------------------------------------- the data of a step
-
-
 def test_each_step_takes_the_next_conversations(monkeypatch):
     asked = []
 
-    def talk(seed, index, diet):
-        asked.append((seed, index, diet))
-        return colour_talk(seed, index, diet)
+    def talk(seed, index, mixture):
+        asked.append((seed, index, mixture))
+        return colour_talk(seed, index, mixture)
 
     monkeypatch.setattr(finetune, "conversation", talk)
     run(tiny_vlm(), config(1, 3, seed=7))
@@ -311,7 +261,7 @@ def test_each_step_takes_the_next_conversations(monkeypatch):
 def test_features_are_those_of_the_model(make):
     """What `batch` reads from the tower is what the model itself hands to its connector."""
     vlm, seen = make(), []
-    _, features = finetune.batch(vlm, vlm.model, config(), 0)
+    _, features = finetune.training_batch(vlm, vlm.model, config(), 0)
     hook = connector(vlm.model).register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     pictures = [colour_talk(0, i).picture.render() for i in range(2)]
     with torch.no_grad():
@@ -334,8 +284,10 @@ def test_features_are_those_of_the_model(make):
 def test_packed_loss_is_the_models_own_cross_entropy(make, colours, monkeypatch):
     """One turn each, so all answer tokens weigh the same: loss and gradient of model(**batch, labels=...)."""
     vlm, turns = make(), (("Which?", "a b c d"),)
-    monkeypatch.setattr(finetune, "conversation", lambda seed, index, diet: Conversation(Plain(colours[index]), turns))
-    packed, features = finetune.batch(vlm, vlm.model, config(batch_size=len(colours), length=96), 0)
+    monkeypatch.setattr(
+        finetune, "conversation", lambda seed, index, mixture: Conversation(Plain(colours[index]), turns)
+    )
+    packed, features = finetune.training_batch(vlm, vlm.model, config(batch_size=len(colours), length=96), 0)
     assert packed.weights.min() == packed.weights.max()
     answer = "a b c d" + vlm.tokenizer.eos_token
     batch = vlm.batch(
@@ -371,7 +323,7 @@ def test_packed_loss_is_the_models_own_cross_entropy(make, colours, monkeypatch)
     ids=["stage 1", "LoRA", "full"],
 )
 def test_the_loss_of_one_batch_goes_down(settings, monkeypatch):
-    monkeypatch.setattr(finetune, "conversation", lambda seed, index, diet: colour_talk(0, index % 2))
+    monkeypatch.setattr(finetune, "conversation", lambda seed, index, mixture: colour_talk(0, index % 2))
     result = run(tiny_vlm(), settings)
     losses = result["loss"]
     assert len(losses) == settings.steps and result["tokens"] > 0 and result["seconds"] >= 0
@@ -411,16 +363,16 @@ def test_rates_warm_up_and_decay():
     assert len(seen) == 12
 
 
-def test_rates_start_anew_in_the_second_course():
+def test_rates_start_anew_in_the_second_phase():
     seen = []
     hook = register_optimizer_step_pre_hook(
         lambda optimizer, args, kwargs: seen.append(optimizer.param_groups[0]["lr"])
     )
     run(tiny_vlm(), config(2, 11, matching=5, warmup=2, lr_connector=1.0))
     hook.remove()
-    course = [0.5, 1.0] + [0.05 + 0.475 * (1 + math.cos(math.pi * done)) for done in (0, 1 / 4, 2 / 4, 3 / 4)]
+    phase = [0.5, 1.0] + [0.05 + 0.475 * (1 + math.cos(math.pi * done)) for done in (0, 1 / 4, 2 / 4, 3 / 4)]
     short = [0.5, 1.0] + [0.05 + 0.475 * (1 + math.cos(math.pi * done)) for done in (0, 1 / 3, 2 / 3)]
-    assert seen == pytest.approx(course + short)
+    assert seen == pytest.approx(phase + short)
 
 
 def test_gradients_are_clipped():
@@ -447,177 +399,15 @@ class Killed(BaseException):
 
 def stop_at(monkeypatch, step, error):
     """Let the loop fail when it asks for the batch of a step."""
-    whole = finetune.batch
+    whole = finetune.training_batch
 
     def batch(vlm, base, settings, now):
         if now == step:
             raise error
         return whole(vlm, base, settings, now)
 
-    monkeypatch.setattr(finetune, "batch", batch)
-    return lambda: monkeypatch.setattr(finetune, "batch", whole)
-
-
-@pytest.mark.parametrize(
-    "step, settings",
-    [
-        (1, config(2, 7)),
-        (2, config(2, 7)),
-        (5, config(2, 7)),
-        (5, config(1, 7)),
-        (5, config(2, 7, method="full", layers=(1, 2))),
-    ],
-)
-def test_a_killed_run_goes_on_to_the_same_end(settings, step, tmp_path, monkeypatch):
-    """Checkpoints come every 2 steps: killed before the first, at one, and between two."""
-    whole = tiny_vlm()
-    expected = run(whole, settings, tmp_path / "whole.checkpoint", every=2)
-    path = tmp_path / "some" / "run.checkpoint"
-    lift = stop_at(monkeypatch, step, Killed())
-    with pytest.raises(Killed):
-        run(tiny_vlm(), settings, path, every=2)
-    lift()
-    assert path.is_file() == (step >= 2)
-    vlm = tiny_vlm()
-    torch.manual_seed(1234)
-    result = run(vlm, settings, path, every=2)
-    assert result["loss"] == expected["loss"] and result["tokens"] == expected["tokens"]
-    assert result["trained"] == expected["trained"]
-    assert not changed(weights(whole.model), weights(vlm.model))
-    # A finished run is not trained further, and its weights come back.
-    lift = stop_at(monkeypatch, step, AssertionError("trained again"))
-    again = tiny_vlm()
-    assert run(again, settings, path)["loss"] == expected["loss"]
-    assert not changed(weights(whole.model), weights(again.model))
-    lift()
-
-
-def killed_while_saving(path):
-    """For a process of its own: killed between writing the second checkpoint and putting it in place."""
-    finetune.conversation = colour_talk
-    replace_file, calls = os.replace, []
-
-    def kill(source, target):
-        calls.append(target)
-        if len(calls) == 2:
-            os.kill(os.getpid(), signal.SIGKILL)
-        replace_file(source, target)
-
-    os.replace = kill
-    run(tiny_vlm(), config(2, 7), Path(path), every=2)
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_sigkill_in_the_middle_of_a_checkpoint(tmp_path):
-    path = tmp_path / "run.checkpoint"
-    code = "import sys, test_finetune; test_finetune.killed_while_saving(sys.argv[1])"
-    folders = os.pathsep.join([str(CODE_ROOT), str(CODE_ROOT / "tests")])
-    environment = {**os.environ, "PYTHONPATH": folders, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", code, path], env=environment, capture_output=True, text=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
-    assert len(torch.load(path, weights_only=True)["losses"]) == 2  # the first checkpoint, whole
-    whole, vlm = tiny_vlm(), tiny_vlm()
-    expected, result = run(whole, config(2, 7)), run(vlm, config(2, 7), path, every=2)
-    assert result["loss"] == expected["loss"] and not changed(weights(whole.model), weights(vlm.model))
-
-
-def test_a_checkpoint_that_cannot_be_written_spares_the_last(tmp_path, monkeypatch):
-    path, save, settings = tmp_path / "run.checkpoint", torch.save, config(1, 7)
-
-    def full_disk(state, target):
-        if len(state["losses"]) > 2:
-            Path(target).write_bytes(b"half")
-            raise OSError("No space left on device")
-        save(state, target)
-
-    monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(TrainingError, match="No space") as error:
-        run(tiny_vlm(), settings, path, every=2)
-    assert "run.checkpoint" in one_sentence(error.value)
-    assert [p.name for p in tmp_path.iterdir()] == ["run.checkpoint"]
-    monkeypatch.setattr(torch, "save", save)
-    assert run(tiny_vlm(), settings, path)["loss"] == run(tiny_vlm(), settings)["loss"]
-    assert [p.name for p in tmp_path.iterdir()] == ["run.checkpoint"]
-
-
-@pytest.mark.parametrize("room", [0, 1000, 15_000])
-def test_a_disk_that_is_full(room, tmp_path, limited):
-    """The system itself refuses to write more: at once, within the header, within the tensors."""
-    path = tmp_path / "run.checkpoint"
-    run(tiny_vlm(), config(2, 2), path)
-    before = path.read_bytes()
-    with pytest.raises(TrainingError) as error, limited(room):
-        parameters = trainable(tiny_vlm(), config(2, 2))
-        optimizer = torch.optim.AdamW(parameters.values())
-        save(
-            path,
-            config(2, 2),
-            parameters,
-            optimizer,
-            torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0),
-            [1.0],
-            1,
-            1.0,
-        )
-    assert "make room" in one_sentence(error.value)
-    assert [p.name for p in tmp_path.iterdir()] == ["run.checkpoint"] and path.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    "stage, other, start", [(2, dict(seed=1), "a"), (2, dict(rank=3), "a"), (2, {}, "b"), (2, {}, None), (1, {}, "a")]
-)
-def test_way_is_made_for_other_settings_or_another_start(stage, other, start, tmp_path, caplog):
-    """One line in the log; nothing is resumed. What fits stays, and goes on."""
-    path = tmp_path / "run.checkpoint"
-    train(tiny_vlm(), config(2, 2), path, progress=False, start="a")
-    make_way(path, config(2, 2), "a")
-    assert path.is_file() and not caplog.records
-    settings = replace(config(stage, 2), **other)
-    with pytest.raises(TrainingError, match="other settings"):
-        train(tiny_vlm(), settings, path, progress=False, start=start)
-    make_way(path, settings, start)
-    assert not path.exists() and [r.message.count("run.checkpoint") for r in caplog.records] == [1]
-    expected = train(tiny_vlm(), settings, progress=False)["loss"]
-    assert train(tiny_vlm(), settings, path, progress=False, start=start)["loss"] == expected
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        dict(steps=9),
-        dict(seed=1),
-        dict(lr_llm=1e-4),
-        dict(layers=(0, 1)),
-        dict(batch_size=3),
-        dict(method="full"),
-        dict(clip=2.0),
-        dict(rank=3),
-        dict(matching=1),
-    ],
-)
-def test_resuming_with_other_settings_is_refused(other, tmp_path, finished):
-    path = tmp_path / "run.checkpoint"
-    path.write_bytes(finished)
-    with pytest.raises(TrainingError) as error:
-        run(tiny_vlm(), replace(config(2, 2), **other), path)
-    assert "run.checkpoint" in one_sentence(error.value) and str(tmp_path) not in str(error.value)
-    assert path.read_bytes() == finished
-
-
-def test_resuming_another_model_is_refused(tmp_path, finished):
-    path = tmp_path / "run.checkpoint"
-    path.write_bytes(finished)
-    with pytest.raises(TrainingError, match="another model"):
-        run(tower_vlm(), config(2, 2), path)
-
-
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
-def test_damaged_checkpoints(content, tmp_path, finished):
-    path = tmp_path / "run.checkpoint"
-    path.write_bytes(finished[: len(finished) // 2] if content is None else content)
-    with pytest.raises(TrainingError) as error:
-        run(tiny_vlm(), config(2, 2), path)
-    assert "delete it" in one_sentence(error.value)
+    monkeypatch.setattr(finetune, "training_batch", batch)
+    return lambda: monkeypatch.setattr(finetune, "training_batch", whole)
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])
@@ -704,24 +494,6 @@ def test_an_interrupted_run_can_be_called_again(tmp_path, monkeypatch):
 
 
 # ---------------------------------------------------------------- presets and real conversations
-
-
-def test_recipe_of_a_study():
-    study = Study.make("mini", seed=3)
-    for stage, steps in ((1, study.stage1_steps), (2, study.stage2_steps)):
-        recipe = TrainConfig.of(study, stage)
-        assert (recipe.stage, recipe.steps, recipe.batch_size, recipe.rank, recipe.seed) == (
-            stage,
-            steps,
-            study.batch_size,
-            study.lora_rank,
-            3,
-        )
-        assert recipe.matching == (study.matching_steps if stage == 2 else 0)
-        assert recipe.mixed and recipe.layers is None and recipe.method == "lora"
-    smoke = TrainConfig.of(Study.make("smoke"), 1)
-    assert not smoke.mixed and not smoke.compile
-    assert smoke.length > TrainConfig.of(study, 1).length  # the tiny model's tokens are bytes
 
 
 @pytest.mark.assets
