@@ -13,8 +13,8 @@ def onset(values: np.ndarray, depth: Sequence[float], groups: Sequence[str], see
     """The relative depth at which a profile has risen half-way from its first layer to the third where it is highest.
 
     The top is the mean over a third and not the best single layer, because the best of many is high by chance. Between
-    two layers the crossing is interpolated. None if that third is not above the first layer by its paired 95 % interval, or
-    if too many resamples of the groups have no crossing.
+    two layers the crossing is interpolated. None if that third is not clearly above the first layer (paired, at 95 %
+    for the highest of three), or if too many resamples of the groups have no crossing.
 
     values: [layers, N], of each example, such as 1 for right and 0 for wrong. depth: [layers], relative, rising from
     the layer that the rise is counted from. groups: [N], resampled as wholes.
@@ -25,7 +25,9 @@ def onset(values: np.ndarray, depth: Sequence[float], groups: Sequence[str], see
     if values.ndim != 2 or len(values) != len(at) or not {0, 1, 2} <= set(third.tolist()):
         raise ValueError("An onset needs a row of values for each depth, and depths in every third.")
     top = int(np.argmax([values[third == i].mean() for i in range(3)]))
-    if paired_difference(values[third == top].mean(0), values[0], groups, seed=seed).low <= 0:
+    # The highest of three is compared, so each comparison gets a third of 5 %.
+    rise = paired_difference(values[third == top].mean(0), values[0], groups, level=1 - 0.05 / 3, seed=seed)
+    if rise.low <= 0:
         return None
     return statistic_interval(lambda means: _half_way(means, at, third), values, groups, (0, 1), seed=seed)
 

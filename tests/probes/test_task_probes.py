@@ -80,7 +80,7 @@ def test_changes_are_paired(results, task):
 
 def test_the_onset_is_where_it_was_planted(results, task):
     assert 5 / 9 <= onset_of(results).value <= 6 / 9
-    assert onset_of(read(task, planted(task, LAYERS), 3)) is None
+    assert onset_of(read(task, planted(task, 0), 3)) is None, "what is there from the first layer on sets in nowhere"
 
 
 def test_the_first_of_the_best_layers(results):
