@@ -11,7 +11,7 @@ from paperlib.figures.diagrams import lens_grid
 from paperlib.figures.style import font, visible
 from paperlib.models.capture import token_states
 from paperlib.models.vlm import VLM
-from paperlib.probes.logit_lens import word_ranks
+from paperlib.probes.logit_lens import first_tokens, word_ranks
 from paperlib.tasks.assets import manifest
 from paperlib.tasks.probe_tasks import ProbeTask
 
@@ -50,11 +50,21 @@ def listener(vlm: VLM, task: ProbeTask) -> Callable[[int, int], Figure]:
     return listen_at
 
 
+def read_whole(vlm: VLM, word: str) -> bool:
+    """Whether the lens reads the whole word: it is one token, with a space before it or without.
+
+    The first token of another word is only its beginning, such as the "s" of "soccer ball", and says little.
+    """
+    return all(vlm.tokenizer.decode([token]).strip() == word for token in first_tokens(vlm.tokenizer, word))
+
+
 def clearest(vlm: VLM, states: torch.Tensor, words: Sequence[str]) -> tuple[int, int, int, int]:
     """The image token that names what its picture shows best of all: (example, layer's index, token, rank of the word).
 
-    states: [N, layers, T, D]; words: [N]. Of equal ranks the first counts. Raises ValueError as `word_ranks` does.
+    Only examples whose word is read whole count, or all if there are none. Of equal ranks the first counts.
+    states: [N, layers, T, D]; words: [N]. Raises ValueError as `word_ranks` does.
     """
-    ranks, _ = word_ranks(vlm, states, [(word,) for word in words])
-    number, layer, token = (int(i) for i in np.unravel_index(ranks[..., 0].argmin(), ranks.shape[:-1]))
-    return number, layer, token, int(ranks[number, layer, token, 0])
+    whole = [i for i, word in enumerate(words) if read_whole(vlm, word)] or list(range(len(words)))
+    ranks = word_ranks(vlm, states[whole], [(words[i],) for i in whole])[0][..., 0]
+    number, layer, token = (int(i) for i in np.unravel_index(ranks.argmin(), ranks.shape))
+    return whole[number], layer, token, int(ranks[number, layer, token])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from paperlib.stats.bootstrap import Interval, group_intervals, ratio_intervals
+from paperlib.stats.bootstrap import Interval, ratio_intervals
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,10 @@ def token_scale(tokens: Sequence[torch.Tensor], groups: Sequence[str], seed: int
     """tokens: [layers, tokens, D] for each example; groups: [N], resampled. One result a layer, means over tokens, then
     over examples. Raises ValueError if layers differ between examples, or examples and groups in number.
     """
-    norms, cosines = (rows.tolist() for rows in (_mean_norms(tokens), _mean_cosines(tokens)))
-    limits = (min(map(min, norms)), max(map(max, norms)))
-    found = group_intervals(norms, groups, limits, seed=seed), group_intervals(cosines, groups, (-1, 1), seed=seed)
+    found = [
+        ratio_intervals(rows.tolist(), torch.ones_like(rows[:1]).tolist(), groups, _ends(rows), seed=seed)
+        for rows in (_mean_norms(tokens), _mean_cosines(tokens))
+    ]
     return [Scale(*layer) for layer in zip(*found, strict=True)]
 
 
@@ -31,9 +32,12 @@ def norm_ratio(
 ) -> list[Interval]:
     """Mean norm of the one over that of the other, layer by layer, paired by example. Shapes as in `token_scale`."""
     parts, wholes = _mean_norms(tokens), _mean_norms(others)
-    ratios = parts / wholes
-    limits = torch.stack([ratios.amin(1), ratios.amax(1)], dim=1).tolist()
-    return ratio_intervals(parts.tolist(), wholes.tolist(), groups, limits, seed=seed)
+    return ratio_intervals(parts.tolist(), wholes.tolist(), groups, _ends(parts / wholes), seed=seed)
+
+
+def _ends(rows: torch.Tensor) -> list[list[float]]:
+    """Each layer's least and greatest value. Where no example differs (the cosine at the first layer), none can."""
+    return torch.stack([rows.amin(1), rows.amax(1)], dim=1).tolist()
 
 
 def _mean_norms(tokens: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -10,7 +10,8 @@ from paperlib.stats.verdicts import thirds
 
 
 def onset(values: np.ndarray, depth: Sequence[float], groups: Sequence[str], seed: int = 0) -> Interval | None:
-    """The relative depth at which a profile has risen half-way from its first layer to the third where it is highest.
+    """The relative depth from which a profile stays above half-way between its first layer and the third where it is
+    highest, up to its best layer there. So a single layer that is high by chance sets nothing in.
 
     The top is the mean over a third and not the best single layer, because the best of many is high by chance. Between
     two layers the crossing is interpolated. None if that third is not clearly above the first layer (paired, at 95 %
@@ -33,10 +34,11 @@ def onset(values: np.ndarray, depth: Sequence[float], groups: Sequence[str], see
 
 
 def _half_way(means: np.ndarray, depth: np.ndarray, third: np.ndarray) -> float | None:
-    half = (means[0] + max(means[third == i].mean() for i in range(3))) / 2
-    reached = np.flatnonzero(means >= half)
-    if half <= means[0] or not len(reached):
+    top = int(np.argmax([means[third == i].mean() for i in range(3)]))
+    half = (means[0] + means[third == top].mean()) / 2
+    if half <= means[0]:
         return None
-    after, before = reached[0], reached[0] - 1
-    share = (half - means[before]) / (means[after] - means[before])
-    return float(depth[before] + share * (depth[after] - depth[before]))
+    best = int(np.argmax(np.where(third == top, means, -np.inf)))
+    before = int(np.flatnonzero(means[:best] < half)[-1])
+    share = (half - means[before]) / (means[before + 1] - means[before])
+    return float(depth[before] + share * (depth[before + 1] - depth[before]))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from small_models import tiny_vlm
 
-from paperlib.probes.listening import clearest, grid, listener, words_at
+from paperlib.probes.listening import clearest, grid, listener, read_whole, words_at
 from paperlib.tasks.probe_tasks import probe_tasks
 
 
@@ -44,7 +44,17 @@ def test_a_listener_draws_one_layer(vlm, task):
 def test_the_clearest_token_is_the_one_that_was_planted(vlm):
     states = torch.randn(3, 2, 4, 32, generator=torch.Generator().manual_seed(0))
     head = vlm.model.get_output_embeddings().weight.detach()
-    words = ["dog", "pear", "cat"]
+    words = ["dog", "pear", "cat"]  # none is one token here, so each is read at its first letter
     states[1, 1, 2] = 50 * head[vlm.tokenizer.convert_tokens_to_ids("p")]
     number, layer, token, rank = clearest(vlm, states, words)
     assert rank == 1 and (number, layer, token) == (1, 1, 2)
+
+
+def test_words_that_are_read_whole_come_first(vlm):
+    """Of "s" and "soccer ball" both begin with the token that is planted, and only the first is all of a word."""
+    states = torch.randn(2, 1, 2, 32, generator=torch.Generator().manual_seed(0))
+    head, letter = vlm.model.get_output_embeddings().weight.detach(), vlm.tokenizer.convert_tokens_to_ids("s")
+    states[0, 0, 0] = 50 * head[letter]
+    states[1, 0, 1] = 50 * head[letter]
+    assert read_whole(vlm, "s") and not read_whole(vlm, "soccer ball")
+    assert clearest(vlm, states, ["soccer ball", "s"]) == (1, 0, 1, 1)

@@ -26,6 +26,12 @@ def test_a_transfer_that_falls_again_has_the_onset_of_its_rise():
     assert onset(rising(0.4, until=0.6), DEPTH, GROUPS).value == pytest.approx(0.35, abs=0.05)
 
 
+def test_a_layer_that_is_high_by_chance_sets_nothing_in():
+    lucky = rising(0.8)
+    lucky[2] = 1
+    assert onset(lucky, DEPTH, GROUPS).value == pytest.approx(0.75, abs=0.05)
+
+
 def test_half_way_is_interpolated():
     straight = np.tile(DEPTH[:, None], (1, len(GROUPS)))  # the late third's mean is 0.85, so half-way is 0.425
     assert onset(straight, DEPTH, GROUPS).value == pytest.approx(0.425)
