@@ -15,7 +15,7 @@ def lines_of(
     looks: Mapping[str, Mapping] | None = None,
     **wanted: object,
 ) -> list[dict]:
-    """Curves for `paperlib.figures.curves.layer_curves`: one for each value of column ``by``, in order of appearance.
+    """Curves for `figures.curves.layer_curves`: one for each value of column ``by``, in order of appearance.
 
     wanted: columns and the value that they must have. looks: more keys of a curve ("colour", "dash"), by its label. A curve
     has limits where its column ``y`` holds intervals.

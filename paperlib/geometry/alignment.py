@@ -17,7 +17,7 @@ Layers = Sequence[Neighbors]
 
 
 def search_layers(states: torch.Tensor, layers: Sequence[int], k: int = 64) -> list[Neighbors]:
-    """The k nearest neighbours at some layers of states [N, L + 1, D]; four times what a metric needs allows subsamples."""
+    """The k nearest neighbours at some layers of states [N, L + 1, D]. Subsamples need four times what a metric asks for."""
     return [Neighbors.of(states[:, layer], k) for layer in layers]
 
 
@@ -26,7 +26,9 @@ def overlap_percent(x: Neighbors, y: Neighbors, k: int = 16) -> float:
     return 100 * neighborhood_overlap(x, y, k)
 
 
-def by_layer(measure: Callable, x: Layers, y: Layers, n: int = 20, seed: int = 0, **options) -> list[Interval]:
+def by_layer(
+    measure: Callable[..., float], x: Layers, y: Layers, n: int = 20, seed: int = 0, **options: int
+) -> list[Interval]:
     """A measure of two point clouds at each layer, with its interval from n subsamples of half of the points."""
     return [
         subsample_interval(lambda a, b: measure(a, b, **options), *both, n=n, seed=seed)
@@ -39,23 +41,21 @@ def overlap_map(x: Layers, y: Layers, k: int = 16) -> np.ndarray:
     return np.array([[overlap_percent(a, b, k) for b in y] for a in x])
 
 
-def overlap_gain(after: Layers, before: Layers, text: Layers, k: int = 16, n: int = 40, seed: int = 0) -> Interval:
-    """How many points (of percent) more ``after`` overlaps with ``text`` than ``before`` does: the mean over layers.
-
-    The three are subsampled together, so the difference is paired.
+def overlap_gain(
+    after: Layers, before: Layers, text: Layers, at: Sequence[int], k: int = 16, n: int = 40, seed: int = 0
+) -> Interval:
+    """How many points (of percent) more ``after`` overlaps with ``text`` than ``before`` does: the mean over the places
+    ``at`` in the three lists. They are subsampled together, so the difference is paired. Raises ValueError for no place.
     """
+    if not len(at):
+        raise ValueError("A gain is a mean over layers, and none was given: name a place at least.")
 
     def gain(*parts: Neighbors) -> float:
-        a, b, t = (parts[i * len(text) : (i + 1) * len(text)] for i in range(3))
-        return 100 * float(
-            np.mean([neighborhood_overlap(p, r, k) - neighborhood_overlap(q, r, k) for p, q, r in zip(a, b, t)])
-        )
+        a, b, t = (parts[i * len(at) : (i + 1) * len(at)] for i in range(3))
+        each = zip(a, b, t, strict=True)
+        return 100 * float(np.mean([neighborhood_overlap(p, r, k) - neighborhood_overlap(q, r, k) for p, q, r in each]))
 
-    if len(after) != len(text) or len(before) != len(text):
-        raise ValueError(
-            f"A gain needs the same layers of all three, got {len(after)}, {len(before)} and {len(text)}: choose them alike."
-        )
-    return subsample_interval(gain, *after, *before, *text, n=n, seed=seed)
+    return subsample_interval(gain, *(part[i] for part in (after, before, text) for i in at), n=n, seed=seed)
 
 
 def null_by_layer(
@@ -76,8 +76,8 @@ def null_by_layer(
 def above_chance(
     trained: Neighbors, untrained: Neighbors, text: Layers, k: int = 16, n: int = 40, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What `entry_depth.entry_depth` reads: [1 + n, layers of text] overlaps of a trained and of an untrained connector's
-    output with each caption layer, as shares, less what chance gives. All are subsampled together.
+    """What `entry_depth.entry_depth` reads: [1 + n, layers of text] overlaps of a trained and of an untrained connector
+    with each caption layer, as shares, less what chance gives. All are subsampled together.
     """
 
     def overlaps(a: Neighbors, b: Neighbors, *texts: Neighbors) -> list[list[float]]:

@@ -1,4 +1,4 @@
-"""Intrinsic dimensions with their intervals, as tables hold them: by scale, by layer, and the phase read from a profile."""
+"""Intrinsic dimensions with their intervals, as tables hold them: by scale, by layer, and the phase of a profile."""
 
 import math
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def scale_rows(cloud: str, found: Sequence[Dimension], n: int) -> list[dict]:
     ]
 
 
-def by_layer(profile: np.ndarray, total: int, share: float = 0.8) -> list[Interval]:
+def dimension_intervals(profile: np.ndarray, total: int, share: float = 0.8) -> list[Interval]:
     """The dimension at each layer of a profile [1 + n, layers] of `phases.profiles`, from ``total`` points."""
     return [jackknife(values, total, share) for values in profile.T]
 

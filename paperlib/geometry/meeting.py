@@ -1,7 +1,7 @@
 """Five measures of how alike pictures and captions are at one layer, each with its interval and its null.
 
-Point clouds are centred first. The three that depend on coordinates are given twice: without massive dimensions, under the
-measure's name, and with them, under the name with `KEPT` behind it. They are the same where no dimension is massive.
+Point clouds are centred first. The first three are given twice: without massive dimensions, under the measure's name, and with
+them, under the name with `KEPT` behind it. They are the same where no dimension is massive.
 """
 
 from collections.abc import Callable, Iterable
@@ -30,35 +30,34 @@ LARGER_IS_CLOSER = {OVERLAP: True, MUTUAL: True, CKA: True, TO_CAPTIONS: False, 
 
 
 def measures(images: torch.Tensor, texts: torch.Tensor, k: int = 16, n: int = 20, seed: int = 0) -> dict[str, Interval]:
-    """Every measure of pictures and captions [N, D] at one layer, overlaps in percent, with intervals from n subsamples.
+    """Every measure of pictures and captions [N, D] at one layer, with intervals from n subsamples; units: `UNITS`.
 
     Raises GeometryError as the measures do.
     """
-    clouds = [_centred(cloud) for cloud in (images, texts)]
-    cleaned, massive = zip(*map(without_outliers, clouds))
-    kept = _by_coordinates(*clouds, k, n, seed)
-    found = _by_coordinates(*cleaned, k, n, seed) if any(massive) else kept
+    x, y = _centred(images), _centred(texts)
+    (clean_x, massive_x), (clean_y, massive_y) = without_outliers(x), without_outliers(y)
+    kept = _by_coordinates(x, y, k, n, seed)
+    found = dict(_by_coordinates(clean_x, clean_y, k, n, seed) if massive_x or massive_y else kept)
     a, b = (Neighbors.of(cloud, 4 * k, keep=True) for cloud in (images, texts))
     found |= {
         TO_CAPTIONS: subsample_interval(information_imbalance, a, b, n=n, seed=seed),
         TO_PICTURES: subsample_interval(information_imbalance, b, a, n=n, seed=seed),
     }
-    return found | {name + KEPT: value for name, value in kept.items() if name in (OVERLAP, MUTUAL, CKA)}
+    return found | {name + KEPT: value for name, value in kept.items()}
 
 
 def nulls(images: torch.Tensor, texts: torch.Tensor, k: int = 16, n: int = 100, seed: int = 0) -> dict[str, float]:
-    """What unrelated pairs reach: the 95 % point of each of the first three measures over n shuffles, and 1 for Information
-    Imbalance, which is no information.
+    """What unrelated pairs reach: the 95 % point of each of the first three measures over n shuffles. For Information
+    Imbalance it is 1, which is no information.
     """
-    clouds = [_centred(cloud) for cloud in (images, texts)]
-    functions = {OVERLAP: neighborhood_overlap, MUTUAL: mutual_knn, CKA: cka}
-    found = {
-        name: _scale(name)
-        * float(
-            np.quantile(permutation_null(function, *clouds, n=n, seed=seed, **({} if name == CKA else {"k": k})), 0.95)
-        )
-        for name, function in functions.items()
-    }
+    x, y, found = _centred(images), _centred(texts), {}
+    for name, function, options in (
+        (OVERLAP, neighborhood_overlap, {"k": k}),
+        (MUTUAL, mutual_knn, {"k": k}),
+        (CKA, cka, {}),
+    ):
+        values = permutation_null(function, x, y, n, seed, **options)
+        found[name] = (100 if UNITS[name] == "%" else 1) * float(np.quantile(values, 0.95))
     return found | {TO_CAPTIONS: 1.0, TO_PICTURES: 1.0}
 
 
@@ -87,7 +86,3 @@ def _by_coordinates(a: torch.Tensor, b: torch.Tensor, k: int, n: int, seed: int)
 
 def _centred(cloud: torch.Tensor) -> torch.Tensor:
     return cloud - cloud.mean(0)
-
-
-def _scale(name: str) -> int:
-    return 100 if UNITS[name] == "%" else 1

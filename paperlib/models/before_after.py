@@ -1,4 +1,4 @@
-"""A model before and after tuning: what of the difference is the connector's, and how far each block's weights moved."""
+"""A model before and after tuning: what the connector alone changes, and how far each block's weights moved."""
 
 import copy
 

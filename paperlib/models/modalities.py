@@ -38,8 +38,8 @@ def picture_states(vlm: VLM, pictures: Sequence[Image.Image], cache: Path | None
 def caption_states(vlm: VLM, captions: Sequence[str], cache: Path | None = None) -> dict[str, torch.Tensor]:
     """{"text mean", "text last": [N, L + 1, D]} of captions, kept in the folder ``cache``.
 
-    In some LLMs a text's first full stop or line break is an anchor with massive values (see `paperlib.models.capture`).
-    Here a line break before the caption is that, so that the caption's full stop, where "text last" reads, is not.
+    In some LLMs a text's first full stop or line break holds massive values (see `paperlib.models.capture`).
+    A line break before the caption takes that role, so the caption's full stop, where "text last" reads, does not.
     Raises as `capture.capture`.
     """
     front = vlm.prompt("Look.", False).partition("Look.")[0].rstrip() + "\n"

@@ -55,15 +55,17 @@ def test_a_map_holds_every_pair(near):
 
 
 def test_gains_are_paired_and_have_a_sign(near):
-    up = overlap_gain(near["clear"], near["noisy"], near["text"], K, n=10)
-    down = overlap_gain(near["noisy"], near["clear"], near["text"], K, n=10)
+    up = overlap_gain(near["clear"], near["noisy"], near["text"], [0, 1], K, n=10)
+    down = overlap_gain(near["noisy"], near["clear"], near["text"], [0, 1], K, n=10)
     assert up.low > 0 > down.high and up.value == pytest.approx(-down.value)
     apart = overlap_map(near["clear"], near["text"], K) - overlap_map(near["noisy"], near["text"], K)
     assert up.value == pytest.approx(np.diag(apart).mean())
-    same = overlap_gain(near["clear"], near["clear"], near["text"], K, n=5)
+    same = overlap_gain(near["clear"], near["clear"], near["text"], [1], K, n=5)
     assert same[:3] == (0, 0, 0)
-    with pytest.raises(ValueError, match="same layers"):
-        overlap_gain(near["clear"], near["noisy"][:1], near["text"], K)
+    one = overlap_gain(near["clear"], near["noisy"], near["text"], [1], K, n=5)
+    assert one.value == pytest.approx(apart[1, 1])
+    with pytest.raises(ValueError, match="none was given"):
+        overlap_gain(near["clear"], near["noisy"], near["text"], [], K)
 
 
 def test_a_null_within_groups_lies_between_chance_and_the_pairs(near):

@@ -5,7 +5,7 @@ import pytest
 
 from paperlib.geometry.calibration import calibrated
 from paperlib.geometry.dimension import Dimension
-from paperlib.geometry.dimension_tables import by_layer, gaussian_like, phase_change, read_phase, scale_rows
+from paperlib.geometry.dimension_tables import dimension_intervals, gaussian_like, phase_change, read_phase, scale_rows
 from paperlib.geometry.subsampling import jackknife
 
 X = [0, 0.25, 0.5, 0.75, 1]
@@ -27,7 +27,7 @@ def test_scale_rows_are_two_errors_wide():
 
 def test_each_layer_has_its_own_interval():
     profile = drawn(TENT, 0)
-    found = by_layer(profile, 500, 0.8)
+    found = dimension_intervals(profile, 500, 0.8)
     assert [i.value for i in found] == TENT.tolist() and found[2] == jackknife(profile[:, 2], 500, 0.8)
 
 
