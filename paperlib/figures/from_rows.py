@@ -17,8 +17,8 @@ def lines_of(
 ) -> list[dict]:
     """Curves for `figures.curves.layer_curves`: one for each value of column ``by``, in order of appearance.
 
-    wanted: columns and the value that they must have. looks: more keys of a curve ("colour", "dash"), by its label. A curve
-    has limits where its column ``y`` holds intervals.
+    wanted: columns and the value that they must have. looks: more keys of a curve ("colour", "dash"), by its label. A
+    curve has limits where its column ``y`` holds intervals.
     Raises ValueError if no row is left, or if a curve has some intervals and some plain numbers.
     """
     parts: dict[str, list[Mapping]] = {}

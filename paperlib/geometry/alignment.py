@@ -17,7 +17,7 @@ Layers = Sequence[Neighbors]
 
 
 def search_layers(states: torch.Tensor, layers: Sequence[int], k: int = 64) -> list[Neighbors]:
-    """The k nearest neighbours at some layers of states [N, L + 1, D]. Subsamples need four times what a metric asks for."""
+    """The k nearest neighbours at some layers of states [N, L + 1, D]; for subsamples, four times a metric's k."""
     return [Neighbors.of(states[:, layer], k) for layer in layers]
 
 
@@ -44,8 +44,8 @@ def overlap_map(x: Layers, y: Layers, k: int = 16) -> np.ndarray:
 def overlap_gain(
     after: Layers, before: Layers, text: Layers, at: Sequence[int], k: int = 16, n: int = 40, seed: int = 0
 ) -> Interval:
-    """How many points (of percent) more ``after`` overlaps with ``text`` than ``before`` does: the mean over the places
-    ``at`` in the three lists. They are subsampled together, so the difference is paired. Raises ValueError for no place.
+    """How many points (of percent) more ``after`` overlaps with ``text`` than ``before``: the mean over the places
+    ``at`` in the three lists. They are subsampled together, so the difference is paired. Raises ValueError for none.
     """
     if not len(at):
         raise ValueError("A gain is a mean over layers, and none was given: name a place at least.")

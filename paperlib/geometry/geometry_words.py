@@ -40,7 +40,8 @@ def phase_sentence(
 
 
 def meeting_sentences(rows: Iterable[Mapping], null: Mapping[str, float]) -> list[str]:
-    """Where tuned and stage 1 lie apart by each measure, what the untrained model reaches, and what massive dimensions do.
+    """Where tuned and stage 1 lie apart by each measure, what the untrained model reaches, and what massive dimensions
+    change.
 
     rows: of the table "meeting", {"measure", "stage", "depth", "value": Interval}.
     """
@@ -58,8 +59,8 @@ def meeting_sentences(rows: Iterable[Mapping], null: Mapping[str, float]) -> lis
     moved = max(abs(overlap[key].value - kept[key].value) for key in overlap)
     return [
         *found,
-        f"- The untrained model's overlap is {_span([value.value for value in untrained])} %; its interval lies above the "
-        f"null of {null[OVERLAP]:.1f} % at {above} of {count(len(untrained), 'layer')}.",
+        f"- The untrained model's overlap is {_span([value.value for value in untrained])} %; its interval lies above "
+        f"the null of {null[OVERLAP]:.1f} % at {above} of {count(len(untrained), 'layer')}.",
         f"- Removing massive dimensions changes the overlap by {moved:.1f} points at most.",
     ]
 
@@ -69,8 +70,8 @@ def entry_sentences(
 ) -> list[str]:
     """The best match of each connector, the four conditions of C1, and where later picture layers have theirs.
 
-    maps: by stage, [picture layers, caption layers] overlaps (%), the connector's output first; x: the relative depth of
-    each caption layer; chance in percent.
+    maps: by stage, [picture layers, caption layers] overlaps (%), the connector's output first; x: the relative depth
+    of each caption layer; chance in percent.
     """
     found = [
         f"- Behind the {name} connector the best match is the caption layer at depth {x[int(row.argmax())]:.2f}, with "
@@ -94,9 +95,10 @@ def entry_sentences(
         f"- (a) The depth {side} one quarter: {depth:.2f}.",
         f"- (b) The best match {advantage} the mean of the first sixth: {percent(entry.advantage)} points.",
         f"- (c) This advantage {surplus} the untrained connector's: {percent(entry.surplus)} points.",
-        f"- (d) As a share of the best match it {relative} the untrained connector's: {percent(entry.relative)} points.",
-        f"- Over the tuned model's picture layers the best match lies between depths {min(ridge):.2f} and {max(ridge):.2f}; "
-        f"for the last picture layer at {ridge[-1]:.2f}.",
+        f"- (d) As a share of the best match it {relative} the untrained connector's: "
+        f"{percent(entry.relative)} points.",
+        f"- Over the tuned model's picture layers the best match lies between depths {min(ridge):.2f} and "
+        f"{max(ridge):.2f}; for the last picture layer at {ridge[-1]:.2f}.",
     ]
 
 
@@ -108,20 +110,24 @@ def gain_sentences(gained: Mapping[tuple[str, str], Interval]) -> list[str]:
     every, connector, blocks = dict.fromkeys(part for part, _ in gained)
     total = gained[every, "middle"]
     rest = {third: gain for (part, third), gain in gained.items() if part == every and third != "middle"}
-    stands = "lies clear above" if rest and all(total.low > gain.high for gain in rest.values()) else "does not lie clear above"
+    stands = (
+        "lies clear above"
+        if rest and all(total.low > gain.high for gain in rest.values())
+        else "does not lie clear above"
+    )
     by_connector = direction(gained[connector, "middle"], "gains", "loses", "gains nothing clear")
     by_blocks = direction(gained[blocks, "middle"], "add to that", "take from that", "change nothing clearly")
     return [
         f"- In the middle third the overlap of pictures {direction(total)} from stage 1 to tuned: {total:+.1f} points.",
-        f"- The tuned connector before stage-1 blocks {by_connector} over stage 1 ({gained[connector, 'middle']:+.1f}); the "
-        f"tuned blocks behind it {by_blocks} ({gained[blocks, 'middle']:+.1f}).",
+        f"- The tuned connector with stage-1 blocks {by_connector} over stage 1 ({gained[connector, 'middle']:+.1f}); "
+        f"the tuned blocks behind it {by_blocks} ({gained[blocks, 'middle']:+.1f}).",
         f"- The middle third's gain {stands} the other thirds' "
         f"({listed([f'{third} {gain:+.1f}' for third, gain in rest.items()], 'there are none')}).",
     ]
 
 
 def null_sentence(overlaps: Sequence[Interval], shuffled: Sequence[float]) -> str:
-    """How much overlap pairs keep that are shuffled within their type, and at how many layers the pictures lie above."""
+    """How much overlap pairs keep that are shuffled within their type, and at how many layers pictures lie above."""
     above = sum(overlap.low > null for overlap, null in zip(overlaps, shuffled, strict=True))
     return (
         f"- Shuffled pairs keep {_span(shuffled)} %; the tuned model's interval lies above that at {above} of "
@@ -132,15 +138,15 @@ def null_sentence(overlaps: Sequence[Interval], shuffled: Sequence[float]) -> st
 def drift_sentences(
     kept: Mapping[str, Sequence[Interval]], changes: Mapping[str, Sequence[float]], block: int
 ) -> list[str]:
-    """What share of neighbours each modality kept by layer (%), and how much blocks changed (%), by third. block: the one
-    that changed most.
+    """What share of neighbours each modality kept by layer (%), and how much blocks changed (%), by third. block: the
+    one that changed most.
     """
     thirds = [f"{np.mean(part):.1f} % in the {third} third" for third, part in changes.items() if len(part)]
     most = max(max(part) for part in changes.values() if len(part))
     return [
         *(
-            f"- {name} keep {of[0]:.0f} % of their neighbours at the first layer read, and {of[-1]:.0f} % at the last: the "
-            f"share {direction(_apart(of[-1], of[0]), 'is larger there', 'is smaller there', 'is about the same there')}."
+            f"- {name} keep {of[0]:.0f} % of their neighbours at the first layer read, and {of[-1]:.0f} % at the "
+            f"last: the share {direction(_minus(of[-1], of[0]), 'is larger', 'is smaller', 'is about the same')}."
             for name, of in kept.items()
         ),
         f"- The blocks' matrices change by {listed(thirds)} on average, most in block {block} ({most:.1f} %).",
@@ -153,7 +159,7 @@ def percent(interval: Interval) -> str:
     return format(Interval(100 * value, 100 * low, 100 * high, n), "+.1f")
 
 
-def _apart(a: Interval, b: Interval) -> Interval:
+def _minus(a: Interval, b: Interval) -> Interval:
     """A minus b, with limits that hold whatever the two have in common."""
     return Interval(a.value - b.value, a.low - b.high, a.high - b.low, a.n)
 

@@ -1,10 +1,10 @@
 """Five measures of how alike pictures and captions are at one layer, each with its interval and its null.
 
-Point clouds are centred first. The first three are given twice: without massive dimensions, under the measure's name, and with
-them, under the name with `KEPT` behind it. They are the same where no dimension is massive.
+Point clouds are centred first. The first three are given twice: without massive dimensions, under the measure's name,
+and with them, under the name with `KEPT` behind it. They are the same where no dimension is massive.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import torch
@@ -61,7 +61,7 @@ def nulls(images: torch.Tensor, texts: torch.Tensor, k: int = 16, n: int = 100, 
     return found | {TO_CAPTIONS: 1.0, TO_PICTURES: 1.0}
 
 
-def layers_apart(rows: Iterable[dict], measure: str, a: str, b: str) -> tuple[int, int, int]:
+def layers_apart(rows: Iterable[Mapping], measure: str, a: str, b: str) -> tuple[int, int, int]:
     """At how many layers the interval of stage ``a`` lies wholly on the closer side of that of stage ``b``, at how many
     wholly on the other, and how many there are. rows: {"measure", "stage", "depth", "value": Interval}.
     """
