@@ -1,0 +1,32 @@
+"""Scenes as a set of points needs them: no two that show the same, their types, and captions whose order is gone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from paperlib.tasks.scenes import Scene, draw_scene
+
+
+def distinct_scenes(n: int, seed: int, style: str = "mixed", split: str = "test") -> list[Scene]:
+    """The first n scenes of a split that all show something else, so that no caption comes twice.
+
+    Raises ValueError as `scenes.draw_scene`.
+    """
+    found: dict[str, Scene] = {}
+    index = 0
+    while len(found) < n:
+        scene = draw_scene(split, seed, index, style)
+        found.setdefault(scene.key, scene)
+        index += 1
+    return list(found.values())
+
+
+def scene_types(scenes: Sequence[Scene]) -> np.ndarray:
+    """[N] the type of each scene: whether an emoji or which shape comes first, and how many things there are."""
+    return np.array([f"{'concept' if s.things[0].concept else s.things[0].shape}{len(s.things)}" for s in scenes])
+
+
+def shuffled_words(caption: str, rng: np.random.Generator) -> str:
+    """The same words in a random order, and the full stop at the end again."""
+    words = caption.rstrip(".").split()
+    return " ".join(words[i] for i in rng.permutation(len(words))) + "."
