@@ -1,8 +1,8 @@
 """Intrinsic dimension by neighbour distances: at one scale, over scales, and where it stays the same.
 
-The likelihoods are those of scikit-dimension; they are given the distances of `paperlib.geometry.neighbors`, so that one search
-serves every estimator and metric of a layer. Estimates are biased low at finite N, the more the higher the dimension:
-read them beside `paperlib.geometry.calibration`, and compare at equal N and k alone.
+The likelihoods are those of scikit-dimension; they are given the distances of `paperlib.geometry.neighbors`, so that
+one search serves every estimator and metric of a layer. Estimates are biased low at finite N, the more the higher the
+dimension: read them beside `paperlib.geometry.calibration`, and compare at equal N and k alone.
 """
 
 from __future__ import annotations

@@ -159,8 +159,8 @@ def as_points(x) -> torch.Tensor:
 
 
 def unit_of(x: torch.Tensor) -> float:
-    """1 for usual values x, whose squares and their products are safe; elsewhere the power of two that brings the largest
-    to about 1, as far as their type has it.
+    """1 for usual values x, whose squares and their products are safe; elsewhere the power of two that brings the
+    largest to about 1, as far as their type has it.
     """
     exponent, most = math.frexp(float(x.abs().amax()))[1], 120 if x.dtype == torch.float32 else 1000
     return 1.0 if abs(exponent) <= 20 else 2.0 ** -max(-most, min(most, exponent))

@@ -57,8 +57,8 @@ class Neighbors:
         return self.indices[:, :k]
 
     def tied(self, k: int) -> torch.Tensor:
-        """[N] whether neighbours k and k + 1 are equally far from a point within rounding (`Points.ties`), so that which
-        of them is among the k nearest isn't defined. Lists that end at k are searched again, one deeper.
+        """[N] whether neighbours k and k + 1 are equally far from a point within rounding (`Points.ties`), so that
+        which of them is among the k nearest isn't defined. Lists that end at k are searched again, one deeper.
         """
         k = _check_k(k, len(self))
         if k == len(self) - 1:

@@ -4,9 +4,9 @@ Every metric takes arrays or tensors [N, D], row i of both for example i, or `Ne
 all metrics of a layer; each returns a float. All but `mutual_knn` are Euclidean and don't change when points are
 shifted, rotated or scaled as a whole. Values depend on N and on k: state them, and compare at equal N and k alone.
 
-Which rows are the k nearest isn't defined where neighbours k and k + 1 are equally far, within rounding. Where that holds
-for more than a tenth of the rows (`TIED`), as on a grid, every metric of neighbours raises GeometryError; elsewhere
-either may be taken, which changes a value by at most that share.
+Which rows are the k nearest isn't defined where neighbours k and k + 1 are equally far, within rounding. Where that
+holds for more than a tenth of the rows (`TIED`), as on a grid, every metric of neighbours raises GeometryError;
+elsewhere either may be taken, which changes a value by at most that share.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ from paperlib.study.checks import shown, whole
 def neighborhood_overlap(x, y, k: int = 16) -> float:
     """Mean over i of |N_k^x(i) ∩ N_k^y(i)| / k (Doimo et al. 2020, arXiv 2007.03506); chance is k / (N - 1).
 
-    Raises GeometryError as `Neighbors.of`, if x and y differ in N or device, if k or more rows equal another one, within
-    rounding (`Points.copies`), because its neighbours are then any of them, or if neighbours are tied (see above).
+    Raises GeometryError as `Neighbors.of`, if x and y differ in N or device, if k or more rows equal another one,
+    within rounding (`Points.copies`), because its neighbours are then any of them, or if neighbours are tied (see
+    above).
     """
     return _single(_overlaps, x, y, k)
 
@@ -66,8 +67,9 @@ def information_imbalance(x, y) -> float:
 
     Glielmo et al. 2022, PNAS Nexus 1, pgac039. 2/N: distances in x predict those in y fully; about 1: not at all. Not
     symmetric. Ranks are full, self excluded. Points of y at equal distance share the mean of their ranks.
-    Raises GeometryError as `Neighbors.of`, if x and y differ in N or device, if rows of x repeat, within rounding: which
-    of its copies is a point's nearest neighbour isn't defined; or if nearest neighbours in x are tied (see above).
+    Raises GeometryError as `Neighbors.of`, if x and y differ in N or device, if rows of x repeat, within rounding:
+    which of its copies is a point's nearest neighbour isn't defined; or if nearest neighbours in x are tied (see
+    above).
     """
     return _single(_imbalances, x, y)
 
@@ -79,8 +81,8 @@ def cka(x, y, unbiased: bool = True) -> float:
     sometimes below. The biased one grows with D / N (0.62 for independent Gaussians at N = 2,500, D = 4,096). One
     massive dimension that x and y share drives either to 1: report it with `without_outliers` as well.
     Takes N x N products where `Points` has them in a table, and elsewhere D_x x D_y ones in blocks.
-    Raises GeometryError as `as_points`, if x and y differ in N or device, or, if unbiased, for fewer than 4 rows or where
-    HSIC(x, x) or HSIC(y, y) is no more than rounding, as for points that are all equally far apart.
+    Raises GeometryError as `as_points`, if x and y differ in N or device, or, if unbiased, for fewer than 4 rows or
+    where HSIC(x, x) or HSIC(y, y) is no more than rounding, as for points that are all equally far apart.
     """
     return _single(_ckas, x, y, unbiased)
 
@@ -192,8 +194,8 @@ def _ckas(x, y, orders, unbiased=True):
 
 
 def _hsic(x: Points, y: Points, unbiased: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """HSIC of the linear kernels K and L of points in their `unit`, up to a factor that N alone decides, and the size of
-    the terms that cancel in it.
+    """HSIC of the linear kernels K and L of points in their `unit`, up to a factor that N alone decides, and the size
+    of the terms that cancel in it.
 
     Diagonals p and q, row sums r and s, [N] each, and the sum over K_ij L_ij are all it takes. Where no kernels are
     kept that is |x^T y|^2 of the centred points, and rows sum to 0.

@@ -1,7 +1,8 @@
 """What an intervention did: paired differences, shares of a gap, and whether methods agree on which layers matter.
 
 Scores are paired by example and resampled by picture, within resampled runs where several were asked, as
-`paperlib.stats.bootstrap` says: the same questions were asked before and after, so what the questions differ in cancels.
+`paperlib.stats.bootstrap` says: the same questions were asked before and after, so what the questions differ in
+cancels.
 """
 
 from collections.abc import Sequence
@@ -25,8 +26,8 @@ def paired_difference(
 ) -> Interval:
     """Mean of after - before over the same N examples, with its interval over groups.
 
-    limits: the least and the greatest that a difference can be, (-1, 1) for right and wrong answers; without them it may
-    be as large as the largest seen, in either direction.
+    limits: the least and the greatest that a difference can be, (-1, 1) for right and wrong answers; without them it
+    may be as large as the largest seen, in either direction.
     Raises ValueError for lengths that differ, no examples, values that are not finite, or a group in two runs.
     """
     after, before = _paired(groups, after, before)
@@ -45,8 +46,9 @@ def gap_share(
 ) -> Interval | None:
     """(s_edited - s_low) / (s_high - s_low) of mean scores: 0 if the edit leaves it at the low end, 1 at the high end.
 
-    All three are scores of the same N examples, resampled together. None if the gap's own interval reaches down to 0, for
-    then there is no gap to share. An edit that leaves every score at the same end is at that end, without an interval.
+    All three are scores of the same N examples, resampled together. None if the gap's own interval reaches down to 0,
+    for then there is no gap to share. An edit that leaves every score at the same end is at that end, without an
+    interval.
     Raises ValueError as `paired_difference` does.
     """
     edited, low, high = _paired(groups, edited, low, high)

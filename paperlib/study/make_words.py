@@ -22,8 +22,8 @@ SPECIAL = re.compile(r"[\s%:;#'\"$*?\\`&|<>(){}\[\]!]")
 def check_venv(text: str) -> None:
     """Refuse a VENV that `make install` could empty or `make distclean` could remove although it holds something else.
 
-    Raises StudyError: for no path, one with blanks or special characters, one that holds this clone, and one that is there
-    and is no environment.
+    Raises StudyError: for no path, one with blanks or special characters, one that holds this clone, and one that is
+    there and is no environment.
     """
     if not text or SPECIAL.search(text):
         raise StudyError(

@@ -1,7 +1,7 @@
 """`Study`: which run this is. A preset, a model, a seed and the budgets, checked before anything is computed.
 
-Nothing here imports torch, so that a bad parameter is refused in milliseconds; only a device other than "auto" and "cpu"
-is looked for with it.
+Nothing here imports torch, so that a bad parameter is refused in milliseconds; only a device other than "auto" and
+"cpu" is looked for with it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ PRESETS: dict[str, dict] = {
 }
 
 
-# The least and the most of each number. The most of a seed is scikit-learn's; the others are far beyond what ends or fits.
+# The least and the most of each number. The most of a seed is scikit-learn's; the others are far beyond what ends or
+# fits.
 LIMITS = {
     "seed": (0, 2**32 - 1),
     "n_eval": (1, 10**5),
@@ -215,8 +216,8 @@ class Study:
     def run(self) -> str:
         """The run's name, a folder of runs/, results/ and figures/, so that no run overwrites another's.
 
-        The preset alone, or with model, seed and whatever else differs from the preset: "mini-mini-seed1-n_eval_500". The
-        device is left out: it says where, not what.
+        The preset alone, or with model, seed and whatever else differs from the preset: "mini-mini-seed1-n_eval_500".
+        The device is left out: it says where, not what.
         """
         usual = Study.make(self.preset)
         others = [

@@ -122,8 +122,8 @@ def plain(value, where: str = "data"):
 def write_whole(files: dict[Path, bytes]) -> None:
     """Write files whole or not at all: all under temporary names, and only when all are there are they renamed.
 
-    A reader sees old files or new ones. Raises ResultError, and leaves nothing behind, where the disk is full, a folder is
-    read-only, or a name is taken by a folder.
+    A reader sees old files or new ones. Raises ResultError, and leaves nothing behind, where the disk is full, a folder
+    is read-only, or a name is taken by a folder.
     """
     temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
     try:
