@@ -52,12 +52,12 @@ SAME = 1e-9  # values that differ by less than this share of the largest one dif
 
 def group_intervals(
     values: ArrayLike,
-    groups: Sequence,
+    groups: Sequence | np.ndarray,
     limits: ArrayLike | None = None,
     level: float = 0.95,
     n_boot: int = 2000,
     seed: int = 0,
-    runs: Sequence | None = None,
+    runs: Sequence | np.ndarray | None = None,
 ) -> list[Interval]:
     """Means of K rows of values [K, n], with intervals over groups [n]. All rows use the same draws.
 
@@ -76,12 +76,12 @@ def group_intervals(
 def ratio_intervals(
     parts: ArrayLike,
     wholes: ArrayLike,
-    groups: Sequence,
+    groups: Sequence | np.ndarray,
     limits: ArrayLike,
     level: float = 0.95,
     n_boot: int = 2000,
     seed: int = 0,
-    runs: Sequence | None = None,
+    runs: Sequence | np.ndarray | None = None,
 ) -> list[Interval]:
     """sum(part) / sum(whole) of K rows of parts [K, n] and wholes [K, n] or [1, n], with intervals over groups [n].
 
@@ -114,7 +114,7 @@ def ratio_intervals(
 
 def median_intervals(
     values: ArrayLike,
-    groups: Sequence,
+    groups: Sequence | np.ndarray,
     limits: tuple[float, float],
     level: float = 0.95,
     n_boot: int = 2000,
@@ -143,7 +143,7 @@ def median_intervals(
 def statistic_interval(
     statistic: Callable[[np.ndarray], float | None],
     values: ArrayLike,
-    groups: Sequence,
+    groups: Sequence | np.ndarray,
     limits: tuple[float, float],
     level: float = 0.95,
     n_boot: int = 2000,
@@ -167,18 +167,20 @@ def statistic_interval(
     return Interval(float(value), *ends, rows.shape[1])
 
 
-def group_weights(groups: Sequence, n_boot: int = 2000, seed: int = 0, runs: Sequence | None = None) -> np.ndarray:
+def group_weights(
+    groups: Sequence | np.ndarray, n_boot: int = 2000, seed: int = 0, runs: Sequence | np.ndarray | None = None
+) -> np.ndarray:
     """How often each example [n] is in each draw of the groups, within drawn runs if there are any, [n_boot, n]."""
     member = _numbered(groups)[1]
     return _draws(_run_of(member, runs), n_boot, seed)[:, member]
 
 
-def _numbered(groups: Sequence) -> tuple[np.ndarray, np.ndarray]:
+def _numbered(groups: Sequence | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Names [G], ascending, and the number of each example's group [n]."""
     return np.unique(np.asarray(groups, dtype=str), return_inverse=True)
 
 
-def _run_of(member: np.ndarray, runs: Sequence | None) -> tuple[int, ...]:
+def _run_of(member: np.ndarray, runs: Sequence | np.ndarray | None) -> tuple[int, ...]:
     """The number of each group's run [G]."""
     if runs is None:
         return (0,) * (int(member.max()) + 1)
@@ -216,7 +218,7 @@ def _agreed(value: float, groups: int, limits: Sequence[float], tail: float) -> 
 
 
 def _effective_groups(residual: np.ndarray, counted: int, run_of: tuple[int, ...]) -> float:
-    """The effective number of groups, from each group's share in the ratio's error [G]; with one run, all that count."""
+    """The effective number of groups, from each group's part in the ratio's error [G]; with one run, all that count."""
     run = np.array(run_of)
     sums = np.bincount(run, residual)
     between, within = (sums**2).sum(), ((residual - (sums / np.bincount(run))[run]) ** 2).sum()
@@ -235,7 +237,7 @@ def _tail(level: float) -> float:
     return (1 - share(level, "level")) / 2
 
 
-def _checked(values: ArrayLike, groups: Sequence) -> np.ndarray:
+def _checked(values: ArrayLike, groups: Sequence | np.ndarray) -> np.ndarray:
     rows = finite(values, "Values", 2)
     if not rows.size or rows.shape[1] != len(groups):
         raise ValueError(

@@ -40,7 +40,7 @@ class Interval(_Estimate):
         return super().__new__(cls, value, low, high, n)
 
     @classmethod
-    def _make(cls, values: Iterable) -> Self:  # what a named tuple's _replace calls, and would not check
+    def _make(cls, values: Iterable) -> Self:  # type: ignore[override]  # `_replace` calls it, and would not check
         return cls(*values)
 
     def __format__(self, spec: str) -> str:

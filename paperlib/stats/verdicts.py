@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from paperlib.stats.bootstrap import Interval
 from paperlib.stats.effects import paired_difference
+from paperlib.stats.interval import Interval
 
 SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not testable at this scale"
 
@@ -43,10 +43,10 @@ def vote(effects: np.ndarray, centres: Sequence[float], groups: Sequence[str], s
             "A vote needs windows centred in every third of the depth: sweep with a smaller width or stride."
         )
     early, middle, late = (effects[third == i].mean(0) for i in range(3))
-    over = [paired_difference(middle, other, groups, seed=seed) for other in (early, late)]
-    if all(interval.low > 0 for interval in over):
-        return Vote(*over, "for")
-    return Vote(*over, "against" if any(interval.high < 0 for interval in over) else "open")
+    over_early, over_late = (paired_difference(middle, other, groups, seed=seed) for other in (early, late))
+    if over_early.low > 0 and over_late.low > 0:
+        return Vote(over_early, over_late, "for")
+    return Vote(over_early, over_late, "against" if over_early.high < 0 or over_late.high < 0 else "open")
 
 
 def by_votes(votes: Sequence[str]) -> str:
@@ -127,8 +127,8 @@ def band_verdict(kept: Interval | None, gained: Interval | None, step: Interval,
 def beats_every_rival(over: dict[str, Interval], seeds: dict[str, int], rivals: Sequence[str], least: int = 3) -> str:
     """Whether a band beats every rival: "yes", "no" or "open".
 
-    over: band minus rival; seeds: how many seeds each difference comes from. Differences from fewer than ``least`` seeds
-    decide nothing. "yes" if every difference lies above 0 with its interval, "no" if one lies below 0.
+    over: band minus rival; seeds: how many seeds each difference comes from. Differences from fewer than ``least``
+    seeds decide nothing. "yes" if every difference lies above 0 with its interval, "no" if one lies below 0.
     """
     telling = {rival: d for rival, d in over.items() if seeds[rival] >= least}
     if any(d.high < 0 for d in telling.values()):

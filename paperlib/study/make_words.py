@@ -40,7 +40,7 @@ def check_venv(text: str) -> None:
 
 
 def check_config(preset: str, words: list[str]) -> Study:
-    """The study that PRESET and the words of CONFIG ("name=value") ask for. Raises StudyError for what cannot be used."""
+    """The study of PRESET and of the words of CONFIG ("name=value"). Raises StudyError for what cannot be used."""
     config = {}
     for word in words:
         name, equals, value = word.partition("=")

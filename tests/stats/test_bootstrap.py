@@ -126,7 +126,7 @@ def test_median_intervals_by_enumeration():
 
 
 def test_the_effective_number_of_groups_runs_from_runs_to_groups():
-    """Its limits are those of the plain percentile at that number: the groups' without runs, the runs' where they decide."""
+    """The limits are plain percentiles at that number: of the groups without runs, of the runs where they decide."""
     rng = np.random.default_rng(4)
     runs, groups, values = np.repeat(np.arange(6), 10), np.arange(60), rng.normal(size=60)
     for spread, clusters in ((0, 60), (1000, 6)):
