@@ -2,9 +2,11 @@
 
 import ast
 import importlib.metadata
+import json
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 import yaml
@@ -81,34 +83,86 @@ def test_what_is_installed_is_what_is_locked():
     assert installed == LOCK
 
 
-def test_every_import_is_locked():
-    """Third-party modules that paperlib and the tests import belong to packages in the lock."""
-    packages = importlib.metadata.packages_distributions()
-    files = [*(CODE_ROOT / "paperlib").rglob("*.py"), *(CODE_ROOT / "tests").rglob("*.py")]
-    files = [path for path in files if path.parent.name != "fixtures"]  # made in an environment of their own
+def imports(text):
+    """Third-party modules that a Python text imports, at any depth."""
+    names = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add(node.module.split(".")[0])
     own = {path.stem for path in (CODE_ROOT / "tests").rglob("*.py")} | {"paperlib", "tests"}
-    unlocked = set()
-    for path in files:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = (
-                [a.name for a in node.names]
-                if isinstance(node, ast.Import)
-                else [node.module]
-                if isinstance(node, ast.ImportFrom) and node.level == 0
-                else []
-            )
-            for module in {name.split(".")[0] for name in names} - sys.stdlib_module_names - own:
-                if not any(canonicalize_name(d) in LOCK for d in packages.get(module, [])):
-                    unlocked.add(f"{path.name} imports {module}")
-    assert unlocked == set()
+    return names - sys.stdlib_module_names - own
+
+
+def sources(folder):
+    """Texts by path, of what runs in this environment; fixtures are made in one of their own."""
+    paths = [path for path in (CODE_ROOT / folder).rglob("*.py") if path.parent.name != "fixtures"]
+    return {path.relative_to(CODE_ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
+def cells():
+    """The code of each notebook, by path."""
+    notebooks = {
+        path: json.loads(path.read_text(encoding="utf-8")) for path in (CODE_ROOT / "notebooks").glob("*.ipynb")
+    }
+    return {
+        path.name: "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+        for path, notebook in notebooks.items()
+    }
+
+
+PROJECT = tomllib.loads((CODE_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+NEEDED = [Requirement(text) for text in PROJECT["dependencies"]]
+EXTRAS = {name: [Requirement(text) for text in texts] for name, texts in PROJECT["optional-dependencies"].items()}
+DECLARED = NEEDED + [requirement for extra in EXTRAS.values() for requirement in extra]
+
+
+def undeclared(texts, *requirements):
+    """What texts {place: code} import from packages that are not among the requirements."""
+    packages, names = importlib.metadata.packages_distributions(), {canonicalize_name(r.name) for r in requirements}
+    return {
+        f"{place} imports {module}"
+        for place, text in texts.items()
+        for module in imports(text)
+        if not names & {canonicalize_name(package) for package in packages.get(module, [])}
+    }
 
 
 def test_the_package_declares_its_requirements_and_python():
-    import tomllib
+    assert PROJECT["requires-python"] == ">=3.11" and sys.version_info >= (3, 11)
+    assert undeclared(sources("paperlib"), *NEEDED) == set()
+    assert undeclared(cells(), *NEEDED, *EXTRAS["notebooks"]) == set()
+    snakefile = re.findall(r"^(?:import|from) .*", (CODE_ROOT / "Snakefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert snakefile and undeclared({"Snakefile": "\n".join(snakefile)}, *NEEDED, *EXTRAS["run"]) == set()
+    assert undeclared(sources("tests"), *NEEDED, *EXTRAS["test"]) == set()
 
-    project = tomllib.loads((CODE_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert project["project"]["requires-python"] == ">=3.11" and sys.version_info >= (3, 11)
-    assert project["tool"]["setuptools"]["dynamic"]["dependencies"] == {"file": ["requirements.in"]}
+
+def test_an_undeclared_import_is_found():
+    assert undeclared({"a.py": "def f():\n    from scipy.stats import t\nimport json, numpy.random"}, *NEEDED[:1]) == {
+        "a.py imports scipy",
+        "a.py imports numpy",
+    }
+
+
+def test_commands_that_make_runs_are_declared():
+    makefile = (CODE_ROOT / "Makefile").read_text(encoding="utf-8")
+    commands = set(re.findall(r"-m ([a-z]+)\b", makefile)) - {"pip", "venv", "paperlib"}
+    declared = {canonicalize_name(r.name) for r in DECLARED}
+    assert commands and commands <= declared, commands - declared
+
+
+def test_ranges_are_ranges_and_every_pin_lies_in_its_range():
+    """The package may be installed beside other versions than the study's, and the study's are among them."""
+    names = [canonicalize_name(requirement.name) for requirement in DECLARED]
+    assert len(names) == len(set(names))
+    for requirement in DECLARED:
+        assert {s.operator for s in requirement.specifier} <= {">=", "<"} and requirement.specifier, requirement
+        assert requirement.specifier.contains(LOCK[canonicalize_name(requirement.name)]), requirement
+
+
+def test_what_the_lock_is_made_from_is_declared():
+    assert set(pins(lines("requirements.in"))) <= {canonicalize_name(requirement.name) for requirement in DECLARED}
 
 
 def tracked_texts():
@@ -177,3 +231,39 @@ def test_git_ignores_what_runs_make():
     if done.returncode == 128:
         pytest.skip("not a git clone")
     assert done.stdout.split() == ignored
+
+
+HOOKS = [
+    hook
+    for repository in yaml.safe_load((CODE_ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    for hook in repository["hooks"]
+]
+
+
+def test_hooks_before_a_commit_fetch_nothing():
+    repositories = yaml.safe_load((CODE_ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert [repository["repo"] for repository in repositories] == ["local"]
+    assert all(hook["language"] == "system" and not hook.get("additional_dependencies") for hook in HOOKS)
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook["id"])
+def test_hooks_before_a_commit_run_what_is_locked(hook):
+    """Each entry is a module or a program of the environment, and its package is locked."""
+    program, *arguments = hook["entry"].split()
+    assert program.startswith(".venv/bin/")
+    if (name := program.removeprefix(".venv/bin/")) == "python":
+        option, module, *arguments = arguments
+        assert option == "-m"
+        packages = importlib.metadata.packages_distributions()[module]
+    else:
+        (script,) = importlib.metadata.entry_points(group="console_scripts", name=name)
+        packages = [script.dist.name]
+    assert {canonicalize_name(package) for package in packages} & set(LOCK)
+    assert all((CODE_ROOT / argument).exists() for argument in arguments if "/" in argument)
+
+
+def test_hooks_before_a_commit_check_what_make_lint_checks():
+    lint = (CODE_ROOT / "Makefile").read_text(encoding="utf-8").partition("\nlint:")[2].partition("\n\n")[0]
+    checks = [re.sub(r" paperlib tests$", "", line.strip()) for line in lint.splitlines()[1:]]
+    hooked = [hook["entry"].replace(".venv/bin", "$(BIN)") for hook in HOOKS]
+    assert len(checks) >= 4 and set(checks) <= set(hooked), set(checks) - set(hooked)

@@ -4,7 +4,7 @@ At finite N both methods read too low, and the more so the higher the dimension,
 the scale. The table holds these readings for known dimensions, N and k. It is an aid to reading a curve, not a
 correction: a layer is no Gaussian, and curved, clustered or noisy points are biased in their own ways.
 
-    python -m paperlib.geometry.calibration        # measures and writes data/calibration/dimension.json; takes a few minutes
+    python -m paperlib.geometry.calibration     # measures and writes data/calibration/dimension.json; some minutes
 """
 
 from __future__ import annotations

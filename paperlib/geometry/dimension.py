@@ -1,8 +1,8 @@
 """Intrinsic dimension by neighbour distances: at one scale, over scales, and where it stays the same.
 
-The likelihoods are those of scikit-dimension; they are given the distances of `paperlib.geometry.neighbors`, so that one search
-serves every estimator and metric of a layer. Estimates are biased low at finite N, the more the higher the dimension:
-read them beside `paperlib.geometry.calibration`, and compare at equal N and k alone.
+The likelihoods are those of scikit-dimension; they are given the distances of `paperlib.geometry.neighbors`, so that
+one search serves every estimator and metric of a layer. Estimates are biased low at finite N, the more the higher the
+dimension: read them beside `paperlib.geometry.calibration`, and compare at equal N and k alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from skdim.id import TwoNN
 from skdim.id._GRIDE import _gride  # GRIDE().fit does nothing else but search neighbours again
 
 from paperlib.geometry.distances import GeometryError, as_points
-from paperlib.geometry.neighbors import Neighbors, searched
+from paperlib.geometry.neighbors import Measured, Neighbors, searched
 from paperlib.study.checks import shown, whole
 
 METHODS = ("gride", "twonn")
@@ -45,7 +45,7 @@ class Plateau:
     last: int
 
 
-def intrinsic_dimension(x, method: str = "gride", k: int = 16) -> Dimension:
+def intrinsic_dimension(x: Measured, method: str = "gride", k: int = 16) -> Dimension:
     """Intrinsic dimension of points x [N, D], an array, a tensor or `Neighbors`.
 
     method "gride" (Denti et al. 2022, Scientific Reports 12, 20005): the likelihood of the ratios of each point's
@@ -58,6 +58,10 @@ def intrinsic_dimension(x, method: str = "gride", k: int = 16) -> Dimension:
     calibration table). Take intervals from `paperlib.geometry.subsampling`. No error covers the bias.
     Raises GeometryError as `Neighbors.of`, for another method, for 2k >= N, if rows repeat, or if ratios are 1 for more
     than a tenth of the points or nearly all the same, both within rounding, as on a grid.
+
+    >>> plane = np.random.default_rng(0).normal(size=(1000, 2)) @ np.random.default_rng(1).normal(size=(2, 50))
+    >>> f"{intrinsic_dimension(plane).value:.1f} of {plane.shape[1]} dimensions"
+    '2.1 of 50 dimensions'
     """
     if not isinstance(method, str) or method not in METHODS:
         raise GeometryError(f"method must be one of {', '.join(METHODS)}, got {shown(method)}.")
@@ -85,7 +89,7 @@ def intrinsic_dimension(x, method: str = "gride", k: int = 16) -> Dimension:
     return Dimension(float(value), float(error), float(far.mean()), k)
 
 
-def dimension_by_scale(x, k_max: int = 64) -> list[Dimension]:
+def dimension_by_scale(x: Measured, k_max: int = 64) -> list[Dimension]:
     """GRIDE at k = 1, 2, 4, ... up to k_max, as far as 2k < N: the scale plot. `Neighbors` must be 2 k_max deep.
 
     Raises GeometryError as `intrinsic_dimension`, for k_max below 1.
@@ -114,8 +118,8 @@ def plateau(curve: Sequence[Dimension], tolerance: float = 0.1) -> Plateau | Non
     return None
 
 
-def _distances(x, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """[N, K] distances to at least k neighbours of points that are all different, and what rounding makes of them [N]."""
+def _distances(x: Measured, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """[N, K] distances to at least k neighbours of points that all differ, and what rounding makes of them [N]."""
     x = searched(x, k)
     x.nearest(k)  # refused if it is not that deep
     distances = x.distances.cpu().numpy()

@@ -15,6 +15,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 BLOCK = 2**21  # entries of a block of distances
 KEPT = 2**23  # entries of a table of products that is kept: N of 2,896 at most, 32 MB in float32
@@ -41,7 +42,7 @@ class Points:
     unit: float = 1.0
 
     @staticmethod
-    def of(x, keep: bool = True) -> Points:
+    def of(x: torch.Tensor | ArrayLike, keep: bool = True) -> Points:
         """The rows of an array or tensor. Raises GeometryError as `as_points`."""
         x = as_points(x)
         unit = unit_of(x)
@@ -88,13 +89,16 @@ class Points:
         bounds allow twice that, and 24 eps for centring and small D: twice the largest error seen in trials. What
         underflows beside one huge row is allowed for as well.
         """
-        y = centred(self.x * self.unit) if self.kept is None else None
-        length = (squared_lengths(y) if self.kept is None else self.kept[1]).to(self.x.dtype)
+        if self.kept is None:
+            y = centred(self.x * self.unit)
+            length = squared_lengths(y).to(self.x.dtype)
+        else:
+            products, length = self.kept[0], self.kept[1].to(self.x.dtype)
         share = (24 + self.x.shape[1] ** 0.5) * torch.finfo(self.x.dtype).eps
         least = 4 * self.x.shape[1] * torch.finfo(self.x.dtype).tiny
         for block in blocks(rows, len(self)):
             with full_precision(self.x):
-                product = y[block] @ y.T if self.kept is None else self.kept[0][block]
+                product = y[block] @ y.T if self.kept is None else products[block]
             total = length[block, None] + length
             middle = total.sub(product, alpha=2)
             error = total.mul_(share).add_(least)
@@ -104,7 +108,7 @@ class Points:
     def exact(self, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
         """[P] squared distances between points i [P] and j [P], in `unit`s, from their differences in float64."""
         step = max(1, PAIRS // self.x.shape[1])
-        pairs = zip(i.split(step), j.split(step))
+        pairs = zip(i.split(step), j.split(step), strict=True)
         return torch.cat([((self.x[a].double() - self.x[b].double()) * self.unit).square().sum(1) for a, b in pairs])
 
     def ranks(self, targets: torch.Tensor) -> torch.Tensor:
@@ -129,7 +133,7 @@ class Points:
         return result
 
 
-def as_points(x) -> torch.Tensor:
+def as_points(x: torch.Tensor | ArrayLike) -> torch.Tensor:
     """X [N, D], a tensor or an array, on its device: float32 and float64 as they are, half precision as float32
     (nothing may be computed in less), and integers as float64.
 
@@ -159,8 +163,8 @@ def as_points(x) -> torch.Tensor:
 
 
 def unit_of(x: torch.Tensor) -> float:
-    """1 for usual values x, whose squares and their products are safe; elsewhere the power of two that brings the largest
-    to about 1, as far as their type has it.
+    """1 for usual values x, whose squares and their products are safe; elsewhere the power of two that brings the
+    largest to about 1, as far as their type has it.
     """
     exponent, most = math.frexp(float(x.abs().amax()))[1], 120 if x.dtype == torch.float32 else 1000
     return 1.0 if abs(exponent) <= 20 else 2.0 ** -max(-most, min(most, exponent))
@@ -197,3 +201,16 @@ def full_precision(x: torch.Tensor) -> Iterator[None]:
 def squared_lengths(y: torch.Tensor) -> torch.Tensor:
     """[N] float64, of the rows of y [N, D]."""
     return torch.linalg.vector_norm(y, dim=1, dtype=torch.float64).square()
+
+
+def paired(x: torch.Tensor, y: torch.Tensor, orders: torch.Tensor | None) -> torch.Tensor:
+    """The orders [M, N], or the one that leaves rows as they are, on the device of the points.
+
+    Raises GeometryError if x and y can't be paired.
+    """
+    if len(x) != len(y) or x.device != y.device:
+        raise GeometryError(
+            f"Row i of both must be example i on the same device, got {len(x)} rows on {x.device} and "
+            f"{len(y)} on {y.device}."
+        )
+    return torch.arange(len(x), device=x.device)[None] if orders is None else orders.to(x.device)

@@ -18,10 +18,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from paperlib.geometry.distances import GeometryError
 from paperlib.geometry.subsampling import jackknife
-from paperlib.stats.accuracy import Interval
+from paperlib.stats.interval import Interval
 from paperlib.stats.verdicts import by_entry_depth
 
 FIRST = 1 / 6  # of the depth: the early captions
@@ -40,7 +41,12 @@ class EntryDepth:
 
 
 def entry_depth(
-    depth: Sequence[float], overlaps, control, total: int, share: float = 0.5, least: float = 1 / 4
+    depth: Sequence[float],
+    overlaps: ArrayLike,
+    control: ArrayLike,
+    total: int,
+    share: float = 0.5,
+    least: float = 1 / 4,
 ) -> EntryDepth:
     """Read the rule.
 
@@ -60,11 +66,11 @@ def entry_depth(
     if not late.any():
         raise GeometryError(f"No caption layer lies at {least:.2f} of the depth or deeper: measure deeper layers.")
     (points, shares), (other_points, other_shares) = (_advantage(values, first, late) for values in both)
-    where, *margins = (
+    where, advantage, surplus, relative = (
         jackknife(values, total, share)
         for values in (x[both[0].argmax(1)], points, points - other_points, shares - other_shares)
     )
-    return EntryDepth(where, *margins, by_entry_depth(where, margins, least))
+    return EntryDepth(where, advantage, surplus, relative, by_entry_depth(where, [advantage, surplus, relative], least))
 
 
 def _advantage(overlaps: np.ndarray, first: np.ndarray, late: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from numbers import Integral
+from typing import TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from paperlib.geometry.distances import BLOCK, GeometryError, Points, as_points, blocks, rounded_to
 from paperlib.study.checks import shown
@@ -28,7 +31,7 @@ class Neighbors:
     metric: str = "euclidean"
 
     @staticmethod
-    def of(x, k: int = 64, metric: str = "euclidean", keep: bool = False) -> Neighbors:
+    def of(x: torch.Tensor | ArrayLike, k: int = 64, metric: str = "euclidean", keep: bool = False) -> Neighbors:
         """Search the k nearest neighbours of each row of x [N, D], a tensor or an array.
 
         metric "cosine" orders neighbours by the angle between rows as they are, not centred. Rows at equal distance
@@ -57,8 +60,8 @@ class Neighbors:
         return self.indices[:, :k]
 
     def tied(self, k: int) -> torch.Tensor:
-        """[N] whether neighbours k and k + 1 are equally far from a point within rounding (`Points.ties`), so that which
-        of them is among the k nearest isn't defined. Lists that end at k are searched again, one deeper.
+        """[N] whether neighbours k and k + 1 are equally far from a point within rounding (`Points.ties`), so that
+        which of them is among the k nearest isn't defined. Lists that end at k are searched again, one deeper.
         """
         k = _check_k(k, len(self))
         if k == len(self) - 1:
@@ -68,7 +71,7 @@ class Neighbors:
             deeper = _search(self.points, torch.arange(len(self), device=self.indices.device), k + 1)[1]
         return deeper[:, k] - deeper[:, k - 1] <= self.points.ties
 
-    def subset(self, rows: torch.Tensor) -> Neighbors:
+    def subset(self, rows: torch.Tensor | np.ndarray) -> Neighbors:
         """The neighbours within some of the points, rows [n] of distinct indices, taken from the lists at hand.
 
         A list keeps about K n / N of its entries. The new lists are as long as nearly all rows can fill
@@ -98,7 +101,22 @@ class Neighbors:
         return Neighbors(points, indices, distances, self.metric)
 
 
-def searched(x, k: int, metric: str = "euclidean") -> Neighbors:
+# What a metric measures: points [N, D] as a tensor or an array, or neighbours that were searched before.
+Measured: TypeAlias = Neighbors | torch.Tensor | ArrayLike
+
+
+def points_of(x: Measured) -> Points:
+    """The points of an array, or of neighbours, with a table of products if it is small.
+
+    Raises GeometryError as `as_points`, or for neighbours by cosine.
+    """
+    if not isinstance(x, Neighbors):
+        return Points.of(x)
+    points = searched(x, 1).points
+    return points if points.kept else Points.of(points.x)
+
+
+def searched(x: Measured, k: int, metric: str = "euclidean") -> Neighbors:
     """X itself if it is `Neighbors`, which may be deeper than k, or those of the points x [N, D].
 
     Raises GeometryError as `Neighbors.of`, or for neighbours by the other metric.
@@ -124,7 +142,8 @@ def _unit_rows(x: torch.Tensor) -> torch.Tensor:
         [
             part / part.norm(dim=1, keepdim=True)
             for part in (  # in float64, so that copies stay copies
-                part.double() / most for part, most in zip(blocks(x, x.shape[1]), blocks(largest, x.shape[1]))
+                part.double() / most
+                for part, most in zip(blocks(x, x.shape[1]), blocks(largest, x.shape[1]), strict=True)
             )
         ]
     )
@@ -144,18 +163,20 @@ def _check_k(k: int, n: int) -> int:
 
 
 def _search(points: Points, rows: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Indices and distances, [R, k] each, the latter float64 in the unit of the points, of the k nearest to rows [R]."""
+    """Indices and distances [R, k] of the k nearest to rows [R]; distances in float64, in the unit of the points."""
     found = []
     for block, low, high in points.bounds(rows):
         index, square, settled = _candidates(points, block, low, high, k)
         if not settled.all():
             index[~settled], square[~settled] = _search_exactly(points, block[~settled], k)
         found.append((index, square))
-    indices, squares = zip(*found)
+    indices, squares = zip(*found, strict=True)
     return torch.cat(indices), torch.cat(squares).sqrt() / points.unit
 
 
-def _candidates(points, rows, low, high, k):
+def _candidates(
+    points: Points, rows: torch.Tensor, low: torch.Tensor, high: torch.Tensor, k: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """`_search` for one block, but squared distances in units, and whether each row's answer is certain [B]."""
     low, index = low.topk(min(k + SPARE, len(points) - 1), largest=False)  # [B, C], by lower bound
     high = high.gather(1, index)
@@ -171,7 +192,7 @@ def _candidates(points, rows, low, high, k):
     return index.gather(1, order)[:, :k], square[:, :k], settled
 
 
-def _search_exactly(points, rows, k):
+def _search_exactly(points: Points, rows: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The same from differences in float64 alone: slow, for rows with more near-ties than there is room to spare."""
     x, unit = points.x, points.unit
     own, step = x[rows].double() * unit, max(1, BLOCK // x.shape[1])

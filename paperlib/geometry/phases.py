@@ -1,12 +1,12 @@
 """Reading an intrinsic-dimension profile: where the abstraction phase peaks, how high it rises, how wide it is.
 
-The abstraction phase of a transformer is the range of depth in which the intrinsic dimension of its representations rises
-to a peak and falls again (Cheng et al. 2024, arXiv 2405.15471). The reading rule, stated before any number:
+The abstraction phase of a transformer is the range of depth in which the intrinsic dimension of its representations
+rises to a peak and falls again (Cheng et al. 2024, arXiv 2405.15471). The reading rule, stated before any number:
 
 - the **peak** is the interior layer of the largest dimension, and its relative depth is what is compared;
 - the **height** is that dimension divided by the profile's first one;
-- the **width** is the share of depth around the peak at which the dimension stays at or above half way between the larger
-  of the profile's two ends and the peak; 0 if the peak does not rise above both ends.
+- the **width** is the share of depth around the peak at which the dimension stays at or above half way between the
+  larger of the profile's two ends and the peak; 0 if the peak does not rise above both ends.
 """
 
 from collections.abc import Sequence

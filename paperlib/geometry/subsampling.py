@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from paperlib.geometry.distances import GeometryError
 from paperlib.geometry.neighbors import Neighbors
-from paperlib.stats.accuracy import Interval
+from paperlib.stats.interval import Interval
 from paperlib.study.checks import finite, whole
 from paperlib.study.checks import share as between
 
 
-def subsampled(estimate: Callable, *parts, n: int = 50, share: float = 0.5, seed: int = 0) -> np.ndarray:
+def subsampled(estimate: Callable, *parts: Any, n: int = 50, share: float = 0.5, seed: int = 0) -> np.ndarray:
     """[1 + n, ...]: an estimate, a number or an array of them, from all N points and from n subsamples of them.
 
     parts: what `estimate` takes, N rows each: tensors, arrays, labels, or `Neighbors`, searched once and about
@@ -42,7 +44,7 @@ def subsampled(estimate: Callable, *parts, n: int = 50, share: float = 0.5, seed
     return finite(values, "Estimates from subsamples", error=GeometryError)
 
 
-def jackknife(values: Sequence[float], total: int, share: float = 0.5, level: float = 0.95) -> Interval:
+def jackknife(values: ArrayLike, total: int, share: float = 0.5, level: float = 0.95) -> Interval:
     """The first value, from all N = `total` points, with the interval of the delete-d jackknife (Shao & Wu 1989, Annals
     of Statistics 17) from the others, each from m = share x N points.
 
@@ -50,10 +52,8 @@ def jackknife(values: Sequence[float], total: int, share: float = 0.5, level: fl
     the estimate from all points, because one from fewer points is biased in another way.
     Raises GeometryError for fewer than three values, values that are not finite, or a share or level outside (0, 1).
     """
-    values, total = (
-        finite(values, "Values of a jackknife", 1, GeometryError),
-        whole(total, "total", 2, error=GeometryError),
-    )
+    values = finite(values, "Values of a jackknife", 1, GeometryError)
+    total = whole(total, "total", 2, error=GeometryError)
     level, taken = between(level, "level", GeometryError), round(between(share, "share", GeometryError) * total)
     if len(values) < 3 or not 0 < taken < total:
         raise GeometryError(
@@ -66,7 +66,7 @@ def jackknife(values: Sequence[float], total: int, share: float = 0.5, level: fl
 
 
 def subsample_interval(
-    estimate: Callable[..., float], *parts, n: int = 50, share: float = 0.5, level: float = 0.95, seed: int = 0
+    estimate: Callable[..., float], *parts: Any, n: int = 50, share: float = 0.5, level: float = 0.95, seed: int = 0
 ) -> Interval:
     """An estimate from N points with its interval: `subsampled`, then `jackknife`.
 
@@ -78,7 +78,7 @@ def subsample_interval(
     return jackknife(subsampled(estimate, *parts, n=n, share=share, seed=seed), len(parts[0]), share, level)
 
 
-def _take(part, rows: np.ndarray):
+def _take(part: Any, rows: np.ndarray) -> Any:
     if isinstance(part, Neighbors):
         return part.subset(torch.from_numpy(rows))
     if isinstance(part, torch.Tensor):

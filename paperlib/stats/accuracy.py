@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from paperlib.stats.bootstrap import Interval, group_intervals
+from paperlib.stats.bootstrap import group_intervals
 from paperlib.stats.effects import paired_difference
+from paperlib.stats.interval import Interval
 
 
 def accuracy(records: Sequence, level: float = 0.95, n_boot: int = 2000, seed: int = 0) -> Interval:
@@ -47,7 +49,7 @@ def intervals_apart(a: Interval, b: Interval) -> bool:
     return a.low > b.high or b.low > a.high
 
 
-def summarize(records: Sequence, by: str | Callable = "kind", **options) -> dict[str, Interval]:
+def summarize(records: Sequence, by: str | Callable = "kind", **options: Any) -> dict[str, Interval]:
     """Accuracy by kind of question (`by="kind"`), by benchmark, or by what a function says of each record, in
     order of appearance.
 

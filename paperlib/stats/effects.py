@@ -1,98 +1,106 @@
 """What an intervention did: paired differences, shares of a gap, and whether methods agree on which layers matter.
 
 Scores are paired by example and resampled by picture, within resampled runs where several were asked, as
-`paperlib.stats.bootstrap` says: the same questions were asked before and after, so what the questions differ in cancels.
+`paperlib.stats.bootstrap` says: the same questions were asked before and after, so what the questions differ in
+cancels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import spearmanr
 
-from paperlib.stats.bootstrap import Interval, group_intervals, ratio_intervals
+from paperlib.stats.bootstrap import group_intervals, ratio_intervals
+from paperlib.stats.interval import Interval
 from paperlib.study.checks import finite
 
 
 def paired_difference(
-    after: Sequence[float],
-    before: Sequence[float],
-    groups: Sequence[str],
+    after: ArrayLike,
+    before: ArrayLike,
+    groups: Sequence | np.ndarray,
     limits: tuple[float, float] | None = None,
     level: float = 0.95,
     n_boot: int = 2000,
     seed: int = 0,
-    runs: Sequence[str] | None = None,
+    runs: Sequence | np.ndarray | None = None,
 ) -> Interval:
     """Mean of after - before over the same N examples, with its interval over groups.
 
-    limits: the least and the greatest that a difference can be, (-1, 1) for right and wrong answers; without them it may
-    be as large as the largest seen, in either direction.
+    limits: the least and the greatest that a difference can be, (-1, 1) for right and wrong answers; without them it
+    may be as large as the largest seen, in either direction.
     Raises ValueError for lengths that differ, no examples, values that are not finite, or a group in two runs.
+
+    >>> after, before, pictures = [1, 1, 1, 1, 0, 1, 1, 1], [0, 1, 0, 0, 0, 1, 0, 1], list("aabbccdd")
+    >>> f"{paired_difference(after, before, pictures, limits=(-1, 1)):+.2f}"
+    '+0.50 [+0.00, +1.00]'
     """
     after, before = _paired(groups, after, before)
     return group_intervals([after - before], groups, limits, level, n_boot, seed, runs)[0]
 
 
 def gap_share(
-    edited: Sequence[float],
-    low: Sequence[float],
-    high: Sequence[float],
-    groups: Sequence[str],
+    edited: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    groups: Sequence | np.ndarray,
     level: float = 0.95,
     n_boot: int = 2000,
     seed: int = 0,
-    runs: Sequence[str] | None = None,
+    runs: Sequence | np.ndarray | None = None,
 ) -> Interval | None:
     """(s_edited - s_low) / (s_high - s_low) of mean scores: 0 if the edit leaves it at the low end, 1 at the high end.
 
-    All three are scores of the same N examples, resampled together. None if the gap's own interval reaches down to 0, for
-    then there is no gap to share. An edit that leaves every score at the same end is at that end, without an interval.
+    All three are scores of the same N examples, resampled together. None if the gap's own interval reaches down to 0,
+    for then there is no gap to share. An edit that leaves every score at the same end is at that end, without an
+    interval.
     Raises ValueError as `paired_difference` does.
     """
     edited, low, high = _paired(groups, edited, low, high)
-    how = {"level": level, "n_boot": n_boot, "seed": seed, "runs": runs}
-    if paired_difference(high, low, groups, **how).low <= 0:
+    if paired_difference(high, low, groups, None, level, n_boot, seed, runs).low <= 0:
         return None
     part, whole = edited - low, high - low
     if (part == 0).all() or (edited == high).all():
-        limits = (part.any(),) * 2
+        limits = [part.any()] * 2
     else:
         value = part.sum() / whole.sum()
-        limits = (min(0, value), max(1, value))
-    return ratio_intervals([part], [whole], groups, limits, **how)[0]
+        limits = [min(0, value), max(1, value)]
+    return ratio_intervals([part], [whole], groups, limits, level, n_boot, seed, runs)[0]
 
 
-def rank_agreement(profiles: dict[str, Sequence[float]]) -> dict[str, dict[str, float | None]]:
+def rank_agreement(profiles: Mapping[str, ArrayLike]) -> dict[str, dict[str, float | None]]:
     """Spearman's rank correlation of every two methods' importance by layer: {method: {method: rho}}.
 
     profiles: importance at the same depths for every method. None for a method that finds all depths alike, whose ranks
     say nothing. Raises ValueError for lengths that differ or importance that is not finite.
     """
-    profiles = {name: finite(values, f"Importance by {name}", 1) for name, values in profiles.items()}
-    lengths = {len(values) for values in profiles.values()}
+    found = {name: finite(values, f"Importance by {name}", 1) for name, values in profiles.items()}
+    lengths = {len(values) for values in found.values()}
     if len(lengths) != 1 or min(lengths) < 3:
         raise ValueError("Rank agreement needs importance at the same three depths or more for every method.")
-    flat = {name for name, values in profiles.items() if (values == values[0]).all()}
+    flat = {name for name, values in found.items() if (values == values[0]).all()}
     return {
-        a: {b: None if {a, b} & flat else float(spearmanr(x, y).statistic) for b, y in profiles.items()}
-        for a, x in profiles.items()
+        a: {b: None if {a, b} & flat else float(spearmanr(x, y).statistic) for b, y in found.items()}
+        for a, x in found.items()
     }
 
 
-def centre_of_mass(depth: Sequence[float], importance: Sequence[float]) -> float | None:
+def centre_of_mass(depth: ArrayLike, importance: ArrayLike) -> float | None:
     """The mean depth, weighted by importance; what is below 0 counts as 0. None if nothing is above 0.
 
     Raises ValueError for values that are not finite, or lengths that differ.
     """
-    depth, weight = finite(depth, "Depths", 1), finite(importance, "Importance", 1).clip(min=0)
-    if len(depth) != len(weight):
-        raise ValueError(f"Each depth needs its importance, got {len(depth)} and {len(weight)}.")
+    place, weight = finite(depth, "Depths", 1), finite(importance, "Importance", 1).clip(min=0)
+    if len(place) != len(weight):
+        raise ValueError(f"Each depth needs its importance, got {len(place)} and {len(weight)}.")
     if not weight.any():
         return None
-    return float(np.average(depth, weights=weight / weight.max()))
+    return float(np.average(place, weights=weight / weight.max()))
 
 
-def _paired(groups: Sequence[str], *scores: Sequence[float]) -> list[np.ndarray]:
-    if not len(groups) or any(len(s) != len(groups) for s in scores):
+def _paired(groups: Sequence | np.ndarray, *scores: ArrayLike) -> list[np.ndarray]:
+    arrays = [finite(s, "Scores", 1) for s in scores]
+    if not len(groups) or any(len(a) != len(groups) for a in arrays):
         raise ValueError("Paired scores need a value for the same examples on each side, and at least one example.")
-    return [finite(s, "Scores", 1) for s in scores]
+    return arrays

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from paperlib.stats.bootstrap import Interval
+from paperlib.stats.interval import Interval
 from paperlib.study.parameters import Study
 from paperlib.study.results import ResultError, read_result, write_result
 
@@ -29,27 +29,27 @@ def write_table(
     Raises ValueError for no rows, rows with other columns than the first, a unit of a column that is not there, or
     values that JSON cannot hold.
     """
-    rows = [dict(row) for row in rows]
-    if not rows:
+    table = [dict(row) for row in rows]
+    if not table:
         raise ValueError(f"The table {name!r} has no rows: write a table once there is something in it.")
-    columns = list(rows[0])
-    for row in rows:
+    columns = list(table[0])
+    for row in table:
         if set(row) != set(columns):
             raise ValueError(f"The rows of table {name!r} have different columns: {sorted(set(row) ^ set(columns))}.")
     if unknown := sorted(set(units) - set(columns)):
         raise ValueError(f"The table {name!r} has a unit for {unknown[0]!r}, which is none of its columns.")
-    intervals = [c for c in columns if any(isinstance(row[c], Interval) for row in rows)]
+    intervals = [c for c in columns if any(isinstance(row[c], Interval) for row in table)]
     write_result(
         table_path(study, name),
         {
             "columns": columns,
             "units": dict(units),
             "intervals": intervals,
-            "rows": [[row[c] for c in columns] for row in rows],
+            "rows": [[row[c] for c in columns] for row in table],
         },
         provenance,
     )
-    return rows
+    return table
 
 
 def read_table(study: Study, name: str) -> list[dict]:

@@ -1,10 +1,9 @@
-"""Rules that turn effects into verdicts, all of them. A claim ends in one of three words; a comparison of bands and a
-method's vote have words of their own.
+"""All rules that turn effects into verdicts. A claim is supported, not supported or not testable at this scale.
 
 A method that gives each window of blocks an importance *votes* on whether the middle third matters most:
 
-- "for" if the mean over windows centred in the middle third exceeds the mean over those in the early third and that over
-  those in the late third, each with a 95 % interval above 0 (paired by example, resampled by picture);
+- "for" if the mean over windows centred in the middle third exceeds the mean over those in the early third and that
+  over those in the late third, each with a 95 % interval above 0 (paired by example, resampled by picture);
 - "against" if one of the two differences has its interval below 0;
 - "open" otherwise.
 """
@@ -14,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from paperlib.stats.bootstrap import Interval
 from paperlib.stats.effects import paired_difference
+from paperlib.stats.interval import Interval
 
 SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not testable at this scale"
 
@@ -44,15 +43,15 @@ def vote(effects: np.ndarray, centres: Sequence[float], groups: Sequence[str], s
             "A vote needs windows centred in every third of the depth: sweep with a smaller width or stride."
         )
     early, middle, late = (effects[third == i].mean(0) for i in range(3))
-    over = [paired_difference(middle, other, groups, seed=seed) for other in (early, late)]
-    if all(interval.low > 0 for interval in over):
-        return Vote(*over, "for")
-    return Vote(*over, "against" if any(interval.high < 0 for interval in over) else "open")
+    over_early, over_late = (paired_difference(middle, other, groups, seed=seed) for other in (early, late))
+    if over_early.low > 0 and over_late.low > 0:
+        return Vote(over_early, over_late, "for")
+    return Vote(over_early, over_late, "against" if over_early.high < 0 or over_late.high < 0 else "open")
 
 
 def by_votes(votes: Sequence[str]) -> str:
-    """Supported if more than half of the methods are for and none is against; not supported if more are against than for;
-    otherwise this scale does not tell.
+    """Supported if more than half of the methods are for and none is against; not supported if more are against than
+    for; otherwise not testable at this scale.
     """
     pro, contra = votes.count("for"), votes.count("against")
     if 2 * pro > len(votes) and not contra:
@@ -62,7 +61,7 @@ def by_votes(votes: Sequence[str]) -> str:
 
 def by_threshold(estimate: Interval | None, least: float, control: Interval | None = None) -> str:
     """Supported if the interval lies at or above ``least`` (and, where there is a control, above the control's); not
-    supported if it lies below ``least``; otherwise, or without an estimate, this scale does not tell.
+    supported if it lies below ``least``; otherwise, or without an estimate, not testable at this scale.
     """
     if estimate is None:
         return NOT_TESTABLE
@@ -73,8 +72,8 @@ def by_threshold(estimate: Interval | None, least: float, control: Interval | No
 
 
 def by_place(where: Interval | None) -> str:
-    """C2: supported if the interval, in relative depth, lies in the middle third; not supported if it lies in the early or
-    in the late one; otherwise, or if there is no such place, this scale does not tell.
+    """C2: supported if the interval, in relative depth, lies in the middle third; not supported if it lies in the early
+    or in the late one; otherwise, or if there is no such place, not testable at this scale.
     """
     inside = {-1} if where is None else set(thirds([where.low, where.high]).tolist())
     if inside == {1}:
@@ -83,8 +82,9 @@ def by_place(where: Interval | None) -> str:
 
 
 def by_growth(changes: Sequence[Sequence[Interval]]) -> str:
-    """C4: supported if in each modality something grows, its interval above 0, and nothing shrinks, its interval below 0;
-    not supported if anything shrinks and nothing grows; otherwise this scale does not tell. changes: of each modality.
+    """C4: supported if in each modality something grows, its interval above 0, and nothing shrinks, its interval below
+    0; not supported if anything shrinks and nothing grows; otherwise not testable at this scale. changes: of each
+    modality.
     """
     grows = [any(change.low > 0 for change in modality) for modality in changes]
     shrinks = any(change.high < 0 for modality in changes for change in modality)
@@ -94,8 +94,8 @@ def by_growth(changes: Sequence[Sequence[Interval]]) -> str:
 
 
 def by_gain(gained: Interval, above_null: bool) -> str:
-    """C5: supported if the interval lies above 0 and the value reached lies above its null; not supported if the interval
-    lies below 0; otherwise this scale does not tell.
+    """C5: supported if the interval lies above 0 and the value reached lies above its null; not supported if the
+    interval lies below 0; otherwise not testable at this scale.
     """
     if gained.low > 0 and above_null:
         return SUPPORTED
@@ -103,8 +103,8 @@ def by_gain(gained: Interval, above_null: bool) -> str:
 
 
 def by_entry_depth(depth: Interval, margins: Sequence[Interval], least: float) -> str:
-    """C1 by geometry: supported if the depth lies at or above ``least`` and every margin above 0, each with its interval;
-    not supported if one interval lies on the other side; otherwise this scale does not tell.
+    """C1 by geometry: supported if the depth lies at or above ``least`` and every margin above 0, each with its
+    interval; not supported if one interval lies on the other side; otherwise not testable at this scale.
     """
     if depth.low >= least and all(margin.low > 0 for margin in margins):
         return SUPPORTED
@@ -113,9 +113,9 @@ def by_entry_depth(depth: Interval, margins: Sequence[Interval], least: float) -
 
 
 def band_verdict(kept: Interval | None, gained: Interval | None, step: Interval, keeps: float, gains: float) -> str:
-    """C6 for a band: supported if it keeps and gains at least so much of full tuning, both by the lower ends, in less time
-    a step by the upper end (``step``: as a share of full tuning's); not supported if an interval lies wholly on the other
-    side; otherwise, or where full tuning gains nothing, this scale does not tell.
+    """C6 for a band: supported if it keeps and gains at least so much of full tuning, both by the lower ends, in less
+    time a step by the upper end (``step``: as a share of full tuning's); not supported if an interval lies wholly on
+    the other side; otherwise, or where full tuning gains nothing, not testable at this scale.
     """
     if kept is None or gained is None:
         return NOT_TESTABLE
@@ -125,9 +125,10 @@ def band_verdict(kept: Interval | None, gained: Interval | None, step: Interval,
 
 
 def beats_every_rival(over: dict[str, Interval], seeds: dict[str, int], rivals: Sequence[str], least: int = 3) -> str:
-    """ "yes" if a band beats every rival, each difference above 0 by its lower end; "no" if one beats it so; else "open".
+    """Whether a band beats every rival: "yes", "no" or "open".
 
-    over: band minus rival; seeds: on how many each difference rests. Those on fewer than ``least`` decide nothing.
+    over: band minus rival; seeds: how many seeds each difference comes from. Differences from fewer than ``least``
+    seeds decide nothing. "yes" if every difference lies above 0 with its interval, "no" if one lies below 0.
     """
     telling = {rival: d for rival, d in over.items() if seeds[rival] >= least}
     if any(d.high < 0 for d in telling.values()):

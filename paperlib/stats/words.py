@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from paperlib.stats.bootstrap import Interval
+from paperlib.stats.interval import Interval
 
 
 def direction(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Iterable
 from numbers import Integral, Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import ArrayLike
 
 
 def whole(
-    value, name: str, least: int = 1, most: int | None = None, why: str = "", error: type[Exception] = ValueError
+    value: Any, name: str, least: int = 1, most: int | None = None, why: str = "", error: type[Exception] = ValueError
 ) -> int:
     """The value as an int, if it is a whole number from `least` to `most`: an int or one of numpy's.
 
@@ -22,21 +23,21 @@ def whole(
     if (
         isinstance(value, bool)
         or not isinstance(value, Integral)
-        or not least <= value <= (value if most is None else most)
+        or not least <= int(value) <= (int(value) if most is None else most)
     ):
         span = f"of at least {least:,}" if most is None else f"from {least:,} to {most:,}"
         raise error(f"{name} must be a whole number {span}, got {shown(value)}{why and ': '}{why}.")
     return int(value)
 
 
-def share(value, name: str, error: type[Exception] = ValueError) -> float:
+def share(value: Any, name: str, error: type[Exception] = ValueError) -> float:
     """The value as a float, if it is a number between 0 and 1, both excluded."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < 1:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < 1:
         raise error(f"{name} must lie between 0 and 1, got {shown(value)}.")
     return float(value)
 
 
-def finite(values, name: str, ndim: int | None = None, error: type[Exception] = ValueError) -> np.ndarray:
+def finite(values: ArrayLike, name: str, ndim: int | None = None, error: type[Exception] = ValueError) -> np.ndarray:
     """The values as a float64 array, if they are finite real numbers [N] (`ndim` = 1) or a table of them (2)."""
     import numpy as np  # here, so that a study's parameters are checked before anything is installed
 
@@ -53,7 +54,7 @@ def finite(values, name: str, ndim: int | None = None, error: type[Exception] = 
     return array
 
 
-def shown(value) -> str:
+def shown(value: Any) -> str:
     """A value on one short line, as messages show it."""
     if type(value) is int and value.bit_length() > 200:  # Python refuses to print the longest
         return f"a number of {value.bit_length()} bits"

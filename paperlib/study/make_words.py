@@ -22,8 +22,8 @@ SPECIAL = re.compile(r"[\s%:;#'\"$*?\\`&|<>(){}\[\]!]")
 def check_venv(text: str) -> None:
     """Refuse a VENV that `make install` could empty or `make distclean` could remove although it holds something else.
 
-    Raises StudyError: for no path, one with blanks or special characters, one that holds this clone, and one that is there
-    and is no environment.
+    Raises StudyError: for no path, one with blanks or special characters, one that holds this clone, and one that is
+    there and is no environment.
     """
     if not text or SPECIAL.search(text):
         raise StudyError(
@@ -40,7 +40,7 @@ def check_venv(text: str) -> None:
 
 
 def check_config(preset: str, words: list[str]) -> Study:
-    """The study that PRESET and the words of CONFIG ("name=value") ask for. Raises StudyError for what cannot be used."""
+    """The study of PRESET and of the words of CONFIG ("name=value"). Raises StudyError for what cannot be used."""
     config = {}
     for word in words:
         name, equals, value = word.partition("=")

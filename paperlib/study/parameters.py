@@ -1,7 +1,7 @@
 """`Study`: which run this is. A preset, a model, a seed and the budgets, checked before anything is computed.
 
-Nothing here imports torch, so that a bad parameter is refused in milliseconds; only a device other than "auto" and "cpu"
-is looked for with it.
+Nothing here imports torch, so that a bad parameter is refused in milliseconds; only a device other than "auto" and
+"cpu" is looked for with it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from paperlib.study.checks import shown
 
@@ -18,47 +19,48 @@ CODE_ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Budgets. `smoke` is for tests (tiny random weights, seconds), `mini` for a laptop's CPU, `gpu` for one GPU.
 PRESETS: dict[str, dict] = {
-    "smoke": dict(
-        model="tiny",
-        retrain=True,
-        n_eval=4,
-        stage1_steps=2,
-        stage2_steps=3,
-        matching_steps=1,
-        batch_size=4,
-        lora_rank=2,
-        band_steps=2,
-        band_batch=2,
-        band_rank=2,
-    ),
-    "mini": dict(
-        model="mini",
-        n_eval=40,
-        stage1_steps=150,
-        stage2_steps=920,
-        matching_steps=400,
-        batch_size=16,
-        lora_rank=24,
-        band_steps=240,
-        band_batch=8,
-        band_rank=16,
-    ),
-    "gpu": dict(
-        model="mini",
-        n_eval=2500,
-        stage1_steps=500,
-        stage2_steps=4000,
-        matching_steps=1500,
-        batch_size=32,
-        lora_rank=24,
-        band_steps=2000,
-        band_batch=32,
-        band_rank=16,
-    ),
+    "smoke": {
+        "model": "tiny",
+        "retrain": True,
+        "n_eval": 4,
+        "stage1_steps": 2,
+        "stage2_steps": 3,
+        "matching_steps": 1,
+        "batch_size": 4,
+        "lora_rank": 2,
+        "band_steps": 2,
+        "band_batch": 2,
+        "band_rank": 2,
+    },
+    "mini": {
+        "model": "mini",
+        "n_eval": 40,
+        "stage1_steps": 150,
+        "stage2_steps": 920,
+        "matching_steps": 400,
+        "batch_size": 16,
+        "lora_rank": 24,
+        "band_steps": 240,
+        "band_batch": 8,
+        "band_rank": 16,
+    },
+    "gpu": {
+        "model": "mini",
+        "n_eval": 2500,
+        "stage1_steps": 500,
+        "stage2_steps": 4000,
+        "matching_steps": 1500,
+        "batch_size": 32,
+        "lora_rank": 24,
+        "band_steps": 2000,
+        "band_batch": 32,
+        "band_rank": 16,
+    },
 }
 
 
-# The least and the most of each number. The most of a seed is scikit-learn's; the others are far beyond what ends or fits.
+# The least and the most of each number. The most of a seed is scikit-learn's; the others are far beyond what ends or
+# fits.
 LIMITS = {
     "seed": (0, 2**32 - 1),
     "n_eval": (1, 10**5),
@@ -129,10 +131,17 @@ class Study:
     device: str
 
     @classmethod
-    def make(cls, preset: str = "mini", **overrides) -> Study:
+    def make(cls, preset: str = "mini", **overrides: Any) -> Study:
         """The preset's study with some parameters replaced; None (or model="") means "what the preset says".
 
         Raises StudyError for an unknown preset or parameter, and for a value of the wrong type or range.
+
+        >>> study = Study.make("smoke", seed=1)
+        >>> study.seed, study.run
+        (1, 'smoke-tiny-seed1')
+        >>> Study.make("smoke", sed=1)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        paperlib.study.parameters.StudyError: There is no parameter 'sed': choose among model, seed, retrain, ...
         """
         if not isinstance(preset, str) or preset not in PRESETS:
             raise StudyError(f"There is no preset {shown(preset)}: choose one of {', '.join(PRESETS)}.")
@@ -140,7 +149,7 @@ class Study:
         unknown = sorted(set(overrides) - set(known))
         if unknown:
             raise StudyError(f"There is no parameter {unknown[0]!r}: choose among {', '.join(known)}.")
-        values = dict(seed=0, retrain=False, device="auto") | PRESETS[preset]
+        values = {"seed": 0, "retrain": False, "device": "auto"} | PRESETS[preset]
         values |= {
             name: value
             for name, value in overrides.items()
@@ -176,9 +185,10 @@ class Study:
                 )
         return cls.make(preset, seed=seed, **overrides)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for f in fields(self):
-            value, wanted = getattr(self, f.name), {"str": str, "int": int, "bool": bool}[f.type]
+            value: Any = getattr(self, f.name)
+            wanted: type = {"str": str, "int": int, "bool": bool}[str(f.type)]
             if type(value) is not wanted:  # not isinstance: True would pass for the number 1
                 raise StudyError(
                     f"{f.name} must be {'an' if wanted is int else 'a'} {f.type}, got "
@@ -186,9 +196,9 @@ class Study:
                     f"which keeps their types."
                 )
             least, most = LIMITS.get(f.name, (1, 10**7))
-            if wanted is int and value < least:
+            if wanted is int and getattr(self, f.name) < least:
                 raise StudyError(f"{f.name} must be at least {least}, got {shown(value)}.")
-            if wanted is int and value > most:
+            if wanted is int and getattr(self, f.name) > most:
                 raise StudyError(f"{f.name} must be at most {most:,}, got {shown(value)}.")
         if self.matching_steps >= self.stage2_steps:
             raise StudyError(
@@ -215,8 +225,8 @@ class Study:
     def run(self) -> str:
         """The run's name, a folder of runs/, results/ and figures/, so that no run overwrites another's.
 
-        The preset alone, or with model, seed and whatever else differs from the preset: "mini-mini-seed1-n_eval_500". The
-        device is left out: it says where, not what.
+        The preset alone, or with model, seed and whatever else differs from the preset: "mini-mini-seed1-n_eval_500".
+        The device is left out: it says where, not what.
         """
         usual = Study.make(self.preset)
         others = [

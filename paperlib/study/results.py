@@ -19,6 +19,7 @@ import platform
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from paperlib import __version__
 from paperlib.study.checks import whole
@@ -44,7 +45,7 @@ class ResultError(RuntimeError):
     """A result file is missing, unreadable, changed or unwritable; the message is one sentence that says what to do."""
 
 
-def provenance(study: Study, seconds: float, n: int, **extra) -> dict:
+def provenance(study: Study, seconds: float, n: int, **extra: Any) -> dict:
     """What made a result: parameters, package versions, code version, platform, duration [s] and n examples.
 
     `extra` is added on top (training budgets, a model revision, the device); it may not repeat a name used
@@ -87,7 +88,7 @@ def code_version() -> dict:
     return {"paperlib": __version__, "sha256": digest.hexdigest(), "commit": commit, "modified": modified}
 
 
-def plain(value, where: str = "data"):
+def plain(value: Any, where: str = "data") -> Any:
     """The value as JSON types: dataclasses to dicts, tuples to lists, numpy and torch values to Python's.
 
     Raises ValueError for NaN and infinities (write None where a value does not exist) and for types JSON
@@ -122,8 +123,8 @@ def plain(value, where: str = "data"):
 def write_whole(files: dict[Path, bytes]) -> None:
     """Write files whole or not at all: all under temporary names, and only when all are there are they renamed.
 
-    A reader sees old files or new ones. Raises ResultError, and leaves nothing behind, where the disk is full, a folder is
-    read-only, or a name is taken by a folder.
+    A reader sees old files or new ones. Raises ResultError, and leaves nothing behind, where the disk is full, a folder
+    is read-only, or a name is taken by a folder.
     """
     temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
     try:
@@ -144,19 +145,19 @@ def write_whole(files: dict[Path, bytes]) -> None:
                 scratch.unlink()
 
 
-def write_json(path: Path | str, obj) -> Path:
+def write_json(path: Path | str, obj: Any) -> Path:
     """Write `plain(obj)` as `write_whole` does."""
     path = Path(path)
     write_whole({path: json_bytes(obj)})
     return path
 
 
-def json_bytes(obj) -> bytes:
+def json_bytes(obj: Any) -> bytes:
     """`plain(obj)` as it is written. Raises ValueError as `plain` does."""
     return (json.dumps(plain(obj), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def read_json(path: Path | str):
+def read_json(path: Path | str) -> Any:
     """Read a JSON file. Raises ResultError if it is missing or not JSON."""
     path = Path(path)
     try:
@@ -175,7 +176,7 @@ def read_json(path: Path | str):
 
 
 def write_result(path: Path | str, data: dict, provenance: dict) -> Path:
-    """Write data with its provenance and its sha256. Raises ValueError as `plain` does, ResultError as `write_whole`."""
+    """Write data with provenance and sha256. Raises ValueError as `plain` does, ResultError as `write_whole` does."""
     path = Path(path)
     write_whole({path: result_bytes(data, provenance)})
     return path
@@ -200,7 +201,7 @@ def read_result(path: Path | str) -> dict:
     return found
 
 
-def data_digest(data) -> str:
+def data_digest(data: Any) -> str:
     """sha256 of the data's canonical JSON."""
     canonical = json.dumps(plain(data), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

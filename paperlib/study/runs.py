@@ -1,4 +1,4 @@
-"""The folder of a run, runs/<preset>/: one run at a time works in it, and what failed there is told in one line each."""
+"""The folder of a run, runs/<run>/: its lock, so that one run at a time works there, and a line for each failure."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class RunError(RuntimeError):
 def lock(folder: Path | str) -> int:
     """Lock a run's folder for this process, and return the lock's file descriptor; made if it is not there.
 
-    The lock goes with the process, however that ends; processes that it starts do not hold it. Two runs at once would delete
-    each other's notebooks, as Snakemake removes an output before making it. Raises RunError if another run holds the lock;
-    where a file system has no locks, a line says so.
+    The lock goes with the process, however that ends; processes that it starts do not hold it. Two runs at once would
+    delete each other's notebooks, as Snakemake removes an output before making it. Raises RunError if another run holds
+    the lock; where a file system has no locks, a line says so.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     descriptor = os.open(Path(folder) / ".lock", os.O_RDWR | os.O_CREAT, 0o666)

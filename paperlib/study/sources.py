@@ -82,7 +82,8 @@ def _defined(module: str, name: str) -> Path | None:
 @functools.cache
 def _offered(init: Path) -> dict[str, Path]:
     """The file by each name that a wing's ``__init__.py`` offers, by an import or by its table ``submod_attrs``."""
-    wing, found = f"paperlib.{init.parent.name}", {}
+    wing = f"paperlib.{init.parent.name}"
+    found: dict[str, Path] = {}
     for node in ast.walk(ast.parse(init.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("paperlib."):
             found |= {alias.name: _file(node.module) for alias in node.names}

@@ -5,59 +5,55 @@ python -m paperlib.study.timings runs/mini/*.ipynb        # prints the table
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
 
 
 class TimingError(ValueError):
     """A notebook holds no timing; the message is one sentence that says what to do."""
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Duration of an executed notebook and of its slowest cell [s]; peak memory [MB], None if unknown."""
+class Timing(NamedTuple):
+    """Duration of an executed notebook and of its slowest cell [s]; peak memory [MB], NaN if unknown."""
 
     notebook: str
     seconds: float
-    cells: int
     slowest: float
-    memory: float | None
+    memory: float
 
 
 def read_timing(path: Path | str) -> Timing:
     """Timing of a notebook that papermill executed; memory from Snakemake's <stem>.tsv beside it.
 
-    Raises TimingError if papermill did not execute it to the end.
+    Memory is NaN without that file, and for a run too short to be sampled. Raises TimingError if papermill did not
+    execute the notebook to its end.
     """
     path = Path(path)
     notebook = json.loads(path.read_text(encoding="utf-8"))
-    seconds = notebook["metadata"].get("papermill", {}).get("duration")
+    seconds = _duration(notebook)
     if seconds is None:
         raise TimingError(f"{path.name} holds no papermill duration: execute it to the end with papermill.")
-    cells = [
-        cell["metadata"].get("papermill", {}).get("duration") or 0.0
-        for cell in notebook["cells"]
-        if cell["cell_type"] == "code"
-    ]
-    memory = _memory(path.with_suffix(".tsv"))
-    return Timing(path.stem, float(seconds), len(cells), max(cells, default=0.0), memory)
+    cells = [_duration(cell) or 0.0 for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    return Timing(path.stem, seconds, max(cells, default=0.0), _memory(path.with_suffix(".tsv")))
 
 
-def table(timings: list[Timing]) -> str:
+def table(timings: Sequence[Timing]) -> str:
     """The timings as a Markdown table with a last row for all notebooks together."""
-    rows = [("notebook", "time", "slowest cell", "peak memory")]
-    rows += [(t.notebook, clock(t.seconds), clock(t.slowest), _megabytes(t.memory)) for t in timings]
-    slowest = max((t.slowest for t in timings), default=0.0)
-    memory = max((t.memory for t in timings if t.memory is not None), default=None)
-    rows += [("all", clock(sum(t.seconds for t in timings)), clock(slowest), _megabytes(memory))]
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    padded = [[row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))] for row in rows]
-    lines = [f"| {' | '.join(row)} |" for row in padded]
-    rule = "|" + "|".join(["-" * (widths[0] + 2)] + ["-" * (w + 1) + ":" for w in widths[1:]]) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
+    each = pd.DataFrame(timings)
+    rows = pd.DataFrame([*timings, Timing("all", each.seconds.sum(), each.slowest.max(), each.memory.max())])
+    shown = {
+        "notebook": rows.notebook,
+        "time": rows.seconds.map(clock),
+        "slowest cell": rows.slowest.map(clock),
+        "peak memory": rows.memory.map("{:,.0f} MB".format).where(rows.memory.notna(), "-"),
+    }
+    align = ("left", "right", "right", "right")
+    return pd.DataFrame(shown).to_markdown(index=False, colalign=align, disable_numparse=True) + "\n"
 
 
 def clock(seconds: float) -> str:
@@ -70,20 +66,17 @@ def clock(seconds: float) -> str:
     return f"{round(seconds / 60) // 60} h {round(seconds / 60) % 60:02d} min"
 
 
-def _megabytes(memory: float | None) -> str:
-    return "-" if memory is None else f"{memory:,.0f} MB"
+def _duration(part: dict) -> float | None:
+    """Seconds that papermill wrote in the metadata of a notebook or a cell."""
+    return part["metadata"].get("papermill", {}).get("duration")
 
 
-def _memory(path: Path) -> float | None:
-    """max_rss [MB] of a Snakemake benchmark file; None without one, or for a run too short to sample."""
-    if not path.is_file():
-        return None
-    with open(path, newline="", encoding="utf-8") as stream:
-        row = next(csv.DictReader(stream, delimiter="\t"), {})
-    try:
-        return float(row["max_rss"])
-    except (KeyError, ValueError):  # Snakemake writes "NA" or "-" where it took no sample
-        return None
+def _memory(path: Path) -> float:
+    """max_rss [MB] of a Snakemake benchmark file."""
+    if not path.is_file() or not path.stat().st_size:
+        return float("nan")
+    column = pd.read_csv(path, sep="\t", na_values="-")["max_rss"]  # "NA" or "-" where no sample was taken
+    return float(column.iloc[0]) if len(column) else float("nan")
 
 
 if __name__ == "__main__":

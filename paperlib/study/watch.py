@@ -2,14 +2,15 @@
 
     python -m paperlib.study.watch PID command ...
 
-A limit on a cell's time would stop a slow machine as well as a hang. What tells them apart is processor time: a kernel that
-waits for a lock, a socket or a process that never answers uses next to none. An endless loop cannot be told from work and
-is left to the reader. PID is the process that started the run: without it nobody would wait for this notebook, and the next run
-would execute it a second time.
+A limit on a cell's time would stop a slow machine as well as a hang. Processor time tells them apart: a kernel that
+waits for a lock, a socket or a process that never answers uses almost none. An endless loop looks like work, and is
+left to the reader. PID is the process that started the run: without it nobody would wait for this notebook, and the
+next run would execute it a second time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -33,7 +34,8 @@ def watch(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal interrupts the command too, and that ends by itself
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_stop(child)))
     try:
-        parent, idle, before = psutil.Process(starter), 0, {}
+        parent, idle = psutil.Process(starter), 0
+        before: dict[psutil.Process, float] = {}
         while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
             try:
                 status = child.wait(look)
@@ -44,8 +46,8 @@ def watch(
             idle, before = (idle + 1 if work < IDLE * look else 0), now
             if idle * look >= patience:
                 print(
-                    f"The kernel used no processor time for {patience / 60:g} minutes, so it was stopped: the notebook shows "
-                    f"where it waited.",
+                    f"The kernel used no processor time for {patience / 60:g} minutes, so it was stopped: the notebook "
+                    f"shows where it waited.",
                     file=sys.stderr,
                 )
                 return _stop(child, grace)
@@ -89,10 +91,8 @@ def _stop(child: subprocess.Popen, grace: float = 0.0) -> int:
 
 
 def _send(process: psutil.Process, number: int) -> None:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):  # ended by itself
         process.send_signal(number)
-    except psutil.NoSuchProcess:  # ended by itself
-        pass
 
 
 if __name__ == "__main__":

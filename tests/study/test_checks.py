@@ -19,8 +19,9 @@ from paperlib.scoring.evaluation import evaluate
 from paperlib.scoring.metrics import object_f1, relaxed_match
 from paperlib.stats import accuracy as intervals
 from paperlib.stats.accuracy import Interval, accuracy
-from paperlib.stats.bootstrap import control_labels, group_intervals, group_weights, permutation_p
+from paperlib.stats.bootstrap import group_intervals, group_weights
 from paperlib.stats.effects import centre_of_mass, gap_share, paired_difference, rank_agreement
+from paperlib.stats.permutation import control_labels, permutation_p
 from paperlib.study.checks import finite, share, shown, whole
 from paperlib.tasks import benchmarks
 from paperlib.tasks.benchmarks import examples

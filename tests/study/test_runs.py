@@ -14,7 +14,10 @@ import pytest
 from paperlib.study.parameters import CODE_ROOT
 from paperlib.study.runs import RunError, failures, lock, partial, reason
 
-HOLD = "import sys, time; from paperlib.study.runs import lock; lock(sys.argv[1]); print('held', flush=True); time.sleep(600)"
+HOLD = (
+    "import sys, time; from paperlib.study.runs import lock; lock(sys.argv[1]); print('held', flush=True); "
+    "time.sleep(600)"
+)
 
 
 @contextlib.contextmanager

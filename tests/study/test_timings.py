@@ -1,6 +1,7 @@
 """Tests of paperlib.study.timings."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -28,7 +29,7 @@ def executed(path, duration, cells):
 
 def test_read_timing(tmp_path):
     path = executed(tmp_path / "00_a_b.ipynb", 61.5, [1.0, 40.25, None])
-    assert read_timing(path) == Timing("00_a_b", 61.5, 3, 40.25, None)
+    assert read_timing(path)[:3] == ("00_a_b", 61.5, 40.25)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,8 @@ def test_read_timing(tmp_path):
 )
 def test_peak_memory_from_the_benchmark_beside_it(tmp_path, content, memory):
     (tmp_path / "00_a_b.tsv").write_text(content)
-    assert read_timing(executed(tmp_path / "00_a_b.ipynb", 1.0, [1.0])).memory == memory
+    found = read_timing(executed(tmp_path / "00_a_b.ipynb", 1.0, [1.0])).memory
+    assert found == memory or (memory is None and math.isnan(found))
 
 
 def test_a_notebook_that_did_not_end_is_refused(tmp_path):
@@ -67,7 +69,7 @@ def test_clock(seconds, text):
 
 
 def test_table_sums_times_and_takes_the_largest_memory():
-    timings = [Timing("00_a_b", 60.0, 2, 50.0, 1234.4), Timing("01_c_d", 3.25, 2, 1.0, None)]
+    timings = [Timing("00_a_b", 60.0, 50.0, 1234.4), Timing("01_c_d", 3.25, 1.0, math.nan)]
     lines = table(timings).splitlines()
     assert len({len(line) for line in lines}) == 1  # columns line up
     cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines]
