@@ -41,7 +41,6 @@ SOURCES = {
     "text last": "text",
 }
 POSITIONS = tuple(SOURCES)
-SOURCES["answer start"] = "answer position"  # old name
 
 log = logging.getLogger("paperlib")
 

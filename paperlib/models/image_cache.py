@@ -88,6 +88,3 @@ class _Memory:
                 self.room -= row.nbytes
                 self.kept[key] = row.clone()  # a row alone would hold on to its whole batch
         return rows
-
-
-remembering = cached_features  # old name

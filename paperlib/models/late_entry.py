@@ -226,6 +226,3 @@ def _install_saved(model: Any, saved: Any, where: str) -> LateEntry:
 
 def _base(model: Any) -> Any:
     return base_model(model if isinstance(model, nn.Module) else model.model)
-
-
-entered = entry_of  # old name

@@ -55,7 +55,3 @@ def mixed_precision(device: torch.device, fast: bool = True) -> AbstractContextM
 def float32_products(device: torch.device) -> AbstractContextManager:
     """A ``with`` block in which `mixed_precision` around it has no effect: logits need all digits of float32."""
     return torch.autocast(device.type, enabled=False)
-
-
-fast_products = mixed_precision  # old name
-exact_products = float32_products  # old name

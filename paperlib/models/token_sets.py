@@ -31,8 +31,6 @@ MISSING = {
     "answer position": "give every row a prompt",
     "text": "give the text as answers, after an empty prompt if it should stand alone",
 }
-SETS["answer start"] = SETS["answer position"]  # old name
-MISSING["answer start"] = MISSING["answer position"]  # old name
 EDGES = {
     "image->question": ("question", "image"),
     "image->answer": ("answer", "image"),

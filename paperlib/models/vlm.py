@@ -175,8 +175,6 @@ class VLM:
         """Encode each distinct picture once for as long as the ``with`` block runs (`image_cache.cached_features`)."""
         return cached_features(self.base, megabytes)
 
-    remembering = cached_features  # old name
-
     def answer(self, image: Image.Image | None, question: str, max_new_tokens: int = 24) -> str:
         """What the model writes (greedy decoding) to a question about a picture, or without one."""
         return self.answers(None if image is None else [image], [question], max_new_tokens)[0]

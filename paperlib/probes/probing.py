@@ -40,7 +40,6 @@ class ProbeResult:
     controls: tuple[float, ...] = field(repr=False)  # accuracy of each control task, the null of `permutation_p`
     correct: np.ndarray = field(repr=False)  # [n] bool, tested examples in their order
     groups: np.ndarray = field(repr=False)  # [n]
-    chance = property(lambda self: self.majority)  # old name
 
     def to_dict(self) -> dict:
         """What a figure's JSON stores: everything but the values of single examples and control tasks."""
@@ -256,6 +255,3 @@ def _results(correct: np.ndarray, side: _Side, seed: int) -> list[ProbeResult]:
         )
         for i in range(len(own))
     ]
-
-
-difference = probe_difference  # old name

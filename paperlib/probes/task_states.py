@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from paperlib.models.capture import capture, set_states
-from paperlib.models.precision import fast_products
+from paperlib.models.precision import mixed_precision
 from paperlib.models.vlm import VLM
 
 
@@ -47,7 +47,7 @@ def each_token(
     Raises ValueError as `paperlib.models.capture.set_states` does.
     """
     found: dict[str, list[torch.Tensor]] = {name: [] for name in names}
-    with fast_products(vlm.device):
+    with mixed_precision(vlm.device):
         for start in range(0, len(prompts), batch_size):
             rows = slice(start, start + batch_size)
             batch = vlm.batch(list(prompts[rows]), list(pictures[rows]))

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from paperlib.models.inputs import check_words
-from paperlib.models.precision import exact_products
+from paperlib.models.precision import float32_products
 from paperlib.models.vlm import VLM, Batch
 from paperlib.tasks.benchmarks import Example
 
@@ -72,7 +72,7 @@ class Chunk:
             for j, id_ in enumerate(ids)
         ]
         model: Any = self.vlm.model
-        with exact_products(self.vlm.device):
+        with float32_products(self.vlm.device):
             logits = model.get_output_embeddings()(
                 hidden[tuple(zip(*where, strict=True))].float()
             ).float()  # [n read, V]

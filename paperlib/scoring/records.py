@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from paperlib.models.precision import fast_products
+from paperlib.models.precision import mixed_precision
 from paperlib.models.residual import run
 from paperlib.models.vlm import VLM
 from paperlib.scoring.choices import chunks
@@ -75,7 +75,7 @@ def choice_logprobs(
             Examples without a picture are asked as text whatever `images` says.
         batch_size: sequences per forward pass.
         seed: of the draw for "other"; nothing else is random.
-        fast: see `precision.fast_products`. On the mini model summed log-probabilities then move by 0.1 nats and
+        fast: see `precision.mixed_precision`. On the mini model summed log-probabilities then move by 0.1 nats and
             the answer's probability among its choices by 0.005, on average.
 
     Raises:
@@ -90,7 +90,7 @@ def choice_logprobs(
     ('yes', 2)
     """
     parts = chunks(vlm, examples, images, batch_size, seed)
-    with vlm.remembering(), fast_products(vlm.device, fast), _evaluating(vlm.model), torch.no_grad():
+    with vlm.cached_features(), mixed_precision(vlm.device, fast), _evaluating(vlm.model), torch.no_grad():
         return records(examples, (read for part in parts for read in part.read(run(vlm, part.inputs))))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 
-from paperlib.models.precision import dtype_name, fast_products, product_dtype
+from paperlib.models.precision import dtype_name, mixed_precision, product_dtype
 from paperlib.models.vlm import VLM
 from paperlib.study.parameters import Study
 from paperlib.tuning.arms import ARMS, arm_config
@@ -78,7 +78,7 @@ def _loss(vlm: VLM, base: Any, config: TrainConfig) -> Callable[[], torch.Tensor
         packed, inputs = training_batch(vlm, base, config, 0)  # features, which the connector reads in each step
 
     def loss() -> torch.Tensor:
-        with fast_products(vlm.device, config.mixed):
+        with mixed_precision(vlm.device, config.mixed):
             return packed_loss(base, packed, inputs if start else embedded(base, packed, inputs), start)
 
     return loss

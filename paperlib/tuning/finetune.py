@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from paperlib.models.adapters import add_lora, connector
 from paperlib.models.late_entry import install, measure_scale
-from paperlib.models.precision import dtype_name, fast_products, product_dtype
+from paperlib.models.precision import dtype_name, mixed_precision, product_dtype
 from paperlib.models.vlm import VLM
 from paperlib.tasks.conversations import conversation
 from paperlib.tasks.questions import DESCRIBE
@@ -140,7 +140,7 @@ def train(
             packed, states = kept.get(place) or block_inputs(vlm, base, config, step, first)
             if first:
                 kept[place] = packed, states
-            with fast_products(vlm.device, config.mixed):
+            with mixed_precision(vlm.device, config.mixed):
                 loss = packed_loss(base, packed, states, first)
             loss.backward()
             norm = nn.utils.clip_grad_norm_(parameters.values(), config.clip)
@@ -198,7 +198,7 @@ def training_batch(vlm: VLM, base: Any, config: TrainConfig, step: int) -> tuple
 def block_inputs(vlm: VLM, base: Any, config: TrainConfig, step: int, start: int) -> tuple[Packed, torch.Tensor]:
     """The packed conversations of a step, and what block ``start`` reads of them, [B, T, D]."""
     packed, features = training_batch(vlm, base, config, step)
-    with fast_products(vlm.device, config.mixed):
+    with mixed_precision(vlm.device, config.mixed):
         states = embedded(base, packed, features)
         return packed, states if start == 0 else run_below(base, packed, states, start)
 

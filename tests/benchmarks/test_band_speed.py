@@ -11,7 +11,7 @@ import torch
 
 from paperlib.study.parameters import Study
 from paperlib.tuning.arms import ARMS
-from paperlib.tuning.band_costs import steps_of, ways
+from paperlib.tuning.band_costs import make_steps, ways
 from paperlib.tuning.costs import ratio, time_steps
 from paperlib.tuning.train_config import compiler_found
 
@@ -22,7 +22,7 @@ ROUNDS = int(os.environ.get("BAND_ROUNDS", 5))
 @pytest.mark.skipif(not compiler_found(), reason="torch.compile needs a C++ compiler")
 def test_compiled_steps_against_full_tuning(benchmark):
     study = Study.make("mini")
-    steps = steps_of(study, {name: ways(study)[name] for name in dict.fromkeys(["full", *WAYS])}, study.band_batch)
+    steps = make_steps(study, {name: ways(study)[name] for name in dict.fromkeys(["full", *WAYS])}, study.band_batch)
     for step in steps.values():
         base = step.model.get_base_model() if hasattr(step.model, "get_base_model") else step.model
         blocks = base.model.language_model.layers

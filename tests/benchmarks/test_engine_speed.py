@@ -125,7 +125,7 @@ def plain_loop(vlm: VLM, prompts, images, answers, batch_size: int) -> dict[str,
             at = {
                 "image mean": span.image,
                 "image last": span.image[-1:],
-                "answer start": span.question[-1:],
+                "answer position": span.question[-1:],
                 "text mean": span.answer,
                 "text last": span.answer[-1:],
             }

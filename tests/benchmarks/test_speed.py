@@ -6,14 +6,11 @@ import pytest
 import torch
 
 from paperlib.models.adapters import connector
-from paperlib.models.capture import capture
-from paperlib.models.image_cache import sharing_tower
-from paperlib.models.precision import fast_products
+from paperlib.models.precision import mixed_precision
 from paperlib.models.vlm import load_vlm
 from paperlib.scoring.records import choice_logprobs
 from paperlib.tasks import benchmarks
 from paperlib.tasks.conversations import Conversation, conversation
-from paperlib.tasks.scenes import draw_scene
 from paperlib.tuning.finetune import batch, trainable
 from paperlib.tuning.packing import embedded, pack, packed_loss
 from paperlib.tuning.train_config import TrainConfig, compiler_found
@@ -41,7 +38,7 @@ def tuning():
     base.model.language_model.set_attn_implementation("eager")
 
     def step(packed, features):
-        with fast_products(vlm.device):
+        with mixed_precision(vlm.device):
             packed_loss(base, packed, embedded(base, packed, features)).backward()
         vlm.model.zero_grad()
 
@@ -96,28 +93,3 @@ def test_scoring_with_fast_products(benchmark):
     benchmark.pedantic(fast)
     same = sum(a.prediction == b.prediction for a, b in zip(exact(), fast()))
     assert same >= 0.97 * len(examples)
-
-
-def test_one_vision_tower_for_all_stages(benchmark):
-    """Image tokens of the same pictures through every layer of three stages, as notebook 04 captures them."""
-    stages = [load_vlm(name) for name in ("mini-untrained", "mini-stage1", "mini")]
-    pictures = [draw_scene("test", 0, i).render() for i in range(128)]
-    front, placeholder, _ = stages[0].prompt("").partition("<image>")
-
-    def look():
-        for vlm in stages:
-            capture(
-                vlm,
-                [front + placeholder] * len(pictures),
-                pictures,
-                positions=("image mean",),
-                batch_size=64,
-                fast=True,
-            )
-
-    def share():
-        with sharing_tower([vlm.model for vlm in stages]):
-            look()
-
-    report(benchmark, "one vision tower for three stages", seconds(look), seconds(share))
-    benchmark.pedantic(share)

@@ -18,7 +18,7 @@ PICTURES = {"a": [picture(0), picture(1)], "b": [picture(2)], "not asked": [pict
 
 def test_each_task_gets_its_own_states(vlm):
     prompts = {"b": [vlm.prompt("What is there?")], "a": [vlm.prompt("How many?"), vlm.prompt("Which color is it?")]}
-    positions = ["image mean", "answer start"]
+    positions = ["image mean", "answer position"]
     found = task_states(vlm, prompts, PICTURES, positions)
     assert list(found) == ["b", "a"]
     for name, asked in prompts.items():
@@ -30,8 +30,8 @@ def test_each_task_gets_its_own_states(vlm):
 
 def test_captions_stand_without_pictures(vlm):
     prompts = {"a": [vlm.prompt("A dog. What is it?", False)], "b": [vlm.prompt("A pear. What is it?", False)]}
-    found = task_states(vlm, prompts, None, ["answer start"])
-    assert not torch.equal(found["a"]["answer start"], found["b"]["answer start"])
+    found = task_states(vlm, prompts, None, ["answer position"])
+    assert not torch.equal(found["a"]["answer position"], found["b"]["answer position"])
 
 
 def test_a_task_without_pictures_is_refused(vlm):

@@ -231,7 +231,7 @@ def test_each_picture_is_encoded_once_and_nothing_else_changes(monkeypatch):
     once = choice_logprobs(vlm, examples, batch_size=4)
     encoded, pictures = sum(seen), len({e.group for e in examples})
     assert encoded == pictures and "get_image_features" not in vars(vlm.model.model)
-    monkeypatch.setattr(type(vlm), "remembering", lambda self: contextlib.nullcontext())
+    monkeypatch.setattr(type(vlm), "cached_features", lambda self: contextlib.nullcontext())
     plain = choice_logprobs(vlm, examples, batch_size=4)
     hook.remove()
     assert sum(seen) - encoded > pictures

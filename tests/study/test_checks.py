@@ -12,7 +12,8 @@ from small_models import one_sentence, tiny_vlm
 
 from paperlib.geometry.subsampling import jackknife, subsample_interval
 from paperlib.models.residual import on_layer
-from paperlib.probes.probing import assign_folds, probe
+from paperlib.probes.folds import assign_folds
+from paperlib.probes.probing import probe
 from paperlib.probes.separability import separability
 from paperlib.probes.states import pick_device
 from paperlib.scoring.evaluation import evaluate

@@ -5,7 +5,7 @@ import torch
 from small_models import changed, one_sentence, weights
 
 from paperlib.models.adapters import AdapterError, apply_adapter, connector
-from paperlib.models.late_entry import entered
+from paperlib.models.late_entry import entry_of
 from paperlib.models.vlm import load_vlm
 from paperlib.study.parameters import Study
 from paperlib.study.results import read_json
@@ -41,7 +41,7 @@ def test_an_arm_changes_its_band_alone_and_comes_back(first_stage, name):
     vlm = load_arm(first_stage, name)
     moved = changed(before, weights(vlm.model))
     assert moved and {int(n.split("language_model.layers.")[1].split(".")[0]) for n in moved} == set(blocks)
-    entry = entered(vlm.model)
+    entry = entry_of(vlm.model)
     assert (entry.block if entry else 0) == round(4 * ARMS[name].enter)
     assert vlm.answer(None, "Why?", 2) == vlm.answer(None, "Why?", 2)
 
@@ -118,7 +118,7 @@ def test_an_arm_may_tune_the_connector_too(first_stage):
     moved = changed(before, weights(vlm.model))
     assert {"language_model" in n or "multi_modal_projector" in n for n in moved} == {True}
     assert any("multi_modal_projector" in n for n in moved) and any("language_model" in n for n in moved)
-    assert entered(vlm.model).block == round(4 / 3)
+    assert entry_of(vlm.model).block == round(4 / 3)
     assert (arm_folder(first_stage, name) / "connector.safetensors").is_file()
 
 
@@ -164,7 +164,7 @@ def test_shipped_adapters_load_as_a_model_like_any_other(name):
     record = read_json(folder / "provenance.json")
     assert len(record["loss"]) == record["recipe"]["steps"]
     vlm = load_vlm(str(folder), "cpu")
-    entry = entered(vlm.model)
+    entry = entry_of(vlm.model)
     assert (entry.block if entry else 0) == record["recipe"]["enter"]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from paperlib.tuning.band_results import smoothed, updates_to
+from paperlib.tuning.band_results import smoothed, steps_to
 
 LOSS = [8.0, 6.0, 4.0, 4.0, 1.0, 3.0]
 
@@ -15,10 +15,10 @@ def test_smoothed_is_the_mean_of_the_last_few():
 
 
 def test_a_loss_is_reached_when_its_mean_is():
-    assert updates_to(LOSS, 4.0, 1) == 3 and updates_to(LOSS, 4.0, 2) == 4
-    assert updates_to(LOSS, 2.5, 2) == 5 and updates_to(LOSS, 2.4, 2) == 6
-    assert updates_to(LOSS, 1.9, 2) is None
-    assert updates_to([1.0, 9.0, 9.0], 2.0, 2) is None, "a mean over fewer updates is none"
+    assert steps_to(LOSS, 4.0, 1) == 3 and steps_to(LOSS, 4.0, 2) == 4
+    assert steps_to(LOSS, 2.5, 2) == 5 and steps_to(LOSS, 2.4, 2) == 6
+    assert steps_to(LOSS, 1.9, 2) is None
+    assert steps_to([1.0, 9.0, 9.0], 2.0, 2) is None, "a mean over fewer updates is none"
 
 
 def test_a_width_below_one_is_refused():

@@ -87,6 +87,6 @@ def test_image_tokens_that_enter_later_are_trained_as_they_will_answer():
     run = train(vlm, config(layers=(2, 3), connector=False, enter=2), progress=False)
     plain = train(tiny_vlm(), config(layers=(2, 3), connector=False), progress=False)
     assert run["loss"] != plain["loss"]
-    from paperlib.models.late_entry import entered
+    from paperlib.models.late_entry import entry_of
 
-    assert entered(vlm.model).block == 2 and entered(vlm.model).scale > 0
+    assert entry_of(vlm.model).block == 2 and entry_of(vlm.model).scale > 0
