@@ -19,17 +19,37 @@ def curve_rows(
     ]
 
 
-def lines(rows: Iterable[Mapping], column: str = "share", scale: float = 100.0) -> list[dict]:
-    """A line of `curves.layer_curves` for each series, in order of appearance. scale: from column to axis."""
-    series: dict[str, list[Mapping]] = {}
+def curves(rows: Iterable[Mapping], column: str = "share") -> dict[str, tuple[list[float], list[Interval | None]]]:
+    """Depths and estimates of each series, in order of appearance."""
+    found: dict[str, tuple[list[float], list[Interval | None]]] = {}
     for row in rows:
-        series.setdefault(row["series"], []).append(row)
-    return [
-        line(name, [row["depth"] for row in part], [row[column] for row in part], scale)
-        for name, part in series.items()
-    ]
+        depths, estimates = found.setdefault(row["series"], ([], []))
+        depths.append(row["depth"])
+        estimates.append(row[column])
+    return found
 
 
-def examples_behind(rows: Iterable[Mapping], column: str = "share") -> int | None:
-    """The n of the estimates, for a panel's "n"; the largest where they differ, None where there is no estimate."""
-    return max((row[column].n for row in rows if row[column] is not None), default=None)
+def lines(rows: Iterable[Mapping], column: str = "share", scale: float = 100.0) -> list[dict]:
+    """A line of `curves.layer_curves` for each series. scale: from the column's unit to the axis."""
+    return [line(name, depths, estimates, scale) for name, (depths, estimates) in curves(rows, column).items()]
+
+
+def panel(
+    title: str,
+    ylabel: str,
+    rows: Iterable[Mapping],
+    n: int,
+    column: str = "share",
+    scale: float = 100.0,
+    **more: object,
+) -> dict:
+    """A panel of `curves.layer_curves` with the lines of these rows and a line at 0. more: further keys of the panel."""
+    return {"title": title, "ylabel": ylabel, "lines": lines(rows, column, scale), "n": n, "marks": [[0, ""]], **more}
+
+
+def split(rows: Iterable[Mapping], column: str) -> dict[str, list[Mapping]]:
+    """The rows by what they have in a column, in order of appearance."""
+    found: dict[str, list[Mapping]] = {}
+    for row in rows:
+        found.setdefault(row[column], []).append(row)
+    return found

@@ -8,6 +8,7 @@ import numpy as np
 from paperlib.stats.bootstrap import Interval
 from paperlib.stats.effects import rank_agreement
 from paperlib.stats.verdicts import thirds, vote
+from paperlib.stats.words import count, listed
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Method:
 def vote_rows(methods: Sequence[Method], centres: Sequence[float], seed: int = 0) -> list[dict]:
     """A row for each method: its vote (`verdicts.vote`) and the two differences that decide it, in the method's unit.
 
-    largest: the largest mean importance of a window, either sign, by which differences of several units compare.
+    largest: the largest mean importance of a window, either sign, by which differences of several units compare. peak:
+    the centre of the window of most importance.
     Raises ValueError as `verdicts.vote` does.
     """
     rows = []
@@ -41,6 +43,7 @@ def vote_rows(methods: Sequence[Method], centres: Sequence[float], seed: int = 0
                 "middle minus early": found.over_early,
                 "middle minus late": found.over_late,
                 "largest": float(np.abs(method.profile).max()),
+                "peak": centres[int(method.profile.argmax())],
                 "vote": found.vote,
                 "n": found.over_early.n,
                 "pictures": len(set(method.groups)),
@@ -56,14 +59,48 @@ def relative(interval: Interval, largest: float) -> Interval:
 
 
 def agreement_rows(methods: Sequence[Method]) -> list[dict]:
-    """Spearman's rank correlation of every two methods' profiles, None where a profile is flat: a row for each pair."""
+    """Spearman's rank correlation of every two methods' profiles, a row for each pair, the most alike first.
+
+    None where a profile is flat; these pairs come last.
+    """
     table = rank_agreement({method.name: list(method.profile) for method in methods})
     names = list(table)
-    return [
+    rows: list[dict] = [
         {"method": a, "other method": b, "rank correlation": table[a][b]}
         for i, a in enumerate(names)
         for b in names[i + 1 :]
     ]
+    known = [row for row in rows if row["rank correlation"] is not None]
+    known.sort(key=lambda row: row["rank correlation"], reverse=True)
+    return known + [row for row in rows if row["rank correlation"] is None]
+
+
+def agreement_sentences(rows: Sequence[dict]) -> list[str]:
+    """Which two methods agree most and which least, from `agreement_rows`."""
+    known = [row for row in rows if row["rank correlation"] is not None]
+    if not known:
+        return ["No two profiles can be compared: they are flat."]
+    return [
+        f"{word} alike are {row['method']} and {row['other method']} (rank correlation {row['rank correlation']:+.2f})."
+        for word, row in (("Most", known[0]), ("Least", known[-1]))
+    ]
+
+
+def peak_sentence(votes: Sequence[dict]) -> str:
+    """Where each method finds its most important window, from `vote_rows`: methods with one peak together."""
+    peaks = sorted({row["peak"] for row in votes})
+    parts = [f"at {peak:.2f} by {listed([r['method'] for r in votes if r['peak'] == peak])}" for peak in peaks]
+    return f"The most important window is centred {'; '.join(parts)}."
+
+
+def count_votes(votes: Sequence[dict]) -> str:
+    """The votes in words: "of 6 methods, 3 vote for the middle third, 2 against, and 1 is open"."""
+    said = [row["vote"] for row in votes]
+    still = said.count("open")
+    return (
+        f"of {count(len(said), 'method')}, {said.count('for')} vote for the middle third, "
+        f"{said.count('against')} against, and {still} {'is' if still == 1 else 'are'} open"
+    )
 
 
 def by_third(effects: np.ndarray, centres: Sequence[float]) -> dict[str, np.ndarray]:

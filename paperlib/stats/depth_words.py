@@ -1,6 +1,6 @@
 """From a curve over depth to a sentence: at which depths its interval lies above or below a level."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from paperlib.stats.bootstrap import Interval
 from paperlib.stats.words import listed
@@ -27,7 +27,7 @@ def depths_where(depths: Sequence[float], chosen: Sequence[bool]) -> str:
 def against_level(
     depths: Sequence[float], estimates: Sequence[Interval | None], level: float = 0.0, shown: str = "0"
 ) -> str:
-    """On which side of a level the intervals lie: "is clearly above 0 at 0.43 to 0.60 and not told from 0 at 0.90".
+    """On which side of a level the intervals lie: "is clearly above 0 at 0.43 to 0.60, and not told from 0 at 0.90".
 
     shown: the level as the sentence shows it. Depths without an estimate are left out. Where none has one, there is no
     gap, and the sentence says so.
@@ -39,20 +39,43 @@ def against_level(
     sides = {
         f"clearly above {shown}": [e.low > level for _, e in known],
         f"clearly below {shown}": [e.high < level for _, e in known],
-        f"not told from {shown}": [e.low <= level <= e.high for _, e in known],
+        f"exactly {shown}": [e.low == e.high == level for _, e in known],
     }
+    sides[f"not told from {shown}"] = [not any(side) for side in zip(*sides.values(), strict=True)]
     parts = [
         f"{side} {'at every depth tried' if all(chosen) else f'at {depths_where(at, chosen)}'}"
         for side, chosen in sides.items()
         if any(chosen)
     ]
-    return f"is {listed(parts)}"
+    return "is " + ", and ".join(parts)
 
 
-def largest(depths: Sequence[float], estimates: Sequence[Interval | None], spec: str = "+.1f") -> str:
-    """The largest estimate and where it is: "its largest estimate is +19.3 [+10.1, +32.6], at 0.60"."""
-    known = [(depth, estimate) for depth, estimate in zip(depths, estimates, strict=True) if estimate is not None]
+def described(
+    name: str,
+    depths: Sequence[float],
+    estimates: Sequence[Interval | None],
+    spec: str = ".0%",
+    unit: str = "",
+    level: float = 0.0,
+    shown: str = "0",
+) -> str:
+    """A sentence on a curve: `against_level`, and its largest estimate with its depth.
+
+    spec, unit: how the largest estimate is written, ".0%" or "+.1f" and " points".
+    """
+    said = f"{name} {against_level(depths, estimates, level, shown)}"
+    known = [(estimate, depth) for estimate, depth in zip(estimates, depths, strict=True) if estimate is not None]
     if not known:
-        return f"it has no estimate, since {NO_GAP}"
-    depth, estimate = max(known, key=lambda pair: pair[1].value)
-    return f"its largest estimate is {format(estimate, spec)}, at {depth:.2f}"
+        return f"{said}."
+    estimate, depth = max(known, key=lambda pair: pair[0].value)
+    return f"{said}; its largest estimate is {format(estimate, spec)}{unit}, at {depth:.2f}."
+
+
+def amount(estimate: Interval | None, spec: str = ".0%") -> str:
+    """An estimate with its interval: "18 % [-22, 40]"; without one, "an unknown share (there is no gap to share)"."""
+    return f"an unknown share ({NO_GAP})" if estimate is None else format(estimate, spec)
+
+
+def names_above(rows: Iterable[Mapping], name: str, column: str, level: float = 0.0) -> list[str]:
+    """The names of the rows whose estimate lies above a level with its interval."""
+    return [row[name] for row in rows if row[column] is not None and row[column].low > level]
