@@ -43,7 +43,7 @@ def panel(
     scale: float = 100.0,
     **more: object,
 ) -> dict:
-    """A panel of `curves.layer_curves` with the lines of these rows and a line at 0. more: further keys of the panel."""
+    """A panel of `curves.layer_curves`: the lines of these rows, and one at 0. more: further keys of the panel."""
     return {"title": title, "ylabel": ylabel, "lines": lines(rows, column, scale), "n": n, "marks": [[0, ""]], **more}
 
 

@@ -19,7 +19,7 @@ from paperlib.models.token_sets import tokens
 from paperlib.models.vlm import VLM
 from paperlib.scoring.records import Record
 from paperlib.stats.bootstrap import Interval, statistic_interval
-from paperlib.stats.effects import centre_of_mass
+from paperlib.stats.effects import centre_of_mass, paired_difference
 from paperlib.tasks.benchmarks import Example
 
 
@@ -98,9 +98,9 @@ def leaving_depth(
     """The relative depth at which the answer's content leaves a token set: the centre of mass of the hold it loses.
 
     lost: `hold_lost`. clean, counterfactual: log-odds [n] without patching, of the examples and their counterfactuals.
-    None if the model does not tell them apart in the right direction on average, for then nothing is there to move.
+    None if the model does not clearly tell them apart (`effects.gap_share` has the same condition): nothing could move.
     """
-    if clean.mean() <= counterfactual.mean():
+    if paired_difference(clean, counterfactual, groups, seed=seed).low <= 0:
         return None
     return statistic_interval(lambda means: centre_of_mass(centres, means.tolist()), lost, groups, (0, 1), seed=seed)
 

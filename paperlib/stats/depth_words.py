@@ -50,6 +50,15 @@ def against_level(
     return "is " + ", and ".join(parts)
 
 
+def against_levels(depths: Sequence[float], estimates: Sequence[Interval | None], levels: Mapping[float, str]) -> str:
+    """`against_level` for several levels, shown as the mapping says: "is clearly ..; it is clearly ..".
+
+    Where there is no gap, this is said once.
+    """
+    said = [against_level(depths, estimates, level, shown) for level, shown in levels.items()]
+    return "; it ".join(dict.fromkeys(said))
+
+
 def described(
     name: str,
     depths: Sequence[float],
@@ -72,8 +81,8 @@ def described(
 
 
 def amount(estimate: Interval | None, spec: str = ".0%") -> str:
-    """An estimate with its interval: "18 % [-22, 40]"; without one, "an unknown share (there is no gap to share)"."""
-    return f"an unknown share ({NO_GAP})" if estimate is None else format(estimate, spec)
+    """An estimate with its interval: "18 % [-22, 40]"; without one, "an unknown share (no gap)"."""
+    return "an unknown share (no gap)" if estimate is None else format(estimate, spec)
 
 
 def names_above(rows: Iterable[Mapping], name: str, column: str, level: float = 0.0) -> list[str]:

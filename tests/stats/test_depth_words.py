@@ -3,7 +3,7 @@
 import pytest
 
 from paperlib.stats.bootstrap import Interval
-from paperlib.stats.depth_words import against_level, amount, depths_where, described, names_above
+from paperlib.stats.depth_words import against_level, against_levels, amount, depths_where, described, names_above
 
 DEPTHS = [0.1, 0.3, 0.5, 0.7]
 ABOVE, ACROSS, BELOW = Interval(2, 1, 3, 9), Interval(0.5, -1, 2, 9), Interval(-2, -3, -1, 9)
@@ -32,6 +32,12 @@ def test_each_depth_is_on_one_side_of_the_level_or_on_none():
 
 def test_an_interval_that_ends_at_the_level_is_not_told_from_it():
     assert against_level([0.1], [Interval(1, 0, 2, 9)]) == "is not told from 0 at every depth tried"
+
+
+def test_several_levels_in_one_sentence():
+    said = against_levels(DEPTHS, [ABOVE] * 4, {0: "0", 9: "all"})
+    assert said == "is clearly above 0 at every depth tried; it is clearly below all at every depth tried"
+    assert against_levels(DEPTHS, [None] * 4, {0: "0", 9: "all"}) == against_level(DEPTHS, [None] * 4)
 
 
 def test_depths_without_an_estimate_are_left_out():
