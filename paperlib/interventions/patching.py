@@ -100,7 +100,7 @@ def leaving_depth(
     lost: `hold_lost`. clean, counterfactual: log-odds [n] without patching, of the examples and their counterfactuals.
     None if the model does not clearly tell them apart (`effects.gap_share` has the same condition): nothing could move.
     """
-    if paired_difference(clean, counterfactual, groups, seed=seed).low <= 0:
+    if paired_difference(clean.tolist(), counterfactual.tolist(), groups, seed=seed).low <= 0:
         return None
     return statistic_interval(lambda means: centre_of_mass(centres, means.tolist()), lost, groups, (0, 1), seed=seed)
 
