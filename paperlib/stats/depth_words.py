@@ -27,7 +27,7 @@ def depths_where(depths: Sequence[float], chosen: Sequence[bool]) -> str:
 def against_level(
     depths: Sequence[float], estimates: Sequence[Interval | None], level: float = 0.0, shown: str = "0"
 ) -> str:
-    """On which side of a level the intervals lie: "is clearly above 0 at 0.43 to 0.60, and not told from 0 at 0.90".
+    """On which side of a level the intervals lie: "is clearly above 0 at 0.43 to 0.60, and not told from it at 0.90".
 
     shown: the level as the sentence shows it. Depths without an estimate are left out. Where none has one, there is no
     gap, and the sentence says so.
@@ -37,17 +37,18 @@ def against_level(
         return f"is not reported, since {NO_GAP}"
     at = [depth for depth, _ in known]
     sides = {
-        f"clearly above {shown}": [e.low > level for _, e in known],
-        f"clearly below {shown}": [e.high < level for _, e in known],
-        f"exactly {shown}": [e.low == e.high == level for _, e in known],
+        "clearly above": [e.low > level for _, e in known],
+        "clearly below": [e.high < level for _, e in known],
+        "equal to": [e.low == e.high == level for _, e in known],
     }
-    sides[f"not told from {shown}"] = [not any(side) for side in zip(*sides.values(), strict=True)]
+    sides["not told from"] = [not any(side) for side in zip(*sides.values(), strict=True)]
+    found = {side: chosen for side, chosen in sides.items() if any(chosen)}
+    if len(found) == 1:
+        return f"is {next(iter(found))} {shown} at every depth tried"
     parts = [
-        f"{side} {'at every depth tried' if all(chosen) else f'at {depths_where(at, chosen)}'}"
-        for side, chosen in sides.items()
-        if any(chosen)
+        f"{side} {'it' if i else shown} at {depths_where(at, chosen)}" for i, (side, chosen) in enumerate(found.items())
     ]
-    return "is " + ", and ".join(parts)
+    return f"is {', '.join(parts[:-1])}, and {parts[-1]}"
 
 
 def against_levels(depths: Sequence[float], estimates: Sequence[Interval | None], levels: Mapping[float, str]) -> str:

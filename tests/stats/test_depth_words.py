@@ -25,7 +25,7 @@ def test_neighbouring_depths_are_joined(chosen, said):
 
 def test_each_depth_is_on_one_side_of_the_level_or_on_none():
     said = against_level(DEPTHS, [ABOVE, ABOVE, ACROSS, BELOW])
-    assert said == "is clearly above 0 at 0.10 to 0.30, and clearly below 0 at 0.70, and not told from 0 at 0.50"
+    assert said == "is clearly above 0 at 0.10 to 0.30, clearly below it at 0.70, and not told from it at 0.50"
     assert against_level(DEPTHS, [ABOVE] * 4) == "is clearly above 0 at every depth tried"
     assert against_level(DEPTHS, [ABOVE] * 4, level=3.5, shown="3.5") == "is clearly below 3.5 at every depth tried"
 
@@ -42,19 +42,19 @@ def test_several_levels_in_one_sentence():
 
 def test_depths_without_an_estimate_are_left_out():
     said = against_level(DEPTHS, [None, ABOVE, None, BELOW])
-    assert said == "is clearly above 0 at 0.30, and clearly below 0 at 0.70"
+    assert said == "is clearly above 0 at 0.30, and clearly below it at 0.70"
     assert described("It", DEPTHS, [None] * 4) == "It is not reported, since there is no gap to share."
 
 
 def test_what_is_known_exactly_is_said_so():
     assert against_level([0.1, 0.3], [Interval(1, 1, 1, 9), ABOVE], 1, "all") == (
-        "is exactly all at 0.10, and not told from all at 0.30"
+        "is equal to all at 0.10, and not told from it at 0.30"
     )
 
 
 def test_the_largest_estimate_comes_with_its_interval_and_place():
     said = described("Loss", DEPTHS, [ACROSS, None, ABOVE, BELOW], "+.1f", " points")
-    assert said.startswith("Loss is clearly above 0 at 0.50, and clearly below")
+    assert said.startswith("Loss is clearly above 0 at 0.50, clearly below it at 0.70, and")
     assert said.endswith("; its largest estimate is +2.0 [+1.0, +3.0] points, at 0.50.")
     assert described("Share", [0.25], [Interval(0.5, 0.25, 1, 9)]).endswith("is 50 % [25, 100], at 0.25.")
 
