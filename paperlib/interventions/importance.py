@@ -81,8 +81,9 @@ def agreement_sentences(rows: Sequence[dict]) -> list[str]:
     if not known:
         return ["No two profiles can be compared: they are flat."]
     return [
-        f"{word} alike are {row['method']} and {row['other method']} (rank correlation {row['rank correlation']:+.2f})."
-        for word, row in (("Most", known[0]), ("Least", known[-1]))
+        f"No two profiles are {word} alike than those of {row['method']} and {row['other method']}: their rank "
+        f"correlation is {row['rank correlation']:+.2f}."
+        for word, row in (("more", known[0]), ("less", known[-1]))
     ]
 
 
