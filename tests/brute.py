@@ -62,8 +62,8 @@ def imbalance(x, y) -> float:
 
 def hsic(x, y) -> float:
     """Song et al. (2012), equation 3: the mean of h over all ordered quadruples; for a handful of points only."""
-    k, l = (np.asarray(z, dtype=np.float64) @ np.asarray(z, dtype=np.float64).T for z in (x, y))
-    total = sum(k[t, u] * (l[t, u] + l[v, w] - 2 * l[t, v]) for t, u, v, w in itertools.permutations(range(len(k)), 4))
+    k, m = (np.asarray(z, dtype=np.float64) @ np.asarray(z, dtype=np.float64).T for z in (x, y))
+    total = sum(k[t, u] * (m[t, u] + m[v, w] - 2 * m[t, v]) for t, u, v, w in itertools.permutations(range(len(k)), 4))
     return total * factorial(len(k) - 4) / factorial(len(k))
 
 

@@ -23,7 +23,7 @@ def study(tmp_path, monkeypatch):
 
 @pytest.fixture
 def limited():
-    """-> a block in which no file may grow beyond so many bytes, as on a full disk: the system refuses to write more."""
+    """-> a block in which no file may grow beyond so many bytes, as on a full disk: the system refuses more."""
     resource = pytest.importorskip("resource", reason="this system cannot limit the size of files")
 
     @contextlib.contextmanager

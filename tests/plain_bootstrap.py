@@ -1,4 +1,4 @@
-"""The bootstrap over groups written as a loop, and the expanded level by its formula: oracles for paperlib.stats.bootstrap."""
+"""The bootstrap over groups as a loop, and the expanded level by its formula: oracles for paperlib.stats.bootstrap."""
 
 import numpy as np
 from scipy import stats

@@ -124,7 +124,8 @@ def test_no_absolute_path(path):
 NUMERALS = tomllib.loads((CODE_ROOT / "tests" / "numerals.toml").read_text(encoding="utf-8"))
 # What is no numeral of a run: code, links, headings, an exercise's number, a claim, a notebook or a preset by its name.
 NOT_COUNTED = re.compile(
-    r"`[^`]*`|\]\([^)]*\)|^#.*$|^\s*\d+\.\s|\bC[1-6]\b|\b0[0-7]\b|arXiv[:\s]*\d{4}\.\d{5}|\bsections?\s\d+(?: (?:to|and) \d+)?",
+    r"`[^`]*`|\]\([^)]*\)|^#.*$|^\s*\d+\.\s|\bC[1-6]\b|\b0[0-7]\b|arXiv[:\s]*\d{4}\.\d{5}|"
+    r"\bsections?\s\d+(?: (?:to|and) \d+)?",
     re.MULTILINE,
 )
 NUMERAL = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?!\w)")

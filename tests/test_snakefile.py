@@ -125,8 +125,8 @@ def test_resumes_after_a_kill_and_a_failure_and_writes_timings(small_clone):
     assert "out of ink" in (runs / f"{LAST}.partial.ipynb").read_text()  # what failed stays to be read
     assert not (runs / f"{LAST}.ipynb").exists()
     assert output.rstrip().splitlines()[-1] == (
-        f"{LAST} failed: ValueError: out of ink. Read runs/{run}/{LAST}.partial.ipynb; once mended, the same command goes on "
-        f"from here."
+        f"{LAST} failed: ValueError: out of ink. Read runs/{run}/{LAST}.partial.ipynb; once mended, the same command "
+        f"goes on from here."
     )
     assert "no times were measured at preset smoke" in output
 

@@ -1,6 +1,6 @@
 """Compiled training steps of each band, as shares of full tuning's in one run: `make bench` prints them.
 
-Blocks are compiled and batches are as large as in training itself; steps are taken in turns. BAND_WAYS names the ways to
+Blocks are compiled and batches are as large as in training; steps are taken in turns. BAND_WAYS names the ways to
 compare (all arms by default, semicolons between them), BAND_ROUNDS how many rounds are kept (5).
 """
 
