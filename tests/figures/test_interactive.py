@@ -74,7 +74,8 @@ def test_a_notebook_holds_its_pictures_whatever_the_backend_around_it(monkeypatc
             nbformat.v4.new_code_cell(code)
             for code in (
                 f"from paperlib.figures import Notebook, style\nbook = Notebook('02_probe_layers', {PARAMETERS})",
-                "import matplotlib.pyplot as plt\nfrom matplotlib.figure import Figure\nplt.figure(figsize=(1, 1)).add_subplot()",
+                "import matplotlib.pyplot as plt\nfrom matplotlib.figure import Figure\n"
+                "plt.figure(figsize=(1, 1)).add_subplot()",
                 "fig = Figure((1, 1))\nfig.add_subplot()\nfig",
             )
         ]
