@@ -73,7 +73,7 @@ def layer_curves(data: dict) -> Figure:
         # The y label stands where it changes, the x label at the foot of every column.
         first = number % columns == 0 or panel["ylabel"] != panels[number - 1]["ylabel"]
         ax.set_title(style.wrap(style.titled(panel), 72 * size / columns - 60))
-        ax.set_ylabel(panel["ylabel"] if first else "")
+        ax.set_ylabel(style.wrap(panel["ylabel"], 95) if first else "")
         ax.set_yscale(panel.get("yscale", "linear"))
         last = number + columns >= len(panels) or "xlabel" in panel
         ax.set_xlabel(panel.get("xlabel", data["xlabel"]) if last else "")

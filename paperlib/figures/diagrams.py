@@ -2,6 +2,7 @@
 conversation may attend to, and how sure a model is.
 """
 
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -178,6 +179,18 @@ def choice_probabilities(data: dict) -> Figure:
         borderaxespad=0.2,
     )
     return fig
+
+
+def by_question(rows: Iterable[Mapping], series: str) -> list[dict]:
+    """The "questions" of `choice_probabilities` from rows with "question", "answer", "choices" and "probabilities".
+
+    series: the column that names the stage, or whatever the bars of one colour share.
+    """
+    found: dict[str, dict] = {}
+    for row in rows:
+        new = {key: row[key] for key in ("question", "answer", "choices")} | {"stages": {}}
+        found.setdefault(row["question"], new)["stages"][row[series]] = row["probabilities"]
+    return list(found.values())
 
 
 @figure

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from IPython import get_ipython
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
@@ -77,6 +78,20 @@ class Notebook:
     def say(self, *sentences: str) -> None:
         """Show sentences as text. Whatever a run decides is said so, and never typed into a text cell."""
         display(Markdown("\n\n".join(sentences)))
+
+    def show(self, rows: Sequence[Mapping], formats: Mapping[str, str] | None = None) -> None:
+        """Show rows as a table, the first column in front.
+
+        formats: by column, as behind the colon of an f-string (".0%"). Estimates show their intervals; a dash
+        stands where there is no value.
+        """
+        formats = formats or {}
+        shown = [
+            {column: "–" if value is None else format(value, formats.get(column, "")) for column, value in row.items()}
+            for row in rows
+        ]
+        with pd.option_context("display.max_colwidth", None):
+            display(pd.DataFrame(shown).set_index(next(iter(shown[0]))))
 
     def claim(self, claim: str, method: str, verdict: str, finding: str, n: int) -> None:
         """Record what one method says of a claim, and show it. README's table is made of these rows.

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.colors import to_hex
 
 from paperlib.figures import style
+from paperlib.figures.diagrams import by_question
 from paperlib.figures.publish import DRAW
 
 
@@ -71,3 +72,13 @@ def test_bars_of_a_stage_have_its_colour():
     assert drawn.items() >= {stage: style.STAGE_COLOURS[stage] for stage in ("stage 1", "tuned")}.items()
     assert drawn["untouched"] not in style.STAGE_COLOURS.values()
     assert ax.get_title(loc="left") == "Where? (n = 1)"
+
+
+def test_rows_become_questions():
+    rows = [
+        {"stage": stage, "question": q, "answer": "a", "choices": ["a", "b"], "probabilities": [p, 1 - p]}
+        for stage, q, p in [("stage 1", "one?", 0.1), ("stage 1", "two?", 0.2), ("tuned", "one?", 0.3)]
+    ]
+    one, two = by_question(rows, "stage")
+    assert one["stages"] == {"stage 1": [0.1, 0.9], "tuned": [0.3, 0.7]} and one["question"] == "one?"
+    assert list(two["stages"]) == ["stage 1"] and two["choices"] == ["a", "b"] and two["answer"] == "a"
