@@ -86,10 +86,7 @@ class Notebook:
         stands where there is no value.
         """
         formats = formats or {}
-        shown = [
-            {column: "–" if value is None else format(value, formats.get(column, "")) for column, value in row.items()}
-            for row in rows
-        ]
+        shown = [{c: "–" if v is None else format(v, formats.get(c, "")) for c, v in row.items()} for row in rows]
         with pd.option_context("display.max_colwidth", None):
             display(pd.DataFrame(shown).set_index(next(iter(shown[0]))))
 
