@@ -31,7 +31,7 @@ def accuracy_rows(
 
 def kind_and_side(record: Record) -> str:
     """The kind of a record's question, and whether it is about a held-out concept."""
-    return f"{record.kind}{', held out' if '/held-out/' in record.id else ''}"
+    return f"{record.kind}{' (held out)' if '/held-out/' in record.id else ''}"
 
 
 def against_chance(rows: Sequence[Mapping], series: str) -> dict[str, dict[str, list[str]]]:

@@ -28,7 +28,7 @@ def test_a_row_for_each_series_and_kind():
 def test_held_out_concepts_are_a_kind_of_their_own():
     held = replace(RECORDS[0], id="scenes/held-out/name/0")
     rows = accuracy_rows({"tuned": [*RECORDS, held]}, "stage", kind_and_side)
-    assert [row["kind"] for row in rows] == ["name", "count", "name, held out"]
+    assert [row["kind"] for row in rows] == ["name", "count", "name (held out)"]
 
 
 @pytest.mark.parametrize("name", ["scenes", "captions"])
