@@ -1,7 +1,7 @@
 """How results are drawn, and what the cells of a notebook share. Open `notebook.py` first.
 
-Figures are drawn from results alone, without a model: `curves.py`, `comparisons.py` and `diagrams.py` draw, `style.py` holds
-colours and fonts, `publish.py` saves and redraws, `claims.py` writes README's table.
+Figures are drawn from results alone, without a model: `curves.py`, `dotplots.py`, `comparisons.py` and `diagrams.py`
+draw, `style.py` holds colours and fonts, `publish.py` saves and redraws, `claims.py` writes README's table.
 """
 
 import lazy_loader
@@ -11,9 +11,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "curves": ["line"],
+        "dotplots": ["by_series"],
         "interactive": ["menus"],
         "notebook": ["Notebook"],
         "publish": ["redraw"],
-        "style": ["DRAW"],
+        "style": ["DRAW", "STAGE_COLOURS"],
     },
 )

@@ -28,7 +28,7 @@ CLAIMS = {
 
 
 def claims_table(folder: Path) -> str:
-    """The table as Markdown: a row for each claim and method, in the order of claims.
+    """The table as Markdown: a row for each claim and method, in the order of claims, with the n behind it.
 
     folder: results/<run>. Raises ResultError if it holds no claims.
     """
@@ -36,11 +36,11 @@ def claims_table(folder: Path) -> str:
     if not rows:
         raise ResultError(f"There are no claims in results/{folder.name}/: run the notebooks first (make figures).")
     rows.sort(key=lambda row: list(CLAIMS).index(row["claim"]))
-    lines = ["| claim | by | verdict here | what was seen |", "|---|---|---|---|"]
+    lines = ["| claim | by | verdict here | what was seen | n |", "|---|---|---|---|---:|"]
     for i, row in enumerate(rows):
         first = i == 0 or rows[i - 1]["claim"] != row["claim"]
         claim = f"{row['claim']}, {CLAIMS[row['claim']]}" if first else ""
-        lines.append(f"| {claim} | {row['method']} | **{row['verdict']}** | {row['finding']} |")
+        lines.append(f"| {claim} | {row['method']} | **{row['verdict']}** | {row['finding']} | {row['n']:,} |")
     return "\n".join(lines)
 
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paperlib.figures import style
-from paperlib.figures.style import BLUE, COLUMN, GREY, PAGE, SERIES, SKY, figure
+from paperlib.figures.style import COLUMN, GREY, PAGE, figure
 from paperlib.stats.bootstrap import Interval
 
 DASHES = ("-", "--", ":", "-.")
@@ -19,16 +20,24 @@ def layer_curves(data: dict) -> Figure:
 
     data: {"xlabel": str, "panels": [{"title", "ylabel", "lines": [{"label", "x": [..], "y": [..], and if there is an
     interval "low": [..], "high": [..]; "colour": number of a series and "dash": number of a dash, both optional}],
-    "marks": [[y, label], ..] horizontal lines (chance), "spans": [[from, to, label], ..] of x; "yscale": "log" if y
-    spans orders of magnitude}], "columns": int}.
-    A line of the same label looks the same in every panel and stands once in the legend. Panels with equal "ylabel"
-    share their y range if "share" is true (the default).
+    "marks": [[y, label], ..] horizontal lines (chance), "spans": [[from, to, label], ..] of x; optionally "n":
+    examples; "xlabel": where it differs from the figure's; "share": false for a y range of its own; "yscale": "log" if
+    y spans orders of magnitude}], "columns": int, "share": bool}.
+    A line of the same label looks the same in every panel and stands once in the legend; one whose label is a stage has
+    the stage's colour (`style.looks`), and further lines of that stage are dashed. Panels with equal "ylabel" share
+    their y range, unless "share" is false.
     """
     panels = data["panels"]
     columns = min(data.get("columns", 3), len(panels))
     rows = -(-len(panels) // columns)
     labels = list(dict.fromkeys(line["label"] for panel in panels for line in panel["lines"]))
     size = COLUMN if columns == 1 else PAGE
+    numbers = {line["label"]: line["colour"] for panel in panels for line in panel["lines"] if "colour" in line}
+    look = style.looks(labels, numbers)
+    stages = [style.stage_of(label) for label in labels]
+    dashes = {
+        label: stages[:i].count(stage) % len(DASHES) if (stage := stages[i]) else 0 for i, label in enumerate(labels)
+    }
     named = {*labels, *(mark[-1] for panel in panels for key in ("marks", "spans") for mark in panel.get(key, ()))} - {
         ""
     }
@@ -40,16 +49,15 @@ def layer_curves(data: dict) -> Figure:
         layout="constrained",
         squeeze=False,
     )
-    shared = {}
-    for number, (ax, panel) in enumerate(zip(axes.flat, panels)):
+    shared: dict[str, list[Axes]] = {}
+    for number, (ax, panel) in enumerate(zip(axes.flat, panels, strict=False)):
         for line in panel["lines"]:
-            i = line.get("colour", labels.index(line["label"]))
-            colour, _ = SERIES[i % len(SERIES)]
+            colour, _ = look[line["label"]]
             x, y = (_numbers(line[key]) for key in ("x", "y"))
             ax.plot(
                 x,
                 y,
-                DASHES[line.get("dash", 0)],
+                DASHES[line.get("dash", dashes[line["label"]])],
                 color=colour,
                 label=style.plain(line["label"]),
                 marker="o" if len(x) < 16 else None,
@@ -64,22 +72,21 @@ def layer_curves(data: dict) -> Figure:
             ax.axvspan(left, right, color=GREY, alpha=0.12, linewidth=0, label=style.plain(label) or None)
         # The y label stands where it changes, the x label at the foot of every column.
         first = number % columns == 0 or panel["ylabel"] != panels[number - 1]["ylabel"]
-        ax.set_title(style.wrap(style.plain(panel["title"]), 72 * size / columns - 60))
-        ax.set_ylabel(panel["ylabel"] if first else "")
+        ax.set_title(style.wrap(style.titled(panel), 72 * size / columns - 60))
+        ax.set_ylabel(style.wrap(panel["ylabel"], 95) if first else "")
         ax.set_yscale(panel.get("yscale", "linear"))
-        ax.set_xlabel(data["xlabel"] if number + columns >= len(panels) else "")
-        shared.setdefault(panel["ylabel"], []).append(ax)
+        last = number + columns >= len(panels) or "xlabel" in panel
+        ax.set_xlabel(panel.get("xlabel", data["xlabel"]) if last else "")
+        if panel.get("share", data.get("share", True)):
+            shared.setdefault(panel["ylabel"], []).append(ax)
     for ax in axes.flat[len(panels) :]:
         ax.axis("off")
-    if data.get("share", True):
-        for group in shared.values():
-            limits = np.array([ax.get_ylim() for ax in group])
-            for ax in group:
-                ax.set_ylim(limits[:, 0].min(), limits[:, 1].max())
-    shown = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels())}
+    for group in shared.values():
+        limits = np.array([ax.get_ylim() for ax in group])
+        for ax in group:
+            ax.set_ylim(limits[:, 0].min(), limits[:, 1].max())
     fig.legend(
-        shown.values(),
-        shown.keys(),
+        *style.legend_entries(axes),
         loc="outside upper left",
         handlelength=2.2,
         columnspacing=1.2,
@@ -93,9 +100,10 @@ def layer_curves(data: dict) -> Figure:
 def layer_maps(data: dict) -> Figure:
     """Maps of a quantity over two axes, usually layers: one panel a map, one colour scale for all.
 
-    data: {"xlabel", "ylabel", "value": label of the colour scale, "maps": [{"title", "values": [row, ..]}], and
-    optionally "x", "y": the axes' tick values, "diverging": whether 0 is the neutral middle, "ridge": whether the
-    largest value of every row is marked, "yticks": names of the rows}. Row 0 is at the foot, as layers are counted.
+    data: {"xlabel", "ylabel", "value": label of the colour scale, "maps": [{"title", "values": [row, ..], "n":
+    examples, optional}], and optionally "x", "y": the axes' tick values, "diverging": whether 0 is the neutral middle,
+    "ridge": whether the largest value of every row is marked, "yticks": names of the rows}. Row 0 is at the foot, as
+    layers are counted.
     """
     maps, diverging = data["maps"], data.get("diverging", False)
     values = [np.array([_numbers(row) for row in m["values"]]) for m in maps]
@@ -111,7 +119,7 @@ def layer_maps(data: dict) -> Figure:
         squeeze=False,
         sharey=True,
     )
-    for ax, m, v in zip(axes[0], maps, values):
+    for ax, m, v in zip(axes[0], maps, values, strict=True):
         x, y = (np.asarray(data.get(key, range(size))) for key, size in (("x", v.shape[1]), ("y", v.shape[0])))
         rows = np.arange(len(y)) if names else y
         colours = "RdBu_r" if diverging else "cividis"
@@ -129,7 +137,7 @@ def layer_maps(data: dict) -> Figure:
             )
         if names:
             ax.set_yticks(rows, [style.plain(name) for name in names])
-        ax.set_title(style.wrap(style.plain(m["title"]), 72 * PAGE / max(2, len(maps)) - 40))
+        ax.set_title(style.wrap(style.titled(m), 72 * PAGE / max(2, len(maps)) - 40))
         ax.set_xlabel(data["xlabel"])
     axes[0, 0].set_ylabel(data["ylabel"])
     fig.colorbar(shown, ax=list(axes[0]), label=data["value"], shrink=0.9)
@@ -140,22 +148,22 @@ def layer_maps(data: dict) -> Figure:
 
 @figure
 def loss_curves(data: dict) -> Figure:
-    """Training loss by update, one panel a stage: single updates, their running mean, and one standard
-    deviation.
+    """Training loss by step, one panel a stage: single steps, their running mean, and one standard deviation.
 
-    data: {stage: {"step": [..], "loss": [..]}}, losses in nats per supervised token.
+    data: {stage: {"step": [..], "loss": [..], "n": pictures, optional}}, losses in nats per supervised token.
     """
     fig, axes = plt.subplots(1, len(data), figsize=(PAGE, 2.3), layout="constrained", sharey=True, squeeze=False)
-    for ax, (stage, curve) in zip(axes[0], data.items()):
+    look = style.looks(data)
+    for ax, (stage, curve) in zip(axes[0], data.items(), strict=True):
         step, loss = np.asarray(curve["step"], float), np.asarray(curve["loss"], float)
         half = len(loss) // 40
         around = [loss[max(0, i - half) : i + half + 1] for i in range(len(loss))]
         mean, sd = (np.array([f(part) for part in around]) for f in (np.mean, np.std))
-        dots = {"color": SKY, "markersize": 2.5, "markeredgewidth": 0, "alpha": 0.6, "label": "single update"}
-        ax.plot(step, loss, ".", **dots)
-        ax.plot(step, mean, color=BLUE, label=f"mean of {2 * half + 1} updates")
-        ax.fill_between(step, mean - sd, mean + sd, color=BLUE, alpha=0.2, linewidth=0, label="± 1 SD")
-        ax.set(xlabel="update", title=style.plain(f"{stage} (ends at {mean[-1]:.2f})"))
+        colour, _ = look[stage]
+        ax.plot(step, loss, ".", color=GREY, markersize=2.5, markeredgewidth=0, alpha=0.5, label="single step")
+        ax.plot(step, mean, color=colour, label=f"mean of {2 * half + 1} steps")
+        ax.fill_between(step, mean - sd, mean + sd, color=colour, alpha=0.2, linewidth=0, label="± 1 SD")
+        ax.set(xlabel="step", title=style.titled({"title": stage} | {"n": curve.get("n")}))
         ax.legend(loc="upper right", handlelength=1.4).legend_handles[0].set(markersize=5, alpha=1)
     axes[0, 0].set_ylabel("loss (nats per token)")
     axes[0, 0].set_ylim(bottom=0)
@@ -168,9 +176,12 @@ def _numbers(values: list) -> np.ndarray:
 
 
 def line(
-    label: str, depth: Sequence[float], estimates: Sequence[Interval | None], scale: float = 100.0, **look
+    label: str, depth: Sequence[float], estimates: Sequence[Interval | None], scale: float = 100.0, **look: int
 ) -> dict:
-    """Estimates by depth as a curve of `paperlib.figures.curves.layer_curves`; where there is none the curve has a gap."""
+    """Estimates by depth as a line of `layer_curves`; where there is none the curve has a gap.
+
+    scale: what values are multiplied by, for percent by default. look: "colour" and "dash".
+    """
     parts = {
         key: [None if e is None else scale * getattr(e, name) for e in estimates]
         for key, name in (("y", "value"), ("low", "low"), ("high", "high"))

@@ -2,7 +2,9 @@
 conversation may attend to, and how sure a model is.
 """
 
+from collections.abc import Iterable, Mapping
 from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,7 +15,12 @@ from matplotlib.patches import FancyBboxPatch
 from paperlib.figures import style
 from paperlib.figures.style import GREY, PAGE, SERIES, SMALL, figure
 
+if TYPE_CHECKING:
+    from paperlib.tasks.charts import Chart
+    from paperlib.tasks.scenes import Scene
+
 ROLES = {"template": "#DDDDDD", "image": "#A8D5F2", "question": "#F7CF7A", "answer": "#8FD3BC"}
+RIGHT = {"fontweight": "bold", "bbox": {"facecolor": "white", "edgecolor": "black", "linewidth": 0.6, "pad": 1.5}}
 
 
 @figure
@@ -32,9 +39,9 @@ def scene_gallery(data: dict) -> Figure:
     rows = [range(i, min(i + columns, n)) for i in range(0, n, columns)]
     heights = [cell + margin + line * max(captions[i].count("\n") + 1 for i in row) for row in rows]
     fig, ax = style.page(columns * cell, sum(heights) + line * (credit.count("\n") + 1) + margin)
-    words = {"va": "top", "fontsize": SMALL, "linespacing": 1.15, "parse_math": False}
+    words: dict[str, Any] = {"va": "top", "fontsize": SMALL, "linespacing": 1.15, "parse_math": False}
     top = 0.0
-    for row, height in zip(rows, heights):
+    for row, height in zip(rows, heights, strict=True):
         for column, i in enumerate(row):
             image = picture_of(pictures[i]).render()
             left, below = column * cell + margin, top + margin + side
@@ -47,7 +54,7 @@ def scene_gallery(data: dict) -> Figure:
     return fig
 
 
-def picture_of(stored: dict):
+def picture_of(stored: dict) -> "Scene | Chart":
     """The `Scene` or `Chart` that a figure's data hold as what its `to_dict` gave."""
     from paperlib.tasks.charts import Chart  # here, so that drawing numbers needs no pictures' assets
     from paperlib.tasks.scenes import Scene
@@ -128,7 +135,8 @@ def packed_mask(data: dict) -> Figure:
 def choice_probabilities(data: dict) -> Figure:
     """How a model's probability is spread over the choices of single questions, by stage of tuning.
 
-    data: {"questions": [{"question", "answer", "choices": [..], "stages": {stage: [p, ..]}}, ..]}, each p in [0, 1].
+    data: {"questions": [{"question", "answer", "choices": [..], "stages": {stage: [p, ..]}, "n": examples,
+    optional}, ..]}, each p in [0, 1].
     """
     questions = data["questions"]
     widths = [len(q["choices"]) for q in questions]
@@ -141,11 +149,12 @@ def choice_probabilities(data: dict) -> Figure:
         squeeze=False,
         width_ratios=[max(3, w) for w in widths],
     )
-    for ax, q in zip(axes[0], questions):
+    look = style.looks(stage for q in questions for stage in q["stages"])
+    for ax, q in zip(axes[0], questions, strict=True):
         step = 0.8 / len(q["stages"])
         for s, (stage, values) in enumerate(q["stages"].items()):
             x = np.arange(len(values)) + step * (s - (len(q["stages"]) - 1) / 2)
-            ax.bar(x, 100 * np.asarray(values), step, color=SERIES[s][0], label=style.plain(stage))
+            ax.bar(x, 100 * np.asarray(values), step, color=look[stage][0], label=style.plain(stage))
         ax.set_xticks(
             range(len(q["choices"])),
             [style.plain(c) for c in q["choices"]],
@@ -153,10 +162,10 @@ def choice_probabilities(data: dict) -> Figure:
             ha="right",
             rotation_mode="anchor",
         )
-        for tick, choice in zip(ax.get_xticklabels(), q["choices"]):
+        for tick, choice in zip(ax.get_xticklabels(), q["choices"], strict=True):
             tick.set_fontweight("bold" if choice == q["answer"] else "normal")
         limit = 72 * PAGE * 0.9 * max(3, len(q["choices"])) / sum(max(3, w) for w in widths)
-        ax.set_title(style.wrap(q["question"], limit), fontsize=SMALL)
+        ax.set_title(style.wrap(style.titled({"title": q["question"], "n": q.get("n")}), limit), fontsize=SMALL)
     axes[0, 0].set(ylabel="probability (%)", ylim=(0, 100))
     handles, labels = axes[0, 0].get_legend_handles_labels()
     fig.legend(
@@ -172,19 +181,34 @@ def choice_probabilities(data: dict) -> Figure:
     return fig
 
 
+def by_question(rows: Iterable[Mapping], series: str) -> list[dict]:
+    """The "questions" of `choice_probabilities` from rows with "question", "answer", "choices" and "probabilities".
+
+    series: the column that names the stage, or whatever the bars of one colour share.
+    """
+    found: dict[str, dict] = {}
+    for row in rows:
+        new = {key: row[key] for key in ("question", "answer", "choices")} | {"stages": {}}
+        found.setdefault(row["question"], new)["stages"][row[series]] = row["probabilities"]
+    return list(found.values())
+
+
 @figure
 def lens_grid(data: dict) -> Figure:
     """What each image token would say if the model stopped at a layer: its likeliest word, on its place in the picture.
 
     data: {"picture": what `to_dict` of a `Scene` or `Chart` gives, "panels": [{"title", "words": [[word, ..], ..]
-    rows of places from the top}], "credit": str}.
+    rows of places from the top; optionally "n": examples, "picture": in place of the figure's, "right": [[row, column],
+    ..] places whose word is right, which stands in bold on white}], "credit": str}.
     """
-    pixels, panels = np.asarray(picture_of(data["picture"]).render()), data["panels"]
+    panels = data["panels"]
     fig, axes = plt.subplots(
         1, len(panels), figsize=(PAGE, PAGE / len(panels) + 0.45), layout="constrained", squeeze=False
     )
-    for ax, panel in zip(axes[0], panels):
+    for ax, panel in zip(axes[0], panels, strict=True):
+        pixels = np.asarray(picture_of(panel.get("picture", data["picture"])).render())
         ax.imshow(pixels, alpha=0.45)
+        right = {tuple(place) for place in panel.get("right", ())}
         rows, (height, width) = panel["words"], pixels.shape[:2]
         for i, row in enumerate(rows):
             for j, word in enumerate(row):
@@ -196,10 +220,11 @@ def lens_grid(data: dict) -> Figure:
                     va="center",
                     fontsize=SMALL,
                     parse_math=False,
+                    **(RIGHT if (i, j) in right else {}),
                 )
             ax.axhline(i * height / len(rows) - 0.5, color=GREY, linewidth=0.4)
         for j in range(len(rows[0])):
             ax.axvline(j * width / len(rows[0]) - 0.5, color=GREY, linewidth=0.4)
-        ax.set(title=panel["title"], xticks=[], yticks=[])
+        ax.set(title=style.titled(panel), xticks=[], yticks=[])
     fig.supxlabel(data["credit"], fontsize=SMALL, color=GREY, x=0.01, ha="left")
     return fig

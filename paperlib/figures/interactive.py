@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import ipywidgets
 
@@ -11,7 +12,7 @@ def live() -> bool:
     return "JPY_SESSION_NAME" in os.environ
 
 
-def menus(function: Callable, **choices) -> None:
+def menus(function: Callable, **choices: Any) -> None:
     """Let a reader call a function with values picked from menus (as `ipywidgets.interact` takes them) and a button.
 
     Headlessly, only a line that says so is printed.

@@ -11,8 +11,10 @@ book.finish()
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+import pandas as pd
 from IPython import get_ipython
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
@@ -30,7 +32,7 @@ class Notebook:
     computing and drawing it took, if cells run from top to bottom.
     """
 
-    def __init__(self, name: str, parameters: Mapping):
+    def __init__(self, name: str, parameters: dict):
         """name: the notebook's file name without its ending. parameters: the notebook's ``globals()``.
 
         Raises StudyError for parameters that cannot be used.
@@ -45,7 +47,7 @@ class Notebook:
         self._claims: list[dict] = []
 
     def write(
-        self, name: str, rows: Iterable[Mapping], units: Mapping[str, str] | None = None, n: int = 1, **extra
+        self, name: str, rows: Iterable[Mapping], units: Mapping[str, str] | None = None, n: int = 1, **extra: Any
     ) -> list[dict]:
         """Write a named table of this notebook (`paperlib.stats.tables`) and return its rows.
 
@@ -61,13 +63,32 @@ class Notebook:
         """
         return read_table(self.study, name)
 
-    def publish(self, name: str, figure: str, data: dict, n: int = 1, **extra) -> Figure:
-        """Draw a figure, save it with the numbers drawn, and return it for the notebook to show."""
-        return publish(self.study, f"{self.number}_{name}", figure, data, self._lap(), n, notebook=self.name, **extra)
+    def publish(
+        self, name: str, figure: str, data: dict, n: int = 1, results: Sequence[str] = (), **extra: Any
+    ) -> Figure:
+        """Draw a figure, save it with the numbers drawn, and return it for the notebook to show.
+
+        figure: a drawing function by its name (`paperlib.figures.DRAW`). n: examples behind the numbers. results: the
+        tables that the numbers came from, by full name ("02_transfer"); they must have been written. extra: more
+        provenance.
+        """
+        name, extra = f"{self.number}_{name}", {"notebook": self.name} | extra
+        return publish(self.study, name, figure, data, self._lap(), n, results, **extra)
 
     def say(self, *sentences: str) -> None:
         """Show sentences as text. Whatever a run decides is said so, and never typed into a text cell."""
         display(Markdown("\n\n".join(sentences)))
+
+    def show(self, rows: Sequence[Mapping], formats: Mapping[str, str] | None = None) -> None:
+        """Show rows as a table, the first column in front.
+
+        formats: by column, as behind the colon of an f-string (".0%"). Estimates show their intervals; a dash
+        stands where there is no value.
+        """
+        formats = formats or {}
+        shown = [{c: "–" if v is None else format(v, formats.get(c, "")) for c, v in row.items()} for row in rows]
+        with pd.option_context("display.max_colwidth", None):
+            display(pd.DataFrame(shown).set_index(next(iter(shown[0]))))
 
     def claim(self, claim: str, method: str, verdict: str, finding: str, n: int) -> None:
         """Record what one method says of a claim, and show it. README's table is made of these rows.

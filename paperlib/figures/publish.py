@@ -1,7 +1,7 @@
 """Figures from results alone: saved, and drawn again without a model or torch. `DRAW` has the functions that draw them.
 
-`save_figure` writes `name.pdf`, `name.png` and `name.json`. The JSON holds the numbers drawn and their
-provenance, so that
+`save_figure` writes `name.pdf`, `name.png` and `name.json`. The JSON holds the numbers drawn, the names of the tables
+of results that they came from, and their provenance, so that
 
     python -m paperlib.figures.publish figures/mini/*.json
 
@@ -12,29 +12,38 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
-from paperlib.figures import comparisons, curves, diagrams, style  # all but the last register their figures in DRAW
+from paperlib.figures import comparisons, curves, diagrams, dotplots, style  # but for the last, they register in DRAW
 from paperlib.figures.style import DRAW
+from paperlib.stats.tables import table_path
+from paperlib.study.parameters import Study
 from paperlib.study.results import ResultError, plain, provenance, read_result, result_bytes, write_whole
 
-__all__ = ["DRAW", "comparisons", "curves", "diagrams", "publish", "redraw", "save_figure"]
+__all__ = ["DRAW", "comparisons", "curves", "diagrams", "dotplots", "publish", "redraw", "save_figure"]
 
 # Dates and version stamps would make every run a change.
 STAMPS = {"pdf": {"CreationDate": None, "Producer": None, "Creator": None}, "png": {"Software": None}}
 
 
-def save_figure(fig: Figure, folder, name: str, figure: str, data: dict, provenance: dict) -> Path:
+def save_figure(
+    fig: Figure, folder: Path, name: str, figure: str, data: dict, provenance: dict, results: Sequence[str] = ()
+) -> Path:
     """Write folder/name.pdf, .png and, with the numbers and their provenance, .json; returns the JSON's path.
 
     Args:
         fig: what `DRAW[figure](data)` returned.
+        folder: where to; it is made if it is missing.
         name: the file name without its ending, such as "01_accuracy".
         figure: the name of the function that draws it, a key of `DRAW`.
-        data, provenance: as for `paperlib.study.results.write_result`.
+        data: the numbers drawn, as JSON can hold them.
+        provenance: what made them (`paperlib.study.results.provenance`).
+        results: names of the tables that the numbers came from, such as "01_accuracy".
 
     Raises:
         ValueError: an unknown `figure`, or data that JSON can't hold.
@@ -43,23 +52,30 @@ def save_figure(fig: Figure, folder, name: str, figure: str, data: dict, provena
     if figure not in DRAW:
         raise ValueError(f"There is no figure {figure!r}: choose one of {', '.join(DRAW)}.")
     path = Path(folder) / f"{name}.json"
-    numbers = result_bytes({"figure": figure, "drawn": data}, provenance)
+    sources = {"results": list(results)} if results else {}
+    numbers = result_bytes({"figure": figure, "drawn": data} | sources, provenance)
     write_whole(_images(fig, path) | {path: numbers})
     return path
 
 
-def publish(study, name: str, figure: str, data: dict, seconds: float, n: int, **extra) -> Figure:
+def publish(
+    study: Study, name: str, figure: str, data: dict, seconds: float, n: int, results: Sequence[str] = (), **extra: Any
+) -> Figure:
     """Draw a figure, save it among the study's figures with its provenance, and return it for the notebook to show.
 
-    seconds: what computing the numbers took; n: examples behind them; extra: more provenance.
+    seconds: what computing the numbers took; n: examples behind them; results: names of the tables that they came from;
+    extra: more provenance. Raises ResultError if this run has no such table.
     """
+    for table in results:
+        if not table_path(study, table).is_file():
+            raise ResultError(f"There is no table {table!r} in results/{study.run}/: write it before the figure.")
     data = plain(data)
     fig = DRAW[figure](data)
-    save_figure(fig, study.figures, name, figure, data, provenance(study, seconds, n, **extra))
+    save_figure(fig, study.figures, name, figure, data, provenance(study, seconds, n, **extra), results)
     return fig
 
 
-def redraw(path) -> Figure:
+def redraw(path: Path | str) -> Figure:
     """Draw a figure from its JSON, write its PDF and PNG anew beside it, and return it.
 
     Raises:

@@ -1,16 +1,22 @@
 """What figures share: the style, the colours, the registry of drawing functions, and text of a known width.
 
-Colours are those of Okabe & Ito (2008), which colour-blind readers can tell apart; markers differ as well.
+Colours are those of Okabe & Ito (2008), which colour-blind readers can tell apart; markers differ as well. A stage has
+one colour in all figures: see `looks`.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 
-import matplotlib
 import matplotlib.pyplot as plt
+import numpy as np
+from cycler import cycler
 from matplotlib import font_manager
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.textpath import text_to_path
 
@@ -26,8 +32,11 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = OKABE_ITO = (
     "#D55E00",
     "#CC79A7",
 )
-SERIES = tuple(zip((BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, BLACK), "osD^vPX"))
+SERIES = tuple(zip((BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, BLACK), "osD^vPX", strict=True))
 GREY, FAINT = "#595959", "#F2F2F2"
+# A stage of tuning looks the same in every figure, and nothing else in a figure with stages looks like one.
+STAGE_LOOKS = {"untrained": (PURPLE, "D"), "stage 1": (ORANGE, "s"), "tuned": (BLUE, "o")}
+STAGE_COLOURS = {stage: colour for stage, (colour, _) in STAGE_LOOKS.items()}
 
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -38,7 +47,7 @@ STYLE = {
     "ytick.labelsize": SMALL,
     "legend.fontsize": SMALL,
     "legend.frameon": False,
-    "axes.prop_cycle": matplotlib.cycler(color=[c for c, _ in SERIES]),
+    "axes.prop_cycle": cycler(color=[c for c, _ in SERIES]),
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -62,12 +71,47 @@ STYLE = {
 DRAW: dict[str, Callable[[dict], Figure]] = {}
 
 
-def set_style() -> None:
-    """Make matplotlib's defaults those of the figures here, for figures that a reader draws beside them."""
-    matplotlib.rcParams.update(STYLE)
+def stage_of(label: str) -> str | None:
+    """The stage that a series shows, by its label, or None.
+
+    A label shows a stage if it is the stage's name ("tuned"), or begins with the name and a comma, a colon or an
+    opening bracket ("tuned, pictures", "stage 1 (n = 20)"). "tuned connector, stage-1 blocks" and
+    "pictures, tuned" do not.
+    """
+    found = re.match(rf"({'|'.join(STAGE_LOOKS)})(?=$|,|:| ?\()", label)
+    return found[1] if found else None
 
 
-def in_style():
+def looks(labels: Iterable[str], numbers: Mapping[str, int] | None = None) -> dict[str, tuple[str, str]]:
+    """Colour and marker of every series of one figure, by label.
+
+    A series that shows a stage (`stage_of`) has the stage's look, whatever its number. Any other takes the look of its
+    number in `SERIES`, by default its place among the others; if that look belongs to a stage and the figure shows
+    stages, it takes a look that is still free. Beyond `SERIES`, looks repeat.
+
+    labels: of the whole figure. numbers: by label; series of one number look the same.
+    """
+    labels, numbers = list(dict.fromkeys(labels)), numbers or {}
+    others = [label for label in labels if stage_of(label) is None]
+    numbers = {label: numbers.get(label, i) for i, label in enumerate(others)}
+    staged = len(others) < len(labels)
+    free = [look for look in SERIES if not staged or look[0] not in STAGE_COLOURS.values()]
+    wanted = {number: SERIES[number % len(SERIES)] for number in sorted(set(numbers.values()))}
+    spare = [look for look in free if look not in wanted.values()] or free
+    replaced = [number for number, look in wanted.items() if look not in free]
+    wanted |= {number: spare[i % len(spare)] for i, number in enumerate(replaced)}
+    return {label: STAGE_LOOKS[stage] if (stage := stage_of(label)) else wanted[numbers[label]] for label in labels}
+
+
+def titled(panel: Mapping) -> str:
+    """A panel's title, with the n that its numbers rest on where "n" is given."""
+    title, n = plain(panel.get("title", "")), panel.get("n")
+    if n is None:
+        return title
+    return f"{title} (n = {n:,})" if title else f"n = {n:,}"
+
+
+def in_style() -> AbstractContextManager:
     """A context in which this style holds and nothing else, whatever a reader's own defaults are."""
     return plt.style.context(["default", STYLE])
 
@@ -89,7 +133,13 @@ def figure(draw: Callable[[dict], Figure]) -> Callable[[dict], Figure]:
     return styled
 
 
-def page(width: float, height: float):
+def legend_entries(axes: np.ndarray) -> tuple[list[Artist], list[str]]:
+    """Handles and labels of all axes of a figure, each label once."""
+    shown = {label: h for ax in axes.flat for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    return list(shown.values()), list(shown)
+
+
+def page(width: float, height: float) -> tuple[Figure, Axes]:
     """A figure of width x height points, and axes over all of it that count in points from the top left."""
     fig = plt.figure(figsize=(width / 72, height / 72))
     ax = fig.add_axes((0, 0, 1, 1))

@@ -9,7 +9,13 @@ from paperlib.study.results import ResultError
 
 
 def claim(number, verdict="supported"):
-    return {"claim": number, "method": "probes", "verdict": verdict, "finding": "It rises by 3.1 [2.0, 4.2].", "n": 9}
+    return {
+        "claim": number,
+        "method": "probes",
+        "verdict": verdict,
+        "finding": "It rises by 3.1 [2.0, 4.2].",
+        "n": 1900,
+    }
 
 
 def test_rows_in_the_order_of_claims_each_claim_named_once(study):
@@ -17,7 +23,7 @@ def test_rows_in_the_order_of_claims_each_claim_named_once(study):
     write_table(study, "02_claims", [claim("C1", "not supported")], {}, {})
     lines = claims_table(study.results).splitlines()[2:]
     assert [line.split(" | ")[0][:5].strip() for line in lines] == ["| C1,", "|", "| C4,"]
-    assert "**not supported**" in lines[0] and "It rises by 3.1 [2.0, 4.2]." in lines[2]
+    assert "**not supported**" in lines[0] and "It rises by 3.1 [2.0, 4.2]. | 1,900 |" in lines[2]
 
 
 def test_between_the_marks_and_nowhere_else():

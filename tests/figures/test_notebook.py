@@ -4,7 +4,9 @@ import time
 
 import pytest
 
+from paperlib.figures import notebook
 from paperlib.figures.notebook import Notebook
+from paperlib.figures.publish import redraw
 from paperlib.stats.bootstrap import Interval
 from paperlib.study import StudyError
 from paperlib.study.results import ResultError, read_result
@@ -51,3 +53,25 @@ def test_claims_are_rows_and_are_shown(book, capsys):
 def test_bad_parameters_are_refused(study):
     with pytest.raises(StudyError):
         Notebook("02_probe_layers", {"preset": "huge", "seed": 0, "overrides": {}})
+
+
+def test_rows_are_shown_with_their_intervals(book, monkeypatch):
+    shown = []
+    monkeypatch.setattr(notebook, "display", shown.append)
+    rows = [
+        {"kind": "name", "accuracy": Interval(0.5, 0.25, 0.75, 8), "n": 8},
+        {"kind": "size", "accuracy": None, "n": 9},
+    ]
+    book.show(rows, {"accuracy": ".0%"})
+    assert shown[0].index.tolist() == ["name", "size"]
+    assert shown[0]["accuracy"].tolist() == ["50 % [25, 75]", "–"] and shown[0]["n"].tolist() == ["8", "9"]
+
+
+def test_a_figure_names_the_tables_that_it_was_drawn_from(book):
+    with pytest.raises(ResultError, match="There is no table '02_transfer'"):
+        book.publish("curve", "layer_curves", DRAWING, results=["02_transfer"])
+    book.write("transfer", [{"x": 1}])
+    book.publish("curve", "layer_curves", DRAWING, n=8, results=["02_transfer"])
+    path = book.study.figures / "02_curve.json"
+    assert read_result(path)["data"]["results"] == ["02_transfer"]
+    assert redraw(path).axes[0].get_title(loc="left") == "t"

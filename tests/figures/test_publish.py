@@ -16,13 +16,11 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.text import Text
+from drawn import accuracies, texts_of
 from PIL import Image
 
-from paperlib.figures import curves, diagrams, style
+from paperlib.figures import diagrams
 from paperlib.figures import publish as figures
-from paperlib.figures.comparisons import accuracy_by_model, controls
-from paperlib.stats.accuracy import Interval
 from paperlib.study import CODE_ROOT
 from paperlib.study.results import ResultError, read_result
 from paperlib.tasks.charts import draw_chart
@@ -35,12 +33,6 @@ PROVENANCE = {"preset": "smoke", "seed": 0}
 def curve(n, start, end, seed):
     step, noise = np.arange(1, n + 1), np.random.default_rng(seed).normal(0, 0.1, n)
     return {"step": step.tolist(), "loss": (end + (start - end) * np.exp(-6 * step / n) + noise).tolist()}
-
-
-def accuracies(names, kinds, n=100):
-    rng = np.random.default_rng(0)
-    value = lambda: float(rng.uniform(0.1, 0.9))
-    return {name: {kind: Interval(v := value(), v - 0.09, v + 0.08, n) for kind in kinds} for name in names}
 
 
 FEW = ["colour", "shape", "existence", "count"]
@@ -124,6 +116,30 @@ DATA = {
             "FLOPs": {"full": [100, 100, 100], "mid, entered": [44, 44, 44], "costs $5": [70, 60, 80]},
         },
         "marks": [[75.7, "OneVision-4B in the paper"]],
+    },
+    "dots": {
+        "xlabel": "effect (points)",
+        "counts": True,
+        "columns": 2,
+        "panels": [
+            {
+                "title": LONG,
+                "n": 1200,
+                "series": {
+                    "over early": {"probes": [3, 1, 5, 40], "patching, $5": [1, -2, 4, 12_000]},
+                    "over late": {"probes": [-3, -5, -1, 40], "patching, $5": None},
+                },
+                "marks": [[0, "no effect"]],
+                "chance": {"probes": 2},
+            },
+            {
+                "title": "single",
+                "series": {"tuned": {"probes": [2], "patching, $5": [1, 0, 2]}},
+                "marks": [[0, "no effect"], [4, "goal"]],
+                "xlabel": "nats",
+            },
+            {"title": "", "series": {"tuned": {"a row more": [5, 4, 6, 7]}}, "share": False},
+        ],
     },
     "benchmark_map": {
         "rows": ["full", "mid"],
@@ -222,17 +238,6 @@ def test_drawing_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-def texts_of(fig):
-    """The texts that are drawn, and where; matplotlib also keeps labels of ticks beyond the axes."""
-    fig.draw_without_rendering()
-    beyond = set()
-    for axis in (axis for ax in fig.axes for axis in (ax.xaxis, ax.yaxis)):
-        low, high = sorted(axis.get_view_interval())
-        beyond |= {tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high}
-    texts = [t for t in fig.findobj(Text) if t.get_text().strip() and t.get_visible() and t not in beyond]
-    return [(t, t.get_window_extent()) for t in texts if t.get_window_extent().width > 0]
-
-
 @pytest.mark.parametrize("name", DATA)
 def test_text_is_legible(name):
     """At least 7 points, inside the figure, and never on top of other text."""
@@ -246,70 +251,6 @@ def test_text_is_legible(name):
     for (a, box_a), (b, box_b) in combinations(texts, 2):
         apart = box_a.padded(-0.5)
         assert not apart.overlaps(box_b.padded(-0.5)), (a.get_text(), b.get_text())
-
-
-@pytest.mark.parametrize("series, kinds", [(1, 1), (1, 20), (3, 10), (4, 11), (7, 4)])
-def test_dot_plots_of_every_size_are_legible(series, kinds):
-    names = [f"model number {i}" for i in range(series)]
-    labels = [f"kind_of_question_{i}" for i in range(kinds)]
-    data = {"chance": {}, "models": accuracies(names, labels, n=12_345)}
-    fig = accuracy_by_model(data)
-    texts = texts_of(fig)
-    for (a, box_a), (b, box_b) in combinations(texts, 2):
-        assert not box_a.padded(-0.5).overlaps(box_b.padded(-0.5)), (a.get_text(), b.get_text())
-    for text, box in texts:
-        assert fig.bbox.x0 - 1 <= box.x0 and box.x1 <= fig.bbox.x1 + 1, text.get_text()
-    shown = {text.get_text() for text, _ in texts}
-    assert {label.replace("_", " ") for label in labels} | set(names) <= shown and "n = 12,345" in shown
-
-
-def test_dots_and_intervals_are_the_numbers():
-    fig = draw("accuracy_by_model")
-    drawn = {}
-    for ax in fig.axes:
-        kinds = [t.get_text() for t in ax.get_yticklabels()]
-        bars = [c for c in ax.collections if c.get_label() != "chance"]
-        for line, bar in zip(ax.lines, bars):
-            segments = bar.get_segments()
-            for x, y, segment in zip(line.get_xdata(), line.get_ydata(), segments):
-                drawn[line.get_label(), kinds[round(y)]] = (x, *segment[:, 0])
-                assert segment[0, 1] == segment[1, 1] == pytest.approx(y)
-        chance = next(c for c in ax.collections if c.get_label() == "chance")
-        for segment in chance.get_segments():
-            kind = kinds[round(segment[:, 1].mean())]
-            assert segment[:, 0] == pytest.approx([50, 50] if kind == "existence" else [25, 25])
-    for model, values in DATA["accuracy_by_model"]["models"].items():
-        for kind, interval in values.items():
-            assert drawn[model, kind.replace("_", " ")] == pytest.approx(100 * np.array(interval[:3]))
-    assert len(drawn) == 3 * len(MANY)
-
-
-def test_a_kind_that_one_model_lacks_is_left_out_for_it():
-    data = copy.deepcopy(DATA["controls"])
-    del data["conditions"]["question alone"]["shape"]
-    data["conditions"]["own picture"]["count"] = [0.5, 0.4, 0.6, 80]
-    fig = controls(data)
-    assert [len(line.get_xdata()) for line in fig.axes[0].lines] == [4, 4, 4, 3]
-    assert "n = 80–100" in {t.get_text() for t, _ in texts_of(fig)}
-
-
-def test_loss_curve_has_the_running_mean_and_its_band():
-    rng = np.random.default_rng(0)
-    loss = rng.normal(2, 0.5, 400).tolist()
-    ax = curves.loss_curves({"stage 1": {"step": list(range(400)), "loss": loss}}).axes[0]
-    dots, mean = ax.lines
-    assert dots.get_ydata().tolist() == loss
-    assert mean.get_ydata()[200] == pytest.approx(np.mean(loss[190:211]))
-    assert mean.get_ydata()[0] == pytest.approx(np.mean(loss[:11]))
-    band = ax.collections[0].get_paths()[0].vertices
-    at_200 = band[np.isclose(band[:, 0], 200)][:, 1]
-    spread = np.std(loss[190:211])
-    assert sorted(at_200) == pytest.approx([mean.get_ydata()[200] - spread, mean.get_ydata()[200] + spread])
-    assert ax.get_ylabel() == "loss (nats per token)" and ax.get_xlabel() == "update"
-
-
-def test_a_short_loss_curve_is_drawn():
-    curves.loss_curves({"stage 1": {"step": [1, 2], "loss": [3.0, 2.0]}})
 
 
 def test_token_map_joins_equal_neighbours_and_counts_roles():
@@ -339,18 +280,6 @@ def test_figures_are_not_shown_twice_in_a_notebook():
     before = plt.get_fignums()
     draw("controls")
     assert plt.get_fignums() == before
-
-
-def test_set_style_reaches_a_readers_own_figures():
-    with matplotlib.rc_context():
-        style.set_style()
-        assert plt.rcParams["font.size"] == 8
-        assert plt.rcParams["axes.prop_cycle"].by_key()["color"][0] == style.BLUE
-
-
-def test_series_colours_are_okabe_ito_and_markers_differ():
-    colours, markers = zip(*style.SERIES)
-    assert set(colours) <= set(style.OKABE_ITO) and len(set(colours)) == len(set(markers)) == len(colours)
 
 
 def test_bad_input_is_refused_in_one_sentence(tmp_path, monkeypatch):
