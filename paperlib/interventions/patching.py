@@ -14,7 +14,7 @@ import torch
 from paperlib.interventions.edits import patch
 from paperlib.interventions.sweeps import Sweep
 from paperlib.models.capture import set_states
-from paperlib.models.precision import fast_products
+from paperlib.models.precision import mixed_precision
 from paperlib.models.token_sets import tokens
 from paperlib.models.vlm import VLM
 from paperlib.scoring.records import Record
@@ -46,7 +46,7 @@ def patched(sweep: Sweep, source: Sweep, layers: Sequence[int], names: Sequence[
         raise ValueError(
             "States can be carried over only between sweeps of the same questions and choices in one order."
         )
-    with fast_products(vlm.device, sweep.fast):
+    with mixed_precision(vlm.device, sweep.fast):
         carried = [set_states(vlm, chunk.inputs, layers, names) for chunk in source.chunks]
         return {
             name: np.array([_odds_at(sweep, name, layer, _at(carried, name, i)) for i, layer in enumerate(layers)])

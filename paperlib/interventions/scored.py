@@ -13,7 +13,7 @@ import torch
 
 from paperlib.interventions.edits import bypass, knockout, random_change, transplant
 from paperlib.interventions.sweeps import Sweep
-from paperlib.models.precision import fast_products
+from paperlib.models.precision import mixed_precision
 from paperlib.models.token_sets import TokenSet, edge, spelled, tokens
 from paperlib.models.vlm import VLM
 from paperlib.scoring.choices import Chunk
@@ -53,7 +53,7 @@ def with_closed_edge(sweep: Sweep, name: str, windows: Iterable[range]) -> np.nd
     def closed(window: range) -> Intervention:
         return lambda chunk: knockout(sweep.vlm, window, *edge(sweep.vlm, chunk.inputs, name))
 
-    with fast_products(sweep.vlm.device, sweep.fast):  # weights are rounded once for all windows
+    with mixed_precision(sweep.vlm.device, sweep.fast):  # weights are rounded once for all windows
         found = [sweep.under(window.start, closed(window)) for window in windows]
     return np.array([answer_probabilities(sweep.examples, records) for records in found])
 

@@ -21,8 +21,9 @@ from paperlib.probes.folds import assign_folds, check_folds, joined
 from paperlib.probes.logistic import Fit, fit, moments, standardise
 from paperlib.probes.states import check_states, pick_device
 from paperlib.stats.accuracy import Interval
-from paperlib.stats.bootstrap import control_labels, group_intervals
+from paperlib.stats.bootstrap import group_intervals
 from paperlib.stats.effects import paired_difference
+from paperlib.stats.permutation import control_labels
 from paperlib.study.checks import shown, whole
 
 ALIGNMENTS = ("centre", "standardise", "none")

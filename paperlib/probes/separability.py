@@ -10,7 +10,8 @@ from paperlib.probes.logistic import standardise
 from paperlib.probes.probing import probe
 from paperlib.probes.states import check_states, pick_device
 from paperlib.stats.accuracy import Interval
-from paperlib.stats.bootstrap import control_labels, group_intervals, permutation_p
+from paperlib.stats.bootstrap import group_intervals
+from paperlib.stats.permutation import control_labels, permutation_p
 from paperlib.study.checks import whole
 
 

@@ -33,16 +33,13 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm, t
 
 from paperlib.stats.interval import Interval
-from paperlib.stats.permutation import control_labels, permutation_p
 from paperlib.study.checks import finite, share, whole
 
 __all__ = [
     "Interval",
-    "control_labels",
     "group_intervals",
     "group_weights",
     "median_intervals",
-    "permutation_p",
     "ratio_intervals",
     "statistic_interval",
 ]

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from paperlib.tasks.assets import credits
+from paperlib.tasks.assets import credit_line
 from paperlib.tasks.benchmarks import Example
 from paperlib.tasks.charts import Chart, draw_chart
+from paperlib.tasks.counterfactuals import counterfactual
 from paperlib.tasks.questions import KINDS, Question, ask
-from paperlib.tasks.scenes import Scene, draw_scene, twin
+from paperlib.tasks.scenes import Scene, draw_scene
 
 
 def gallery(seed: int) -> tuple[list[Scene | Chart], list[str]]:
@@ -19,7 +20,7 @@ def gallery(seed: int) -> tuple[list[Scene | Chart], list[str]]:
     """
     scenes: list[Scene | Chart] = [draw_scene("test", seed, i) for i in range(4)]
     origin = draw_scene("test", seed, 4, n_things=3)
-    other, attribute, _ = twin(origin, np.random.default_rng(seed))
+    other, attribute, _ = counterfactual(origin, np.random.default_rng(seed))
     unseen, chart = held_out_scene(seed), draw_chart("test", seed, 0)
     captions = [picture.caption for picture in (*scenes, origin)]
     captions += [f"Its counterfactual (another {attribute}). {other.caption}", f"Held out. {unseen.caption}"]
@@ -55,4 +56,4 @@ def own_example(picture: Scene, question: str, answer: str, choices: tuple[str, 
 
 def picture_credit() -> str:
     """The credit line of the pictures of concepts, from the manifest of assets."""
-    return next(line for name, _, line in credits() if name == "twemoji")
+    return credit_line("twemoji")

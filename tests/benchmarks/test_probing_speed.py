@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from paperlib.probes.probing import probe
-from paperlib.stats.bootstrap import control_labels
+from paperlib.stats.permutation import control_labels
 
 
 @pytest.mark.parametrize("classes", [4, 14])

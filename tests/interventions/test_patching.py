@@ -46,10 +46,10 @@ def test_the_hold_passes_from_the_image_to_the_answer_position_at_the_reading_bl
     there = Sweep(vlm, other, at=[0], fast=False)
     start, end = log_odds(here.clean()), log_odds(there.clean())
     assert np.abs(start - end).min() > 1e-3
-    found = patched(here, there, LAYERS, ("image", "question", "answer start"))
+    found = patched(here, there, LAYERS, ("image", "question", "answer position"))
     for layer in LAYERS:
         assert found["image"][layer] == pytest.approx(end if layer <= read else start, abs=1e-4)
-        assert found["answer start"][layer] == pytest.approx(end if layer > read else start, abs=1e-4)
+        assert found["answer position"][layer] == pytest.approx(end if layer > read else start, abs=1e-4)
         assert found["question"][layer] == pytest.approx(start, abs=1e-4)
     lost = hold_lost(found["image"], LAYERS, [range(i, i + 1) for i in range(DEPTH)])
     assert lost[read] == pytest.approx(start - end, abs=1e-4)
