@@ -116,7 +116,7 @@ lint: $(STAMP)
 	$(BIN)/python -m ruff check paperlib tests
 	$(BIN)/python -m ruff format --check paperlib tests
 	$(BIN)/python -m mypy
-	$(BIN)/python -c 'from importlinter.cli import lint_imports_command as lint; lint(["--no-cache"])'
+	$(BIN)/lint-imports --no-cache
 
 bench: assets
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only

@@ -19,7 +19,7 @@ for word; do printf '[%s]' "$word" >> log; done
 echo >> log
 env > env.log
 case "$*" in
-  "-m venv"*) for folder; do :; done; mkdir -p "$folder/bin"; touch "$folder/pyvenv.cfg"; cp "$0" "$folder/bin/python";;
+  "-m venv"*) for folder; do :; done; mkdir -p "$folder/bin"; touch "$folder/pyvenv.cfg"; cp "$0" "$folder/bin/python"; cp "$0" "$folder/bin/lint-imports";;
 esac
 """
 

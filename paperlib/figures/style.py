@@ -13,7 +13,6 @@ from contextlib import AbstractContextManager
 
 import matplotlib.pyplot as plt
 import numpy as np
-from cycler import cycler
 from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -47,7 +46,7 @@ STYLE = {
     "ytick.labelsize": SMALL,
     "legend.fontsize": SMALL,
     "legend.frameon": False,
-    "axes.prop_cycle": cycler(color=[c for c, _ in SERIES]),
+    "axes.prop_cycle": plt.cycler(color=[c for c, _ in SERIES]),
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from families import BASELINE, FAMILIES, IMAGE, family
+from families import BEFORE, FAMILIES, IMAGE, family
 from small_models import one_sentence, picture, tiny_vlm
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -36,7 +36,7 @@ def test_sets_are_the_tokens_they_say(name):
         [14, 15, 16, 17, 18, 19],
         [21],
     ]
-    closing = {"paligemma": BASELINE, "llava-1.5": [[]] * 3, "llava-next": [[]] * 3, "llava-onevision": [[]] * 3}
+    closing = {"paligemma": BEFORE, "llava-1.5": [[]] * 3, "llava-next": [[]] * 3, "llava-onevision": [[]] * 3}
     assert front == closing.get(name, [[61]] * 3)  # what stands between the picture's tokens and the question
 
 

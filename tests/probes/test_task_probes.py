@@ -58,7 +58,7 @@ def test_rows_say_layer_depth_and_which(results):
     rows = rows_of(results, probe="category", stage="tuned")
     assert [row["depth"] for row in rows] == pytest.approx(np.arange(LAYERS) / (LAYERS - 1))
     assert rows[3]["layer"] == 3 and rows[3]["accuracy"] == results[3].accuracy and rows[3]["stage"] == "tuned"
-    assert rows[0]["chance"] == results[0].chance and rows[0]["selectivity"] == results[0].selectivity
+    assert rows[0]["chance"] == results[0].majority and rows[0]["selectivity"] == results[0].selectivity
 
 
 def test_thirds_are_means_over_their_layers(results):

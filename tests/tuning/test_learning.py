@@ -22,5 +22,5 @@ def test_a_loss_is_reached_when_its_mean_is():
 
 
 def test_a_width_below_one_is_refused():
-    with pytest.raises(ValueError, match="at least one update, got a width of 0"):
+    with pytest.raises(ValueError, match="at least one step, got a width of 0"):
         smoothed(LOSS, 0)
