@@ -92,7 +92,7 @@ def rows_7b(image_tokens: Sequence[int] = (16, 576, 2880)) -> list[dict]:
                 "band, connector tuned": 100 * tuned / full,
                 "band, all weights": 100 * dense[0] / dense[1],
                 "late entry": 100 * late / full,
-                "late entry, of the band": 100 * late / mid,
+                "late entry, of band": 100 * late / mid,
                 "needed keys and values": 100 * needed / (len(blocks) * (text + n)),
                 "prefill": 100 * prefill_flops(LLAVA_7B, text, n, entry) / prefill_flops(LLAVA_7B, text, n),
             }

@@ -33,7 +33,7 @@ def one_seed(results: BandResults, seed: int) -> BandResults:
 
 
 def curve_rows(results: BandResults) -> list[dict]:
-    """The loss of each arm along its run, averaged over the steps since the point before: mean, lowest and highest seed.
+    """The loss of each arm along its run, over the steps since the point before: mean, lowest and highest seed.
 
     The first eighth is left out, where losses are too large to be told apart.
     """
@@ -74,12 +74,7 @@ def gap_rows(results: BandResults) -> list[dict]:
             for name, some in [("all", results), *((str(s), one_seed(results, s)) for s in seeds)]:
                 gap, _ = some.behind(arm, part, block)
                 rows.append(
-                    {
-                        "arm": label(arm),
-                        "steps": f"{part.start + 1} to {part.stop}",
-                        "seed": name,
-                        "loss minus mid's": gap,
-                    }
+                    {"arm": label(arm), "steps": f"{part.start + 1} to {part.stop}", "seed": name, "minus mid": gap}
                 )
     return rows
 
@@ -121,8 +116,9 @@ def sweep_seed(results: BandResults) -> int:
 
 
 def sweep_rows(study: Study, results: BandResults, blocks: int) -> list[dict]:
-    """Beginnings of runs on one seed: loss minus mid's over the early stretch, by where a band starts, how wide it is, and
-    where image tokens enter. "at" is a relative depth, or a share of it; "start" is the first tuned block.
+    """Beginnings of runs on one seed: loss minus mid's over the early stretch, by start, width and entry.
+
+    "at" is the relative depth of the first tuned block or of the entry, or the share of blocks that are tuned.
     """
     first, (part, _) = one_seed(results, sweep_seed(results)), stretches(results)
     rows = []
@@ -146,10 +142,25 @@ def sweep_rows(study: Study, results: BandResults, blocks: int) -> list[dict]:
                     "connector": connector,
                     "at": at,
                     "first block": tuned[0],
-                    "loss minus mid's": gap,
+                    "minus mid": gap,
                 }
             )
     return rows
+
+
+def nearest_arm(study: Study, ends: Sequence[float], blocks: int) -> tuple[str, tuple[float, float], bool]:
+    """The arm or sweep whose band of neighbouring blocks lies nearest to one with these ends, in relative depth.
+
+    Its name, the ends of its own band, and whether only the beginning of its run is made.
+    """
+    found = []
+    for arm in (*ARMS, *SWEEPS):
+        tuned = arm_config(study, arm).layers or ()
+        if len(tuned) == tuned[-1] + 1 - tuned[0]:
+            first, end = tuned[0] / blocks, (tuned[-1] + 1) / blocks
+            found.append((abs(first - ends[0]) + abs(end - ends[1]), arm, (first, end)))
+    _, arm, own = min(found, key=lambda one: one[0])
+    return label(arm), own, arm in SWEEPS
 
 
 def entry_cost(results: BandResults, tuned: bool) -> Interval | None:

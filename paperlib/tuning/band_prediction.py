@@ -5,18 +5,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from paperlib.stats.bootstrap import Interval
-from paperlib.tuning.band_tables import percent
 from paperlib.tuning.bands import band_scores, choose_band
 
 GEOMETRY, PROBES = "neighbourhood overlap of pictures and captions", "probes at the answer position, mean"
-STAGE, UNTRAINED = "stage 1", "untrained"
 
 
 def profile(rows: Sequence[Mapping], value: str, blocks: int, **wanted: str) -> np.ndarray:
     """A quantity at what each block returns, with the ends of its interval, [3, blocks].
 
-    rows: those that match ``wanted`` count, each with a relative "depth" and an `Interval` under ``value``. Between the depths that were measured all three
-    are interpolated. Raises ValueError if no row matches.
+    rows: each with a relative "depth" and an `Interval` under ``value``; those that match ``wanted`` count. Between the
+    depths that were measured, all three are interpolated. Raises ValueError if no row matches.
     """
     found = {row["depth"]: row[value][:3] for row in rows if all(row[key] == word for key, word in wanted.items())}
     if not found:
@@ -70,21 +68,6 @@ def nearly_best(scores: np.ndarray, within: float = 0.05) -> tuple[int, int]:
     """The lowest and the highest first block of the windows whose score lies so near to the best."""
     near = np.flatnonzero(scores > scores.max() - within)
     return int(near.min()), int(near.max())
-
-
-def connector_rows(rows: Sequence[Mapping], where: str) -> list[dict]:
-    """What probes read at the connector's output, layer 0, from the stage-1 connector and from an untrained one (%).
-
-    rows: the table of probe profiles of notebook 02, accuracies as shares; where: its name for image tokens. Probes that
-    were not asked of both are left out.
-    """
-    at = {
-        (row["probe"], row["stage"]): percent(row["accuracy"])
-        for row in rows
-        if row["depth"] == 0 and row["where"] == where
-    }
-    both = [probe for probe, stage in at if stage == STAGE and (probe, UNTRAINED) in at]
-    return [{"probe": p, STAGE: at[p, STAGE], UNTRAINED: at[p, UNTRAINED]} for p in both]
 
 
 def _interval(ends: np.ndarray, n: int) -> Interval:

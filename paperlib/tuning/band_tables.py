@@ -21,6 +21,24 @@ SUITES = {
     "outside": "easy-VQA",
     "text": "text-only questions",
 }
+# The unit of each column of the tables of notebook 05.
+UNITS = {
+    **dict.fromkeys(("accuracy", "keeps", "gains", "as recorded", "other picture", "own picture", "supported"), "%"),
+    **dict.fromkeys((CHANCE, "stage 1", "full", "mid", "time", "FLOPs", "saved activations"), "%"),
+    **dict.fromkeys(("gradients and moments", "time to equal loss", "prefill", "needed keys and values"), "%"),
+    **dict.fromkeys(("band", "band, connector tuned", "band, all weights", "late entry", "late entry, of band"), "%"),
+    **dict.fromkeys(("minus full", "mid minus it", "corrected", "text-only, minus stage 1"), "points"),
+    **dict.fromkeys(("gain of full", "gain from the picture"), "points"),
+    **dict.fromkeys(("loss", "minus mid"), "nats per token"),
+    "trained": "million",
+    "seconds": "s",
+    "activations": "MB",
+}
+
+
+def units(rows: Sequence[Mapping]) -> dict[str, str]:
+    """The unit of each column that has one."""
+    return {column: UNITS[column] for column in rows[0] if column in UNITS}
 
 
 def label(arm: str) -> str:

@@ -75,11 +75,12 @@ def how_often_supported(results: BandResults, like: str, step: Interval, n: int 
 def questions_needed(estimate: Interval | None, least: float) -> int | None:
     """How many questions would bring the lower end of an estimate's interval up to ``least``, if its value stayed.
 
-    An interval shrinks with the square root of n. None if no number would do, the value being no larger than ``least``.
+    An interval shrinks with the square root of n. Those that were asked if they are enough; None if no number would do,
+    the value being no larger than ``least``.
     """
     if estimate is None or estimate.value <= least:
         return None
-    return math.ceil(estimate.n * ((estimate.value - estimate.low) / (estimate.value - least)) ** 2)
+    return math.ceil(estimate.n * max(1, (estimate.value - estimate.low) / (estimate.value - least)) ** 2)
 
 
 def _seed_alone(seed: int) -> Callable[[Answer], bool]:
