@@ -96,7 +96,7 @@ def accuracy_rows(results: BandResults) -> list[dict]:
 
 def arm_rows(results: BandResults) -> list[dict]:
     """What each arm keeps and gains (%), mid's and its lead over full tuning in points, and on text-only questions its
-    lead over stage 1. None where full tuning gains nothing for sure, or for an arm beside itself.
+    lead over stage 1. None where full tuning gains nothing for sure, and for mid and stage 1 beside themselves.
     """
     return [
         {
@@ -105,7 +105,7 @@ def arm_rows(results: BandResults) -> list[dict]:
             "accuracy": 100 * results.accuracy(arm),
             "keeps": percent(results.keeps(arm)),
             "gains": percent(results.gains(arm)),
-            "minus full": percent(results.minus(arm, FULL)),
+            "minus full": percent(results.minus(arm, FULL)) if arm != FULL else _nothing(results),
             "mid minus it": None if arm == MID else percent(results.minus(MID, arm)),
             "text-only, minus stage 1": None if arm == BEFORE else percent(results.minus(arm, BEFORE, text_only)),
             "n": len(results.answers(arm, pictured)),
@@ -216,6 +216,11 @@ def live_rows(results: BandResults, live: Mapping[str, Sequence[Answer]]) -> lis
             }
         )
     return rows
+
+
+def _nothing(results: BandResults) -> Interval:
+    """What an arm leads by over itself: no estimate, so it has no width."""
+    return Interval(0.0, 0.0, 0.0, len(results.answers(FULL, pictured)))
 
 
 def _right(results: BandResults, arm: str) -> dict[str, float]:

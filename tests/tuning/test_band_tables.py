@@ -70,6 +70,7 @@ def test_what_arms_keep_and_gain(few):
     assert rows["stage 1"]["gains"].value == 0 and rows["full"]["gains"].value == rows["full"]["keeps"].value == 100
     assert rows["mid"]["mid minus it"] is None and rows["stage 1"]["text-only, minus stage 1"] is None
     n = len(few.answers("mid", pictured))
+    assert rows["full"]["minus full"] == Interval(0, 0, 0, n)
     assert rows["mid"]["keeps"].value == pytest.approx(100 * -(-n // 2) / n) and rows["mid"]["n"] == n
 
 

@@ -1,4 +1,4 @@
-"""C6 on planted answers: a band that is as good as full tuning, one that gains nothing, and what the rule can return."""
+"""C6 on planted answers: a band as good as full tuning, one that gains nothing, and what the rule can return."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ CHEAP, DEAR = Interval(0.7, 0.6, 0.8, 4), Interval(1.2, 1.1, 1.3, 4)
 
 
 def planted(n=300, **shares):
-    """Three seeds of arms that are right on the first share of questions, so that a better arm is right where a worse is."""
+    """Three seeds of arms, each right on a share of the questions; a better arm is right wherever a worse one is."""
     runs = []
     for seed in range(3):
         order = np.random.default_rng(seed).permutation(n)
