@@ -23,9 +23,14 @@ def frame(
 
 
 def written(value: object, spec: str = ".3g", none: str = "–") -> str:
-    """A number or an interval as ``spec`` says, a whole number or a text as it is; ``none`` for what does not exist."""
+    """A number or an interval as ``spec`` says, a whole number with its thousands apart, a text as it is.
+
+    ``none`` is written for a value that does not exist.
+    """
     if value is None:
         return none
+    if isinstance(value, int):
+        return f"{value:,}"
     return format(value, spec) if isinstance(value, float | Interval) else str(value)
 
 

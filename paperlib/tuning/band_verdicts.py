@@ -75,8 +75,9 @@ def how_often_supported(results: BandResults, like: str, step: Interval, n: int 
 def questions_needed(estimate: Interval | None, least: float) -> int | None:
     """How many questions would bring the lower end of an estimate's interval up to ``least``, if its value stayed.
 
-    An interval shrinks with the square root of n. Those that were asked if they are enough; None if no number would do,
-    the value being no larger than ``least``.
+    If the value is the true one, so many give an even chance. An interval shrinks with the square root of n, as long as
+    training runs grow in proportion. Those that were asked if they are enough; None if no number would do, the value
+    being no larger than ``least``.
     """
     if estimate is None or estimate.value <= least:
         return None

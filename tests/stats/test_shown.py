@@ -19,7 +19,7 @@ def test_columns_can_be_chosen_and_written_each_in_its_way():
 
 def test_a_value_that_is_missing_says_so():
     assert written(None, none="no number of") == "no number of"
-    assert [written(v, ".1f") for v in (2.0, 3, "two")] == ["2.0", "3", "two"]
+    assert [written(v, ".1f") for v in (2.0, 3000, "two")] == ["2.0", "3,000", "two"]
     assert written(Interval(0.5, 0.25, 0.75, 4), ".0%") == "50 % [25, 75]"
 
 
