@@ -46,6 +46,13 @@ def label(arm: str) -> str:
     return LABELS.get(arm, arm)
 
 
+def with_seeds(results: BandResults, arm: str) -> str:
+    """`label`, with the seeds behind it where an arm was not asked on all of them."""
+    asked = results.asked(arm)
+    seeds = "" if asked == results.seeds else f" (seed {', '.join(map(str, asked))})"
+    return label(arm) + seeds
+
+
 def percent(share: Interval | None) -> Interval | None:
     """A share, or a difference of shares, in percent (or percentage points)."""
     return None if share is None else scaled(share, 100)
@@ -117,7 +124,7 @@ def arm_rows(results: BandResults) -> list[dict]:
 
 def column_rows(results: BandResults) -> list[dict]:
     """Accuracy (%) of chance and of each arm by column, and minus full tuning's on the same questions (points)."""
-    right = {label(arm): _right(results, arm) for arm in (BEFORE, *ARMS) if results.asked(arm)}
+    right = {with_seeds(results, arm): _right(results, arm) for arm in (BEFORE, *ARMS) if results.asked(arm)}
     asked, full, rows = results.answers(FULL), right[FULL], []
     for name, values in ({CHANCE: chance_by_id(results)} | right).items():
         place = {i: column(asked[i]) for i in full if i in values}

@@ -64,6 +64,11 @@ def test_a_table_has_a_gap_where_an_arm_was_not_asked():
     assert tables.table_map(rows, "v") == [[1.0, None], [None, 2.0]]
 
 
+def test_an_arm_that_lacks_seeds_says_so(shipped):
+    assert tables.with_seeds(shipped, "complement") == "complement (seed 0)"
+    assert tables.with_seeds(shipped, "mid") == "mid" and tables.with_seeds(shipped, "none") == "stage 1"
+
+
 def test_what_arms_keep_and_gain(few):
     rows = {r["arm"]: r for r in tables.arm_rows(few)}
     assert list(rows) == ["stage 1", "full", "mid"]
