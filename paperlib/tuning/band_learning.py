@@ -8,7 +8,6 @@ from paperlib.stats.bootstrap import Interval
 from paperlib.study.parameters import Study
 from paperlib.tuning.arms import ARMS, SWEEPS, arm_config
 from paperlib.tuning.band_results import FULL, MID, BandResults, smoothed
-from paperlib.tuning.band_tables import scaled
 
 STARTS = ("early", "from 1/6", "mid", "from 1/2", "late")
 WIDTHS = ("a fifth wide", "mid", "two thirds wide", "full")
@@ -90,7 +89,7 @@ def equal_loss_rows(results: BandResults, step_times: Mapping[str, Interval]) ->
         for seed in sorted(results.losses(arm)):
             for width in sorted({max(1, steps // 12), max(1, steps // 6), max(1, steps // 4)}):
                 share = results.time_to_equal_loss(arm, seed, 1.0, width)
-                time = None if share is None else scaled(step_times[arm], 100 * share)
+                time = None if share is None else step_times[arm].scaled(100 * share)
                 rows.append({"arm": arm, "seed": seed, "width": width, "time to equal loss": time})
     return rows
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from paperlib.figures.rows import select
 from paperlib.stats.bootstrap import Interval
 from paperlib.tuning.bands import band_scores, choose_band
 
@@ -16,7 +17,7 @@ def profile(rows: Sequence[Mapping], value: str, blocks: int, **wanted: str) -> 
     rows: each with a relative "depth" and an `Interval` under ``value``; those that match ``wanted`` count. Between the
     depths that were measured, all three are interpolated. Raises ValueError if no row matches.
     """
-    found = {row["depth"]: row[value][:3] for row in rows if all(row[key] == word for key, word in wanted.items())}
+    found = {row["depth"]: row[value][:3] for row in select(rows, **wanted)}
     if not found:
         raise ValueError(f"The table has no rows with {wanted}: run the notebook that writes it again.")
     depths, at = sorted(found), np.arange(1, blocks + 1) / blocks

@@ -1,10 +1,11 @@
 """Tables of the band comparison: what each arm keeps and gains, and where, in percent and percentage points."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from paperlib.figures.rows import split
 from paperlib.stats.bootstrap import Interval, group_intervals
 from paperlib.stats.effects import gap_share
 from paperlib.tasks.benchmarks import examples
@@ -49,12 +50,7 @@ def with_seeds(results: BandResults, arm: str) -> str:
 
 def percent(share: Interval | None) -> Interval | None:
     """A share, or a difference of shares, in percent (or percentage points)."""
-    return None if share is None else scaled(share, 100)
-
-
-def scaled(estimate: Interval, by: float) -> Interval:
-    """An estimate in another unit: value and both ends times a factor above 0."""
-    return Interval(by * estimate.value, by * estimate.low, by * estimate.high, estimate.n)
+    return None if share is None else share.scaled(100)
 
 
 def column(answer: Answer) -> str:
@@ -132,19 +128,14 @@ def column_rows(results: BandResults) -> list[dict]:
 def table_map(rows: Sequence[Mapping], value: str) -> list[list[float | None]]:
     """One number of `column_rows` as a table, arms by columns; None where an arm was not asked."""
     found = {(row["arm"], row["column"]): row[value] for row in rows}
-    arms, columns = ordered(row["arm"] for row in rows), ordered(row["column"] for row in rows)
+    arms, columns = split(rows, "arm"), split(rows, "column")
     return [[found.get((arm, c)) for c in columns] for arm in arms]
-
-
-def ordered(names: Iterable[str]) -> list[str]:
-    """Each name once, in order of appearance."""
-    return list(dict.fromkeys(names))
 
 
 def gain_rows(results: BandResults) -> list[dict]:
     """By column: chance, accuracy of stage 1, full tuning and mid (%), and full tuning's gain over stage 1 (points)."""
     chances, rows = chance_by_id(results), []
-    columns = ordered(column(a) for a in results.answers(FULL, pictured).values())
+    columns = dict.fromkeys(column(a) for a in results.answers(FULL, pictured).values())
     for where in columns:
 
         def here(answer: Answer, where: str = where) -> bool:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from paperlib.figures.rows import split
 from paperlib.stats.bootstrap import Interval
 from paperlib.study.parameters import Study
 from paperlib.tasks.benchmarks import examples
@@ -50,9 +51,9 @@ def test_chance_is_known_of_every_shipped_question(shipped):
 
 def test_columns_are_kinds_of_test_pictures_and_other_suites(few):
     rows = tables.column_rows(few)
-    names = tables.ordered(r["column"] for r in rows)
+    names = list(split(rows, "column"))
     assert names[-1] == "text-only questions" and {"name", "count", "chart value", "swap"} <= set(names)
-    assert tables.ordered(r["arm"] for r in rows) == ["chance", "stage 1", "full", "mid"]
+    assert list(split(rows, "arm")) == ["chance", "stage 1", "full", "mid"]
     full = [r for r in rows if r["arm"] == "full"]
     assert {(r["accuracy"], r["minus full"]) for r in full} == {(100, 0)}
     grid = tables.table_map(rows, "minus full")
