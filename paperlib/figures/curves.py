@@ -1,7 +1,5 @@
 """Curves: over depth with their intervals, maps of one layered quantity against another, and training losses."""
 
-from collections.abc import Sequence
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,7 +7,6 @@ from matplotlib.figure import Figure
 
 from paperlib.figures import style
 from paperlib.figures.style import COLUMN, GREY, PAGE, figure
-from paperlib.stats.bootstrap import Interval
 
 DASHES = ("-", "--", ":", "-.")
 
@@ -173,17 +170,3 @@ def loss_curves(data: dict) -> Figure:
 def _numbers(values: list) -> np.ndarray:
     """None, where a value does not exist, as NaN, which leaves a gap."""
     return np.array([np.nan if v is None else v for v in values], float)
-
-
-def line(
-    label: str, depth: Sequence[float], estimates: Sequence[Interval | None], scale: float = 100.0, **look: int
-) -> dict:
-    """Estimates by depth as a line of `layer_curves`; where there is none the curve has a gap.
-
-    scale: what values are multiplied by, for percent by default. look: "colour" and "dash".
-    """
-    parts = {
-        key: [None if e is None else scale * getattr(e, name) for e in estimates]
-        for key, name in (("y", "value"), ("low", "low"), ("high", "high"))
-    }
-    return {"label": label, "x": list(depth), **parts, **look}

@@ -20,6 +20,7 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from paperlib.figures.publish import publish
+from paperlib.figures.rows import frame
 from paperlib.stats.tables import read_table, write_table
 from paperlib.study.parameters import Study
 from paperlib.study.results import provenance
@@ -79,16 +80,14 @@ class Notebook:
         """Show sentences as text. Whatever a run decides is said so, and never typed into a text cell."""
         display(Markdown("\n\n".join(sentences)))
 
-    def show(self, rows: Sequence[Mapping], formats: Mapping[str, str] | None = None) -> None:
-        """Show rows as a table, the first column in front.
+    def show(self, rows: Sequence[Mapping], formats: str | Mapping[str, str] = ".3g", index: int = 1) -> None:
+        """Show rows as a table, the first ``index`` columns in front.
 
-        formats: by column, as behind the colon of an f-string (".0%"). Estimates show their intervals; a dash
-        stands where there is no value.
+        formats: of decimals and intervals, as behind the colon of an f-string (".0%"): one for all columns, or by
+        column and ".3g" for the rest. Whole numbers are shown whole, and a dash stands where there is no value.
         """
-        formats = formats or {}
-        shown = [{c: "–" if v is None else format(v, formats.get(c, "")) for c, v in row.items()} for row in rows]
         with pd.option_context("display.max_colwidth", None):
-            display(pd.DataFrame(shown).set_index(next(iter(shown[0]))))
+            display(frame(rows, formats, index))
 
     def claim(self, claim: str, method: str, verdict: str, finding: str, n: int) -> None:
         """Record what one method says of a claim, and show it. README's table is made of these rows.

@@ -1,12 +1,24 @@
-"""From rows of a table to what is drawn and shown, so that a figure holds the numbers of its table and no others."""
+"""From curves to rows of a table and from rows to what is drawn and shown: a figure holds the numbers of its table."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from paperlib.figures.curves import line
-from paperlib.stats.bootstrap import Interval
-from paperlib.stats.phrases import scaled
+from paperlib.stats.interval import Interval
+from paperlib.stats.words import written
+
+
+def curve_rows(
+    series: str, depths: Sequence[float], estimates: Sequence[Interval | None], column: str = "share", **labels: object
+) -> list[dict]:
+    """A row for each depth. column: the name of the estimates; labels: further columns, the same in every row.
+
+    Raises ValueError unless there is one estimate, or None, for each depth.
+    """
+    return [
+        {**labels, "series": series, "depth": depth, column: estimate}
+        for depth, estimate in zip(depths, estimates, strict=True)
+    ]
 
 
 def select(rows: Iterable[Mapping], **wanted: object) -> list[dict]:
@@ -14,51 +26,55 @@ def select(rows: Iterable[Mapping], **wanted: object) -> list[dict]:
     return [dict(row) for row in rows if all(row[column] == value for column, value in wanted.items())]
 
 
-def curves(
-    rows: Iterable[Mapping], value: str = "accuracy", by: str = "stage", scale: float = 100.0, **look: int
-) -> list[dict]:
-    """A line of `paperlib.figures.curves.layer_curves` for each entry of the column ``by``, over the column "depth".
-
-    value: a column of intervals; where it is None there is a gap. look: as `paperlib.figures.curves.line` takes it.
-    """
-    named: dict[str, list[Mapping]] = {}
+def split(rows: Iterable[Mapping], column: str) -> dict[str, list[Mapping]]:
+    """The rows by what they have in a column, in order of appearance."""
+    found: dict[str, list[Mapping]] = {}
     for row in rows:
-        named.setdefault(row[by], []).append(row)
-    return [
-        line(name, [row["depth"] for row in part], [row[value] for row in part], scale, **look)
-        for name, part in named.items()
-    ]
+        found.setdefault(row[column], []).append(row)
+    return found
 
 
-def probe_panel(rows: Sequence[Mapping], title: str) -> dict:
-    """A panel of `paperlib.figures.curves.layer_curves`: accuracy by stage, the control task and the majority baseline.
+def curves_of(
+    rows: Iterable[Mapping], by: str = "series", x: str = "depth", y: str = "share"
+) -> dict[str, tuple[list, list]]:
+    """Columns ``x`` and ``y`` for each value of column ``by``, in order of appearance."""
+    return {label: ([row[x] for row in part], [row[y] for row in part]) for label, part in split(rows, by).items()}
 
-    rows: of one probe at one place, as `paperlib.probes.task_probes.rows_of` makes them, with a column "stage".
+
+def lines_of(
+    rows: Iterable[Mapping],
+    by: str = "stage",
+    x: str = "depth",
+    y: str = "value",
+    scale: float = 1.0,
+    looks: Mapping[str, Mapping] | None = None,
+    **wanted: object,
+) -> list[dict]:
+    """Lines for `figures.curves.layer_curves`: one for each value of column ``by``, in order of appearance.
+
+    scale: from the unit of column ``y`` to that of the axis, 100 from shares to percent. looks: more keys of a line
+    ("colour", "dash"), by its label. wanted: columns and the value that they must have. A line has limits where its
+    column ``y`` holds intervals, and a gap where it holds None.
+    Raises ValueError if no row is left, or if a line has some intervals and some plain numbers.
     """
-    controlled = [{**row, "stage": "control task (shuffled labels)"} for row in rows if row["control"] is not None]
-    return {
-        "title": title,
-        "ylabel": "accuracy (%)",
-        "lines": curves(rows) + curves(controlled, "control", colour=6, dash=2),
-        "marks": [[100 * rows[0]["chance"], "majority baseline"]],
-        "n": rows[0]["accuracy"].n,
-    }
+    found = []
+    for label, (places, values) in curves_of(select(rows, **wanted), by, x, y).items():
+        kinds = {isinstance(value, Interval) for value in values if value is not None}
+        if len(kinds) > 1:
+            raise ValueError(f"The line {label!r} has intervals at some places only: give all or none.")
+        parts: Mapping[str, Sequence] = {"y": values}
+        if True in kinds:
+            ends = zip(*[(None,) * 3 if value is None else value[:3] for value in values], strict=True)
+            parts = dict(zip(("y", "low", "high"), ends, strict=True))
+        scaled = {key: [None if v is None else scale * v for v in part] for key, part in parts.items()}
+        found.append({"label": label, "x": places} | scaled | dict((looks or {}).get(label, {})))
+    if not found:
+        raise ValueError(f"No row has {wanted}: choose values that the table holds.")
+    return found
 
 
-def frame(
-    rows: Iterable[Mapping], index: str | list[str], spec: str = ".0%", points: Sequence[str] = (), digits: int = 2
-) -> pd.DataFrame:
-    """Rows as a table to look at: intervals printed as ``spec`` says, floats rounded, None as a dash.
-
-    points: columns with differences of shares, printed in points.
-    """
-    shown = [{k: _shown(v, "points" if k in points else spec, digits) for k, v in row.items()} for row in rows]
-    return pd.DataFrame(shown).set_index(index)
-
-
-def _shown(value: object, spec: str, digits: int) -> object:
-    if isinstance(value, Interval):
-        return format(scaled(value), "+.0f") if spec == "points" else format(value, spec)
-    if isinstance(value, float):
-        return round(value, digits)
-    return "–" if value is None else value
+def frame(rows: Sequence[Mapping], formats: str | Mapping[str, str] = ".3g", index: int = 1) -> pd.DataFrame:
+    """Rows as a table to look at, as `paperlib.figures.notebook.Notebook.show` shows them."""
+    specs = dict.fromkeys(rows[0], formats) if isinstance(formats, str) else formats
+    shown = [{column: written(value, specs.get(column, ".3g")) for column, value in row.items()} for row in rows]
+    return pd.DataFrame(shown).set_index(list(rows[0])[:index])

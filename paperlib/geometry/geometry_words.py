@@ -93,10 +93,9 @@ def entry_sentences(
     return [
         *found,
         f"- (a) The depth {side} one quarter: {depth:.2f}.",
-        f"- (b) The best match {advantage} the mean of the first sixth: {percent(entry.advantage)} points.",
-        f"- (c) This advantage {surplus} the untrained connector's: {percent(entry.surplus)} points.",
-        f"- (d) As a share of the best match it {relative} the untrained connector's: "
-        f"{percent(entry.relative)} points.",
+        f"- (b) The best match {advantage} the mean of the first sixth: {entry.advantage:+.1p} points.",
+        f"- (c) This advantage {surplus} the untrained connector's: {entry.surplus:+.1p} points.",
+        f"- (d) As a share of the best match it {relative} the untrained connector's: {entry.relative:+.1p} points.",
         f"- Over the tuned model's picture layers the best match lies between depths {min(ridge):.2f} and "
         f"{max(ridge):.2f}; for the last picture layer at {ridge[-1]:.2f}.",
     ]
@@ -151,12 +150,6 @@ def drift_sentences(
         ),
         f"- The blocks' matrices change by {listed(thirds)} on average, most in block {block} ({most:.1f} %).",
     ]
-
-
-def percent(interval: Interval) -> str:
-    """A share, or a difference of shares, times a hundred and with its sign: "+2.9 [+2.0, +3.8]"."""
-    value, low, high, n = interval
-    return format(Interval(100 * value, 100 * low, 100 * high, n), "+.1f")
 
 
 def _minus(a: Interval, b: Interval) -> Interval:

@@ -3,11 +3,12 @@
 Probes are trained and tested on scenes of seen concepts; `read_held_out` alone is tested on held-out ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
+from paperlib.figures.rows import lines_of
 from paperlib.probes.probing import ProbeResult, probe, transfer
 from paperlib.stats.bootstrap import Interval, group_intervals
 from paperlib.stats.effects import paired_difference
@@ -52,12 +53,28 @@ def read_across(
 
 
 def rows_of(results: Sequence[ProbeResult], **named: str) -> list[dict]:
-    """A table's rows, one a layer: ``named``, layer, depth (relative), accuracy, control, selectivity, chance (shares).
+    """A table's rows, one a layer: ``named``, layer, relative depth; accuracy, control, selectivity, majority (shares).
 
-    Control and selectivity are None without a control task; chance is the majority baseline.
+    Control and selectivity are None without a control task; majority is the accuracy of the most frequent label.
     """
     last = len(results) - 1
     return [{**named, "layer": r.layer, "depth": r.layer / last} | _numbers(r) for r in results]
+
+
+def probe_panel(rows: Sequence[Mapping], title: str) -> dict:
+    """A panel of `paperlib.figures.curves.layer_curves`: accuracy by stage, the control task and the majority baseline.
+
+    rows: of one probe at one place, as `rows_of` makes them, with a column "stage".
+    """
+    shuffled = "control task (shuffled labels)"
+    controlled = [{**row, "stage": shuffled, "accuracy": row["control"]} for row in rows if row["control"] is not None]
+    return {
+        "title": title,
+        "ylabel": "accuracy (%)",
+        "lines": lines_of([*rows, *controlled], y="accuracy", scale=100, looks={shuffled: {"colour": 6, "dash": 2}}),
+        "marks": [[100 * rows[0]["majority"], "majority baseline"]],
+        "n": rows[0]["accuracy"].n,
+    }
 
 
 def _depths(results: Sequence[ProbeResult]) -> list[float]:
@@ -65,7 +82,7 @@ def _depths(results: Sequence[ProbeResult]) -> list[float]:
 
 
 def _numbers(result: ProbeResult) -> dict:
-    return {name: getattr(result, name) for name in ("accuracy", "control", "selectivity", "chance")}
+    return {name: getattr(result, name) for name in ("accuracy", "control", "selectivity", "majority")}
 
 
 def correct_by_part(results: Sequence[ProbeResult]) -> dict[str, np.ndarray]:

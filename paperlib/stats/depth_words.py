@@ -1,9 +1,9 @@
 """From a curve over depth to a sentence: at which depths its interval lies above or below a level."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from paperlib.stats.bootstrap import Interval
-from paperlib.stats.words import listed
+from paperlib.stats.words import listed, written
 
 NO_GAP = "there is no gap to share"
 
@@ -83,9 +83,4 @@ def described(
 
 def amount(estimate: Interval | None, spec: str = ".0%") -> str:
     """An estimate with its interval: "18 % [-22, 40]"; without one, "an unknown share (no gap)"."""
-    return "an unknown share (no gap)" if estimate is None else format(estimate, spec)
-
-
-def names_above(rows: Iterable[Mapping], name: str, column: str, level: float = 0.0) -> list[str]:
-    """The names of the rows whose estimate lies above a level with its interval."""
-    return [row[name] for row in rows if row[column] is not None and row[column].low > level]
+    return written(estimate, spec, none="an unknown share (no gap)")

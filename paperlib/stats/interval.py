@@ -18,7 +18,8 @@ class _Estimate(NamedTuple):
 class Interval(_Estimate):
     """An estimate with its confidence limits, from `n` examples. In JSON it is a list of four numbers.
 
-    Formats apply to all three numbers; without a format they have three significant digits.
+    Formats apply to all three numbers; without a format they have three significant digits. Shares are shown in percent
+    by "%", and differences of shares in percentage points by "p", which leaves the unit to the sentence.
     Raises ValueError for numbers that are NaN or infinite, low above high, or n below 1.
 
     >>> interval = Interval(2.94, 2.0, 3.8, n=90)
@@ -26,6 +27,8 @@ class Interval(_Estimate):
     ('2.9 [2.0, 3.8]', '+2.9 [+2.0, +3.8]', '2.94 [2, 3.8]')
     >>> f"{Interval(0.93, 0.75, 1.17, n=90):.0%}"
     '93 % [75, 117]'
+    >>> f"{Interval(0.029, 0.02, 0.038, n=90):+.1p} points"
+    '+2.9 [+2.0, +3.8] points'
     """
 
     __slots__ = ()
@@ -44,9 +47,14 @@ class Interval(_Estimate):
         return cls(*values)
 
     def __format__(self, spec: str) -> str:
-        scale, unit, spec = (100, " %", spec[:-1] + "f") if spec.endswith("%") else (1, "", spec or ".3g")
+        scale, unit = (100, " %" if spec[-1] == "%" else "") if spec.endswith(("%", "p")) else (1, "")
+        spec = spec[:-1] + "f" if scale == 100 else spec or ".3g"
         value, low, high = (format(scale * float(number), spec) for number in self[:3])
         return f"{value}{unit} [{low}, {high}]"
+
+    def scaled(self, by: float) -> "Interval":
+        """The estimate in another unit: value and both ends times a factor above 0."""
+        return Interval(by * self.value, by * self.low, by * self.high, self.n)
 
     def __str__(self) -> str:
         return format(self, "")

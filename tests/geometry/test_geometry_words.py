@@ -11,7 +11,6 @@ from paperlib.geometry.geometry_words import (
     gain_sentences,
     meeting_sentences,
     null_sentence,
-    percent,
     phase_sentence,
     scale_sentence,
 )
@@ -114,7 +113,3 @@ def test_nulls_and_drift():
     found = drift_sentences(kept, {"early": [1.0, 3.0], "middle": [], "late": [5.0]}, 7)
     assert [word in line for word, line in zip(("is smaller", "about the same", "is larger"), found)] == [True] * 3
     assert "2.0 % in the early third and 5.0 % in the late third" in found[3] and "most in block 7 (5.0 %)" in found[3]
-
-
-def test_percent_keeps_the_sign():
-    assert percent(around(0.03, 0.01)) == "+3.0 [+2.0, +4.0]"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from paperlib.figures.curves import layer_curves
 from paperlib.probes.probing import probe, transfer
 from paperlib.probes.task_probes import (
     PARTS,
@@ -12,11 +13,13 @@ from paperlib.probes.task_probes import (
     change,
     correct_by_part,
     onset_of,
+    probe_panel,
     read,
     read_across,
     read_held_out,
     rows_of,
 )
+from paperlib.stats.interval import Interval
 from paperlib.tasks.probe_tasks import probe_tasks
 
 LAYERS, WIDTH = 10, 24
@@ -58,7 +61,7 @@ def test_rows_say_layer_depth_and_which(results):
     rows = rows_of(results, probe="category", stage="tuned")
     assert [row["depth"] for row in rows] == pytest.approx(np.arange(LAYERS) / (LAYERS - 1))
     assert rows[3]["layer"] == 3 and rows[3]["accuracy"] == results[3].accuracy and rows[3]["stage"] == "tuned"
-    assert rows[0]["chance"] == results[0].majority and rows[0]["selectivity"] == results[0].selectivity
+    assert rows[0]["majority"] == results[0].majority and rows[0]["selectivity"] == results[0].selectivity
 
 
 def test_thirds_are_means_over_their_layers(results):
@@ -100,3 +103,17 @@ def test_transfer_takes_captions_of_seen_scenes_or_of_all(task):
     route = ("captions", "pictures")
     assert [r.accuracy for r in found[route]] == [r.accuracy for r in alone[route]] == [r.accuracy for r in few[route]]
     assert set(few) == {("captions", "captions"), route}
+
+
+def test_a_panel_of_probes_holds_controls_baseline_and_n():
+    low, high = Interval(0.2, 0.1, 0.3, 40), Interval(0.5, 0.4, 0.6, 40)
+    rows = [
+        {"stage": stage, "depth": at, "accuracy": high, "control": control, "majority": 0.25}
+        for stage, control in (("stage 1", None), ("tuned", low))
+        for at in (0, 0.5, 1)
+    ]
+    panel = probe_panel(rows, "colour")
+    assert [line["label"] for line in panel["lines"]] == ["stage 1", "tuned", "control task (shuffled labels)"]
+    assert panel["lines"][1]["y"] == [50, 50, 50] and panel["lines"][2]["high"] == [30, 30, 30]
+    assert panel["marks"] == [[25.0, "majority baseline"]] and panel["n"] == 40
+    assert len(layer_curves({"xlabel": "layer (relative depth)", "panels": [panel]}).axes) == 1

@@ -3,7 +3,7 @@
 import pytest
 
 from paperlib.stats.bootstrap import Interval
-from paperlib.stats.depth_words import against_level, against_levels, amount, depths_where, described, names_above
+from paperlib.stats.depth_words import against_level, against_levels, amount, depths_where, described
 
 DEPTHS = [0.1, 0.3, 0.5, 0.7]
 ABOVE, ACROSS, BELOW = Interval(2, 1, 3, 9), Interval(0.5, -1, 2, 9), Interval(-2, -3, -1, 9)
@@ -59,10 +59,8 @@ def test_the_largest_estimate_comes_with_its_interval_and_place():
     assert described("Share", [0.25], [Interval(0.5, 0.25, 1, 9)]).endswith("is 50 % [25, 100], at 0.25.")
 
 
-def test_amounts_and_names():
+def test_amounts():
     assert amount(Interval(0.18, -0.22, 0.4, 9)) == "18 % [-22, 40]" and "no gap" in amount(None)
-    rows = [{"kind": "a", "share": ABOVE}, {"kind": "b", "share": ACROSS}, {"kind": "c", "share": None}]
-    assert names_above(rows, "kind", "share") == ["a"] and names_above(rows, "kind", "share", -2) == ["a", "b"]
 
 
 def test_lengths_must_agree():

@@ -6,7 +6,7 @@ from plain_bootstrap import looped
 from scipy import stats
 from small_models import one_sentence
 
-from paperlib.figures.curves import line
+from paperlib.figures.rows import curve_rows, lines_of
 from paperlib.stats.accuracy import Interval
 from paperlib.stats.bootstrap import group_weights
 from paperlib.stats.effects import centre_of_mass, gap_share, paired_difference, rank_agreement
@@ -65,8 +65,9 @@ def test_the_ends_of_a_gap():
 def test_where_there_is_no_gap_there_is_no_share_and_the_line_has_a_hole():
     none = gap_share([0.5] * 4, [0.5, 0.4, 0.5, 0.6], [0.5, 0.6, 0.4, 0.5], list("abcd"))
     assert none is None
-    drawn = line("a", [0, 0.5], [Interval(0.5, 0.25, 0.75, 4), none], dash=1)
-    assert drawn == {"label": "a", "x": [0, 0.5], "y": [50, None], "low": [25, None], "high": [75, None], "dash": 1}
+    rows = curve_rows("a", [0, 0.5], [Interval(0.5, 0.25, 0.75, 4), none])
+    (drawn,) = lines_of(rows, "series", y="share", scale=100)
+    assert drawn == {"label": "a", "x": [0, 0.5], "y": [50, None], "low": [25, None], "high": [75, None]}
 
 
 @pytest.mark.parametrize(

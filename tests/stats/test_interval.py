@@ -14,6 +14,7 @@ from paperlib.stats.interval import Interval
 def test_interval_in_texts():
     i = Interval(0.933, 0.7512, 1.1749, 9)
     assert f"{i:.0%}" == "93 % [75, 117]" and f"{i:+.1%}" == "+93.3 % [+75.1, +117.5]"
+    assert f"{i:+.0p}" == "+93 [+75, +117]" and i.scaled(100) == (100 * 0.933, 100 * 0.7512, 100 * 1.1749, 9)
     assert [f"{Interval(2.94, 2, 3.8, 9):{s}.1f}" for s in ("", "+")] == ["2.9 [2.0, 3.8]", "+2.9 [+2.0, +3.8]"]
     assert f"{i}" == str(i) == "0.933 [0.751, 1.17]" and f"{Interval(0, 0, 0, 1)}" == "0 [0, 0]"
     assert f"{Interval(-0.001, -0.04, 0.2, 3):z.1f}" == "0.0 [0.0, 0.2]"

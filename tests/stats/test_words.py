@@ -3,7 +3,9 @@
 import pytest
 
 from paperlib.stats.bootstrap import Interval
-from paperlib.stats.words import count, direction, listed
+from paperlib.stats.words import by_direction, by_word, count, direction, listed, names_above, values, written
+
+UP, DOWN, OPEN = Interval(0.09, 0.02, 0.15, 8), Interval(-0.3, -0.4, -0.2, 8), Interval(0.01, -0.1, 0.1, 8)
 
 
 @pytest.mark.parametrize(
@@ -32,3 +34,38 @@ def test_lists_and_counts():
         "2,000 tasks",
         "2 queries",
     ]
+
+
+def test_a_value_that_is_missing_says_so():
+    assert written(None) == "–" and written(None, none="no number of") == "no number of"
+    assert [written(v, ".1f") for v in (2.0, 3000, True, "two")] == ["2.0", "3,000", "True", "two"]
+    assert written(Interval(0.5, 0.25, 0.75, 4), ".0%") == "50 % [25, 75]"
+
+
+def test_names_are_grouped_by_the_word_that_holds_of_them():
+    assert by_word({"a": "ahead of", "b": "behind", "c": "ahead of"}) == "ahead of a and c; behind b"
+    assert by_word({}) == ""
+
+
+def test_each_is_named_beside_its_word_and_its_numbers():
+    said = by_direction({"a": UP, "b": OPEN, "c": UP, "d": DOWN})
+    assert said == (
+        "rises for a (+9 [+2, +15]) and c (+9 [+2, +15]); falls for d (-30 [-40, -20]); "
+        "does not change clearly for b (+1 [-10, +10])"
+    )
+
+
+def test_words_without_a_name_are_left_out_and_may_be_ones_own():
+    assert by_direction({"a": DOWN}, down="less for", spec="+.1f") == "less for a (-0.3 [-0.4, -0.2])"
+    with pytest.raises(ValueError, match="at least one"):
+        by_direction({})
+
+
+def test_values():
+    assert values({"a": UP, "b": OPEN}) == "a (9 [2, 15]) and b (1 [-10, 10])"
+    assert values({}) == "none"
+
+
+def test_names_of_what_lies_clearly_above():
+    rows = [{"kind": "a", "share": UP}, {"kind": "b", "share": OPEN}, {"kind": "c", "share": None}]
+    assert names_above(rows, "kind", "share") == ["a"] and names_above(rows, "kind", "share", -2) == ["a", "b"]
