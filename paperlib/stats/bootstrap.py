@@ -35,14 +35,7 @@ from scipy.stats import norm, t
 from paperlib.stats.interval import Interval
 from paperlib.study.checks import finite, share, whole
 
-__all__ = [
-    "Interval",
-    "group_intervals",
-    "group_weights",
-    "median_intervals",
-    "ratio_intervals",
-    "statistic_interval",
-]
+__all__ = ["Interval", "group_intervals", "group_weights", "median_intervals", "ratio_intervals", "statistic_interval"]
 MOST_DRAWS = 10**6
 SAME = 1e-9  # values that differ by less than this share of the largest one differ by rounding alone
 
