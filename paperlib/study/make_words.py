@@ -15,6 +15,9 @@ from pathlib import Path
 
 from paperlib.study.parameters import CODE_ROOT, PRESETS, Study, StudyError
 
+# What `python -m venv`, pip and make install leave at the top of an environment.
+OF_A_VENV = {"pyvenv.cfg", "bin", "include", "lib", "lib64", "share", "etc", "man", "Scripts", "Lib", "Include"}
+OF_A_VENV |= {".installed", ".gitignore", ".lock", "CACHEDIR.TAG"}
 # What make or the shell would read as something else than a part of a name.
 SPECIAL = re.compile(r"[\s%:;#'\"$*?\\`&|<>(){}\[\]!]")
 
@@ -23,19 +26,25 @@ def check_venv(text: str) -> None:
     """Refuse a VENV that `make install` could empty or `make distclean` could remove although it holds something else.
 
     Raises StudyError: for no path, one with blanks or special characters, one that holds this clone, and one that is
-    there and is no environment.
+    there and is no environment or holds something else beside it.
     """
-    if not text or SPECIAL.search(text):
+    if not text or SPECIAL.search(text) or text.startswith("-"):
         raise StudyError(
             f"VENV must be one path without blanks and special characters, got {text!r}: name another with "
             f"make VENV=..."
         )
     path = Path(os.path.expanduser(text))
     holds_this = path.resolve() in (CODE_ROOT, *CODE_ROOT.parents)
-    if holds_this or (os.path.lexists(path) and not (path / "pyvenv.cfg").is_file()):
+    is_venv = (path / "pyvenv.cfg").is_file()
+    if holds_this or (os.path.lexists(path) and not is_venv):
         raise StudyError(
             f"VENV={text} is there and is no environment of Python's, so nothing is installed into it or removed: "
             f"name a folder that does not exist yet."
+        )
+    if foreign := is_venv and sorted({entry.name for entry in path.iterdir()} - OF_A_VENV):
+        raise StudyError(
+            f"VENV={text} holds {foreign[0]}, which is no part of an environment and would be removed with it: name a "
+            f"folder that does not exist yet."
         )
 
 
@@ -61,7 +70,7 @@ def check_config(preset: str, words: list[str]) -> Study:
 def values(config: dict) -> dict:
     """Values as the YAML that they are written in: Snakemake reads retrain=true as the string "true".
 
-    Raises StudyError for a value that is no YAML.
+    Raises StudyError for a value that is no YAML, that is nothing to YAML, or a number to it that looks like another.
     """
     import yaml
 
@@ -69,9 +78,13 @@ def values(config: dict) -> dict:
     for name, value in config.items():
         try:
             read[name] = yaml.safe_load(value) if isinstance(value, str) else value
-        except yaml.YAMLError:
+            nothing = read[name] in (None, "") and value is not None  # the preset's value would be taken without a word
+            if nothing or (type(read[name]) is int and str(read[name]) != str(value)):  # YAML's 010 is 8
+                raise ValueError("another value than it looks like")
+        except (yaml.YAMLError, ValueError, RecursionError):  # a date that there is not, a number without end
             raise StudyError(
-                f"{name}={value} cannot be read as YAML: give a plain word, a number, true or false."
+                f"{name}={value[:60]} cannot be read as YAML: give a plain word, a number in plain digits, true or "
+                f"false."
             ) from None
     return read
 

@@ -6,6 +6,7 @@ Nothing here imports torch, so that a bad parameter is refused in milliseconds; 
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -70,6 +71,9 @@ LIMITS = {
     "lora_rank": (1, 10**4),
     "band_rank": (1, 10**4),
 }
+
+
+MOST_OF_MODEL = 60  # characters of a model's name in a run's, which must not be longer than a folder's may be
 
 
 class StudyError(ValueError):
@@ -237,7 +241,10 @@ class Study:
         if not others and (self.model, self.seed) == (usual.model, usual.seed):
             return self.preset
         parts = [self.preset, self.model, f"seed{self.seed}", *(f"{name}_{getattr(self, name)}" for name in others)]
-        return "-".join(re.sub(r"[^\w.]+", "_", part).strip("._") for part in parts)
+        model = re.sub(r"[^\w.-]+", "_", self.model).strip("._-")[-MOST_OF_MODEL:]
+        if model != self.model:  # a digest tells a/b from a_b
+            model = f"{model}_{hashlib.sha256(self.model.encode(errors='surrogatepass')).hexdigest()[:8]}"
+        return "-".join([parts[0], model, *parts[2:]])
 
     @property
     def figures(self) -> Path:

@@ -17,7 +17,7 @@ from paperlib.study.results import provenance
 from paperlib.tuning.bands import band
 from paperlib.tuning.checkpoints import make_way
 from paperlib.tuning.finetune import train
-from paperlib.tuning.stages import finished, load_stage, start_of
+from paperlib.tuning.stages import check_recipe, finished, load_stage, start_of
 from paperlib.tuning.train_config import TrainConfig
 
 BASELINE = "stage 1"  # what all arms start from
@@ -157,7 +157,7 @@ def load_arm(study: Study, arm: str) -> VLM:
     """Stage 1 with an arm's adapters merged in.
 
     Raises ArmError for an arm that was not trained for this study, and AdapterError for damaged adapters or those of
-    another model.
+    another model or of other settings.
     """
     folder, _ = arm_folder(study, arm), _recipe(arm)
     if not folder.is_dir():
@@ -165,6 +165,8 @@ def load_arm(study: Study, arm: str) -> VLM:
             f"The arm {arm!r} was not trained for preset {study.preset!r} and seed {study.seed}: train it with make "
             f"reference, or use one of available_arms(study)."
         )
+    if folder.is_relative_to(_trained(study)):
+        check_recipe(folder, arm_config(study, arm))
     vlm = load_stage(study, "stage 1")
     apply_adapter(vlm.model, folder)
     return VLM(f"{study.model} {arm}", vlm.model.eval(), vlm.processor)

@@ -27,7 +27,8 @@ FOLDERS = {"stage 1": "stage1", "tuned": "tuned"}
 def load_stage(study: Study, stage: str) -> VLM:
     """The study's model at a stage: "untrained" (random LLM and connector), "stage 1" (connector tuned) or "tuned".
 
-    Raises VLMError for an unknown stage, or for a model that comes from elsewhere and has only "tuned".
+    Raises VLMError for an unknown stage, or for a model that comes from elsewhere and has only "tuned"; AdapterError
+    for adapters that are missing or damaged, or that a run with other settings has trained.
     """
     if stage not in STAGES:
         raise VLMError(f"Unknown stage {stage!r}: use one of {', '.join(STAGES)}.")
@@ -39,8 +40,10 @@ def load_stage(study: Study, stage: str) -> VLM:
         )
     if stage == "untrained":
         return load_vlm("mini-untrained" if study.model == "mini" else "tiny", study.device, study.seed)
-    vlm = _base(study)
-    apply_adapter(vlm.model, adapter_folder(study, stage))
+    vlm, folder = _base(study), adapter_folder(study, stage)
+    if study.retrain:
+        check_recipe(folder, TrainConfig.of(study, list(FOLDERS).index(stage) + 1))
+    apply_adapter(vlm.model, folder)
     return VLM(f"{study.model} {stage}", vlm.model.eval(), vlm.processor)
 
 
@@ -119,6 +122,19 @@ def finished(folder: Path, config: TrainConfig, start: str | None, steps: int | 
     began = record.get("start", (found.made_for or {}).get("connector"))  # bands say so in either place
     same = record.get("recipe") == plain(asdict(config)) and began == start
     return record if same and len(record.get("loss", ())) == (config.steps if steps is None else steps) else None
+
+
+def check_recipe(folder: Path, config: TrainConfig) -> None:
+    """Raise AdapterError if a folder's adapters were trained with another recipe.
+
+    Runs of one preset and seed share a folder, whatever else they differ in: the last one to train owns it.
+    """
+    recipe = read_json(folder / RECORD).get("recipe") if (folder / RECORD).is_file() else None
+    if recipe not in (None, plain(asdict(config))):
+        raise AdapterError(
+            f"The adapters in {folder.parent.name}/{folder.name} were trained with other settings since: train them "
+            f"again with these (notebook 01 or make reference), and run one such study at a time."
+        )
 
 
 def _base(study: Study) -> VLM:

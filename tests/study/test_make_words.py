@@ -111,3 +111,30 @@ def test_command_line(isolated):
 def test_a_device_is_no_traceback_before_the_installation():
     done = run(".venv", "mini", "device=cuda", isolated=True)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("text", ["-x", "--clear"])
+def test_a_venv_that_a_command_would_read_as_an_option(text):
+    with pytest.raises(StudyError, match="VENV must be one path"):
+        check_venv(text)
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "src", ".git"])
+def test_a_venv_that_holds_something_else_too(tmp_path, name):
+    (tmp_path / "pyvenv.cfg").touch()
+    for part in ("bin", "lib", "share", ".installed", name):
+        (tmp_path / part).mkdir()
+    with pytest.raises(StudyError, match=f"holds {name}, which is no part of an environment"):
+        check_venv(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["model=2024-13-45", "seed=" + "9" * 5000, "model=" + "[" * 5000]  # YAML's own errors are of other kinds
+    + ["model=#x", "model=&x", "n_eval=~", "device=null", "model=|"]  # nothing, to YAML
+    + ["seed=010", "seed=0x10", "seed=1:30", "seed=1_000", "seed=+5", "seed=0b11"],  # 8, 16, 90, 1000, 5 and 3
+)
+def test_values_that_yaml_reads_as_something_else(word):
+    with pytest.raises(StudyError, match="cannot be read as YAML") as error:
+        check_config("mini", [word])
+    assert "\n" not in str(error.value) and len(str(error.value)) < 200

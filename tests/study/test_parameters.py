@@ -127,3 +127,11 @@ def test_paths_follow_paperlib_root(tmp_path, monkeypatch):
 def test_study_and_results_do_not_import_torch():
     code = "import sys, paperlib.study, paperlib.study.results, paperlib.tasks.assets; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=CODE_ROOT).returncode == 0
+
+
+def test_runs_of_different_models_never_share_a_folder():
+    models = ["a/b", "a_b", "a b", "a__b", "/a/b", "a/b/", ".", "..", "/", " ", "é/ü", "\ud800", "x" * 300, "x" * 301]
+    names = [Study.make("smoke", model=model).run for model in models]
+    assert len(set(names)) == len(names)
+    assert all(name.isprintable() and "/" not in name and len(name.encode()) < 200 for name in names)
+    assert Study.make("mini", model="tiny", seed=1).run == "mini-tiny-seed1"

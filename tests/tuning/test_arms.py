@@ -112,9 +112,12 @@ def test_adapters_for_another_connector_or_llm_are_refused(first_stage):
 
 def test_an_arm_may_tune_the_connector_too(first_stage):
     name, before = "late entry, connector tuned, short run", weights(recipe.load_stage(first_stage, "stage 1").model)
-    record = train_arm(Study.make("smoke", n_eval=2, band_steps=8), name, progress=False)
+    longer = Study.make("smoke", n_eval=2, band_steps=8)
+    record = train_arm(longer, name, progress=False)
     assert record["recipe"]["connector"] and len(record["loss"]) == 2
-    vlm = load_arm(first_stage, name)
+    vlm = load_arm(longer, name)
+    with pytest.raises(AdapterError, match="trained with other settings since"):
+        load_arm(first_stage, name)
     moved = changed(before, weights(vlm.model))
     assert {"language_model" in n or "multi_modal_projector" in n for n in moved} == {True}
     assert any("multi_modal_projector" in n for n in moved) and any("language_model" in n for n in moved)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from paperlib.models.adapter_files import AdapterError
 from paperlib.models.adapters import connector, made_for
 from paperlib.models.vlm import VLMError
 from paperlib.study.parameters import CODE_ROOT, Study
@@ -116,9 +117,20 @@ def test_what_starts_from_another_stage_1_is_trained_again(tuned_study, changes,
     assert (
         record["start"]
         == recipe.start_of(tuned_study)
-        == made_for(recipe.load_stage(tuned_study, "stage 1").model)["connector"]
+        == made_for(recipe.load_stage(Study.make("smoke", n_eval=2, **changes), "stage 1").model)["connector"]
     )
     assert trained_again(tuned_study, **changes) == []
+
+
+@pytest.mark.parametrize("changes, stages", [({"lora_rank": 3}, ["tuned"]), ({"batch_size": 3}, ["stage 1", "tuned"])])
+def test_adapters_of_a_run_with_other_settings_are_not_taken_for_this_ones(tuned_study, changes, stages):
+    """A run is killed after notebook 01, another one of the same preset and seed trains, and the first goes on."""
+    recipe.tune(Study.make("smoke", n_eval=2, **changes), progress=False)
+    for stage in stages:
+        with pytest.raises(AdapterError, match="trained with other settings since"):
+            recipe.load_stage(tuned_study, stage)
+    recipe.tune(tuned_study, progress=False)
+    assert recipe.load_stage(Study.make("smoke", n_eval=5, device="cpu"), "tuned").name == "tiny tuned"
 
 
 def test_tuned_from_another_stage_1_of_the_same_recipe_is_stale(tuned_study):
