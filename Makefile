@@ -16,7 +16,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ANY_PYTHON := $(firstword $(wildcard $(BIN)/python) $(PYTHON))
-# make itself would misread these; the rest of what it was told is checked by paperlib.study.make_words.
+# make itself would misread these; the rest of what it was told is checked by paperlib.study.make_arguments.
 ifneq ($(words $(VENV))$(findstring :,$(VENV)),1)
 $(error VENV must be one path without blanks and colons, got '$(VENV)')
 endif
@@ -71,7 +71,7 @@ checked:
 	  "or name it with make PYTHON=..." >&2; exit 1; }
 	@$(ANY_PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("paperlib needs Python 3.11 or newer " \
 	  "and $(ANY_PYTHON) is %d.%d: name a newer one with make PYTHON=..." % sys.version_info[:2])'
-	@$(ANY_PYTHON) -m paperlib.study.make_words '$(VENV)' '$(PRESET)' $(CONFIG)
+	@$(ANY_PYTHON) -m paperlib.study.make_arguments '$(VENV)' '$(PRESET)' $(CONFIG)
 
 # Torch first: with it in place, no other package can bring another build.
 $(STAMP): requirements.lock pyproject.toml | checked

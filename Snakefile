@@ -17,8 +17,8 @@ from pathlib import Path
 
 import yaml
 
-from paperlib.study import CODE_ROOT, StudyError, runs, sources
-from paperlib.study.make_words import study_of, values
+from paperlib.study import CODE_ROOT, StudyError, run_lock, sources
+from paperlib.study.make_arguments import study_of, values
 
 # Every notebook, in reading order, and the notebooks that must have run before it. The Makefile and the tests take their
 # lists from these lines, so that another notebook in the folder is nobody's business.
@@ -59,13 +59,13 @@ PARAMETERS = {
 
 onstart:
     try:
-        LOCK = runs.lock(RUNS)
-    except runs.RunError as error:
+        LOCK = run_lock.lock(RUNS)
+    except run_lock.RunError as error:
         sys.exit(f"Snakefile: {error}")
     for notebook in NOTEBOOKS:  # what failed before is tried again, and must not be told as this run's
-        runs.partial(RUNS, notebook).unlink(missing_ok=True)
+        run_lock.partial(RUNS, notebook).unlink(missing_ok=True)
     todo = {job.rule.name for job in workflow.dag.needrun_jobs()}
-    subprocess.run([sys.executable, "-m", "paperlib.models.estimate", STUDY.preset, ",".join(PARAMETERS["overrides"]) or "-",
+    subprocess.run([sys.executable, "-m", "paperlib.models.run_time", STUDY.preset, ",".join(PARAMETERS["overrides"]) or "-",
                     *[notebook for notebook in NOTEBOOKS if notebook in todo]])
 
 
@@ -75,7 +75,7 @@ onsuccess:
 
 onerror:
     # At the very end, after what Snakemake has to say.
-    atexit.register(print, "\n".join(["", *runs.failures(RUNS, NOTEBOOKS)]), file=sys.stderr)
+    atexit.register(print, "\n".join(["", *run_lock.failures(RUNS, NOTEBOOKS)]), file=sys.stderr)
 
 
 localrules:
@@ -115,7 +115,7 @@ for notebook, before in NOTEBOOKS.items():
             f"{RUNS}/{notebook}.tsv"
         params:
             # Executed under another name and renamed at the end: one that fails stays there to be read.
-            partial=runs.partial(RUNS, notebook),
+            partial=run_lock.partial(RUNS, notebook),
             python=sys.executable,
         # Snakemake sets OMP_NUM_THREADS to this: a notebook takes all cores that Snakemake was given. The tiny model of
         # preset smoke gains nothing from a second one, so there a notebook runs on each.

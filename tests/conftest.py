@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from paperlib.study.parameters import CODE_ROOT, Study
+from paperlib.study.study import CODE_ROOT, Study
 
 
 def pytest_collection_modifyitems(items):

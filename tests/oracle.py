@@ -9,7 +9,7 @@ import json
 import re
 import tomllib
 
-from paperlib.study.parameters import CODE_ROOT
+from paperlib.study.study import CODE_ROOT
 from paperlib.tasks.assets import asset_path
 
 TABLE = tomllib.loads((CODE_ROOT / "data" / "concepts.toml").read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from paperlib.study.parameters import CODE_ROOT
+from paperlib.study.study import CODE_ROOT
 
 DOCUMENTS = ["GLOSSARY.md", "README.md", "CONTRIBUTING.md"]
 

@@ -8,18 +8,20 @@ import sys
 import pytest
 from test_snakefile import NAMES
 
-from paperlib.study.parameters import CODE_ROOT
+from paperlib.study.study import CODE_ROOT
 
 # The checks of what make was told really run. `-m venv` makes a folder with the same python in it.
 FAKE = f"""#!/bin/sh
 case "$*" in
-  *version_info*|*make_words*) exec '{sys.executable}' "$@";;
+  *version_info*|*make_arguments*) exec '{sys.executable}' "$@";;
 esac
 for word; do printf '[%s]' "$word" >> log; done
 echo >> log
 env > env.log
 case "$*" in
-  "-m venv"*) for folder; do :; done; mkdir -p "$folder/bin"; touch "$folder/pyvenv.cfg"; cp "$0" "$folder/bin/python"; cp "$0" "$folder/bin/lint-imports";;
+  "-m venv"*)
+    for folder; do :; done; mkdir -p "$folder/bin"; touch "$folder/pyvenv.cfg"
+    cp "$0" "$folder/bin/python"; cp "$0" "$folder/bin/lint-imports";;
 esac
 """
 
@@ -46,9 +48,9 @@ def clone(tmp_path):
         "pyproject.toml",
         "paperlib/__init__.py",
         "paperlib/study/__init__.py",
-        "paperlib/study/parameters.py",
+        "paperlib/study/study.py",
         "paperlib/study/checks.py",
-        "paperlib/study/make_words.py",
+        "paperlib/study/make_arguments.py",
     ):
         shutil.copy(CODE_ROOT / name, clone / name)
     for folder in ("notebooks", "tests", "data/cache", "bin"):

@@ -15,7 +15,7 @@ import tomllib
 
 import pytest
 
-from paperlib.study.parameters import CODE_ROOT, Study
+from paperlib.study.study import CODE_ROOT, Study
 
 # Those that the Snakefile lists: a reader's Untitled.ipynb beside them is none of the study's.
 LISTED = re.findall(r'^    "(\d\d_\w+)":', (CODE_ROOT / "Snakefile").read_text(encoding="utf-8"), re.MULTILINE)

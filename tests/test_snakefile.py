@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from paperlib.study import CODE_ROOT, Study
-from paperlib.study.runs import lock
+from paperlib.study.run_lock import lock
 
 RULE = re.compile(r'^    "(\d\d_\w+)":.*\n', re.MULTILINE)
 SNAKEFILE = (CODE_ROOT / "Snakefile").read_text(encoding="utf-8")

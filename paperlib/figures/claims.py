@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 from paperlib.stats.tables import read_table_file
-from paperlib.study.parameters import Study, repo_root
 from paperlib.study.results import ResultError, write_whole
+from paperlib.study.study import Study, repo_root
 
 BEGIN, END = "<!-- claims: begin (make claims) -->", "<!-- claims: end -->"
 CLAIMS = {

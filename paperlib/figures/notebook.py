@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 from paperlib.figures.publish import publish
 from paperlib.figures.rows import frame
 from paperlib.stats.tables import read_table, write_table
-from paperlib.study.parameters import Study
 from paperlib.study.results import provenance
+from paperlib.study.study import Study
 
 
 class Notebook:

@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 from paperlib.figures import comparisons, curves, diagrams, dotplots, style  # but for the last, they register in DRAW
 from paperlib.figures.style import DRAW
 from paperlib.stats.tables import table_path
-from paperlib.study.parameters import Study
 from paperlib.study.results import ResultError, plain, provenance, read_result, result_bytes, write_whole
+from paperlib.study.study import Study
 
 __all__ = ["DRAW", "comparisons", "curves", "diagrams", "dotplots", "publish", "redraw", "save_figure"]
 

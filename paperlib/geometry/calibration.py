@@ -20,8 +20,8 @@ import numpy as np
 from paperlib.geometry.dimension import dimension_by_scale, intrinsic_dimension
 from paperlib.geometry.distances import GeometryError
 from paperlib.geometry.neighbors import Neighbors
-from paperlib.study.parameters import CODE_ROOT
 from paperlib.study.results import package_versions, read_result, write_result
+from paperlib.study.study import CODE_ROOT
 
 TABLE = CODE_ROOT / "data" / "calibration" / "dimension.json"
 DIMENSIONS, COUNTS, K_MAX, DRAWS, SEED = (2, 5, 10, 20, 40, 80), (250, 500, 1000, 2500), 64, 20, 0

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from paperlib.geometry.alignment_measures import KEPT, MEASURES, OVERLAP, layers_apart
 from paperlib.geometry.dimension import Dimension, plateau
 from paperlib.geometry.dimension_tables import gaussian_like
 from paperlib.geometry.entry_depth import EntryDepth
-from paperlib.geometry.meeting import KEPT, MEASURES, OVERLAP, layers_apart
 from paperlib.stats.bootstrap import Interval
 from paperlib.stats.words import count, direction, listed
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from paperlib.figures.publish import DRAW
 from paperlib.interventions.edits import knockout
-from paperlib.interventions.scored import caption
+from paperlib.interventions.sweep_scores import caption
 from paperlib.interventions.sweeps import Sweep
 from paperlib.models.token_sets import edge
 from paperlib.models.vlm import VLM

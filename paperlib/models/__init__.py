@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "vlm": ["VLM", "load_vlm"],
-        "inputs": ["VLMError"],
+        "input_checks": ["VLMError"],
         "adapters": ["connector"],
         "capture": ["set_states", "token_states"],
         "image_cache": ["cached_features"],

@@ -33,8 +33,8 @@ from transformers import (
 
 from paperlib.models.vision_tower import EfficientNetLiteConfig, EfficientNetLiteModel
 from paperlib.study.disk import room
-from paperlib.study.parameters import repo_root
 from paperlib.study.results import write_json
+from paperlib.study.study import repo_root
 from paperlib.tasks.assets import asset_path, file_digest
 
 IMAGE_TOKEN = "<image>"

@@ -23,7 +23,7 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from paperlib.models.inputs import check_batch
+from paperlib.models.input_checks import check_batch
 from paperlib.models.precision import mixed_precision
 from paperlib.models.residual import interventions, run, watching
 from paperlib.models.token_sets import flat, tokens

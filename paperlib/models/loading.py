@@ -11,7 +11,7 @@ from paperlib.models import late_entry
 from paperlib.models.adapter_files import MADE_FOR
 from paperlib.models.adapters import apply_adapter
 from paperlib.models.assemble import build_mini, build_tiny, untrained
-from paperlib.models.inputs import VLMError
+from paperlib.models.input_checks import VLMError
 from paperlib.models.names import NAMES, adapter_folder, hub_source, no_model
 
 

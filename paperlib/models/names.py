@@ -9,8 +9,8 @@ from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_c
 from huggingface_hub.errors import HfHubHTTPError
 
 from paperlib.models.adapter_files import is_adapter_folder
-from paperlib.models.inputs import VLMError
-from paperlib.study.parameters import repo_root
+from paperlib.models.input_checks import VLMError
+from paperlib.study.study import repo_root
 
 NAMES = ("mini", "mini-stage1", "mini-base", "mini-untrained", "tiny")
 SHIPPED = {"mini": "mini-tuned", "mini-stage1": "mini-stage1"}

@@ -16,11 +16,11 @@ from PIL import Image
 from torch import nn
 
 from paperlib.models.image_cache import cached_features
-from paperlib.models.inputs import Batch, VLMError, check_batch, check_made, check_words
+from paperlib.models.input_checks import Batch, VLMError, check_batch, check_made, check_words
 from paperlib.models.loading import load_model
 from paperlib.models.names import check_name
 from paperlib.models.unwrapping import base_model
-from paperlib.study.parameters import device_fault
+from paperlib.study.study import device_fault
 
 # Processors say once per process that they fall back to PIL; this project has no torchvision on purpose.
 logging.getLogger("transformers.image_processing_backends").setLevel(logging.ERROR)
@@ -230,7 +230,7 @@ def load_vlm(name: str | Path, device: str = "auto", seed: int = 0) -> VLM:
         >>> load_vlm("tinny")
         Traceback (most recent call last):
             ...
-        paperlib.models.inputs.VLMError: No usable model 'tinny' (did you mean 'tiny'?): give one of ...
+        paperlib.models.input_checks.VLMError: No usable model 'tinny' (did you mean 'tiny'?): give one of ...
     """
     name = check_name(name)
     if missing := device_fault(str(device)):

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from paperlib.probes.folds import assign_folds, check_folds, joined
 from paperlib.probes.logistic import Fit, fit, moments, standardise
-from paperlib.probes.states import check_states, pick_device
+from paperlib.probes.state_checks import check_states, pick_device
 from paperlib.stats.accuracy import Interval
 from paperlib.stats.bootstrap import group_intervals
 from paperlib.stats.effects import paired_difference

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from paperlib.probes.logistic import standardise
 from paperlib.probes.probing import probe
-from paperlib.probes.states import check_states, pick_device
+from paperlib.probes.state_checks import check_states, pick_device
 from paperlib.stats.accuracy import Interval
 from paperlib.stats.bootstrap import group_intervals
 from paperlib.stats.permutation import control_labels, permutation_p

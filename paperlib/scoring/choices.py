@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from paperlib.models.inputs import check_words
+from paperlib.models.input_checks import check_words
 from paperlib.models.precision import float32_products
 from paperlib.models.vlm import VLM, Batch
 from paperlib.tasks.benchmarks import Example

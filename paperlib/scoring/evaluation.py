@@ -13,9 +13,9 @@ from PIL import Image
 from paperlib.models.vlm import VLM, fingerprint
 from paperlib.scoring.metrics import object_f1
 from paperlib.scoring.records import Record, choice_logprobs
-from paperlib.study.parameters import Study
 from paperlib.study.results import cached
 from paperlib.study.sources import code_digest
+from paperlib.study.study import Study
 from paperlib.tasks import benchmarks
 from paperlib.tasks.benchmarks import examples, vocabulary
 from paperlib.tasks.questions import DESCRIBE

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from paperlib.stats.interval import Interval
-from paperlib.study.parameters import Study
 from paperlib.study.results import ResultError, read_result, write_result
+from paperlib.study.study import Study
 
 
 def table_path(study: Study, name: str) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from paperlib.study.parameters import repo_root
+from paperlib.study.study import repo_root
 
 FULL = [os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)]
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from paperlib import __version__
 from paperlib.study.checks import whole
-from paperlib.study.parameters import CODE_ROOT, Study
+from paperlib.study.study import CODE_ROOT, Study
 
 PACKAGES = (
     "torch",

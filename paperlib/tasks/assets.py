@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from paperlib.study.parameters import CODE_ROOT, repo_root
+from paperlib.study.study import CODE_ROOT, repo_root
 
 MANIFEST = CODE_ROOT / "data" / "assets.toml"
 HEADROOM = 32 * 2**20  # bytes left free beside what is unpacked

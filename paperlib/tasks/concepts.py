@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from paperlib.study.parameters import CODE_ROOT
+from paperlib.study.study import CODE_ROOT
 from paperlib.tasks.assets import asset_path
 
 TABLE = CODE_ROOT / "data" / "concepts.toml"

@@ -12,8 +12,8 @@ from pathlib import Path
 from paperlib.models.adapter_files import RECORD
 from paperlib.models.adapters import apply_adapter, made_for, save_adapter
 from paperlib.models.vlm import VLM, load_vlm
-from paperlib.study.parameters import Study
 from paperlib.study.results import provenance
+from paperlib.study.study import Study
 from paperlib.tuning.bands import band
 from paperlib.tuning.checkpoints import make_way
 from paperlib.tuning.finetune import train

@@ -6,8 +6,8 @@ import numpy as np
 
 from paperlib.stats.bootstrap import Interval
 from paperlib.tuning.band_tables import percent
-from paperlib.tuning.costs import StepCounts, StepTimes, ratio
-from paperlib.tuning.flops import LLAVA_7B, prefill_flops, step_flops
+from paperlib.tuning.flops_at_size import LLAVA_7B, prefill_flops, step_flops
+from paperlib.tuning.step_costs import StepCounts, StepTimes, ratio
 from paperlib.tuning.train_config import TrainConfig
 
 REPEATED = "full, repeated"

@@ -1,4 +1,4 @@
-"""One training step of each recipe, on the same batch, to be counted and timed by `paperlib.tuning.costs`."""
+"""One training step of each recipe, on the same batch, to be counted and timed by `paperlib.tuning.step_costs`."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -10,12 +10,12 @@ from peft import PeftModel
 
 from paperlib.models.precision import dtype_name, mixed_precision, product_dtype
 from paperlib.models.vlm import VLM
-from paperlib.study.parameters import Study
+from paperlib.study.study import Study
 from paperlib.tuning.arms import ARMS, arm_config
-from paperlib.tuning.costs import Step
 from paperlib.tuning.finetune import block_inputs, first_trained_block, prepare, training_batch
 from paperlib.tuning.packing import embedded, packed_loss
 from paperlib.tuning.stages import load_stage
+from paperlib.tuning.step_costs import Step
 from paperlib.tuning.train_config import TrainConfig
 
 CHANGES: dict[str, dict] = {"connector tuned": {"connector": True}, "all weights": {"method": "full"}}
@@ -41,7 +41,7 @@ def step_configs(study: Study) -> dict[str, TrainConfig]:
 
 
 def make_steps(study: Study, configs: Mapping[str, TrainConfig], batch_size: int) -> dict[str, Step]:
-    """A `costs.Step` for each recipe, each with a model of its own, on the first ``batch_size`` conversations.
+    """A `step_costs.Step` for each recipe, each with a model of its own, on the first ``batch_size`` conversations.
 
     Models share the weights that LoRA leaves frozen, so that a dozen fit into little memory. The forward pass includes
     the connector and the decoder, not the vision tower, which is the same for all and could be cached. Blocks are not

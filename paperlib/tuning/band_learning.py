@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from paperlib.stats.bootstrap import Interval
-from paperlib.study.parameters import Study
+from paperlib.study.study import Study
 from paperlib.tuning.arms import ARMS, SWEEPS, arm_config
 from paperlib.tuning.band_results import FULL, MID, BandResults, smoothed
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from paperlib.study.parameters import Study, StudyError
-from paperlib.tuning.band_words import check_once, read_words
+from paperlib.study.study import Study, StudyError
+from paperlib.tuning.band_arguments import check_once, read_words
 
 if __name__ == "__main__":  # before torch loads below
     try:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from paperlib.models.adapter_files import RECORD
 from paperlib.stats.words import listed
-from paperlib.study.parameters import Study
+from paperlib.study.study import Study
 from paperlib.tuning.arms import ARMS, SWEEPS, arm_folder
 from paperlib.tuning.band_results import BandResults
 from paperlib.tuning.band_runs import read_reference, reference_file, run_comparison

@@ -8,10 +8,10 @@ from paperlib.models.late_entry import entry_of, install, measure_scale, remove
 from paperlib.models.residual import run
 from paperlib.models.vlm import VLM
 from paperlib.stats.bootstrap import Interval
-from paperlib.study.parameters import Study
+from paperlib.study.study import Study
 from paperlib.tuning.arms import arm_config, load_arm
-from paperlib.tuning.costs import ratio
 from paperlib.tuning.stages import load_stage
+from paperlib.tuning.step_costs import ratio
 
 LATE = "mid, late entry"
 

@@ -14,7 +14,7 @@ from paperlib.scoring.evaluation import evaluate
 from paperlib.scoring.records import Record
 from paperlib.stats.accuracy import intervals_apart
 from paperlib.stats.bootstrap import Interval
-from paperlib.study.parameters import Study
+from paperlib.study.study import Study
 from paperlib.tasks.conversations import Conversation
 from paperlib.tuning.packing import pack
 from paperlib.tuning.stages import STAGES, load_stage

@@ -13,8 +13,8 @@ from paperlib.models.adapters import apply_adapter, connector_digest, save_adapt
 from paperlib.models.vlm import VLM, VLMError, load_vlm
 from paperlib.scoring.evaluation import evaluate
 from paperlib.stats.accuracy import summarize
-from paperlib.study.parameters import Study
 from paperlib.study.results import plain, provenance, read_json
+from paperlib.study.study import Study
 from paperlib.tuning.checkpoints import make_way
 from paperlib.tuning.finetune import train
 from paperlib.tuning.train_config import TrainConfig

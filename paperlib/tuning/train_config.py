@@ -5,7 +5,7 @@ import logging
 import math
 from dataclasses import dataclass
 
-from paperlib.study.parameters import Study
+from paperlib.study.study import Study
 
 log = logging.getLogger(__name__)
 

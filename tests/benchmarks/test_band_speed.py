@@ -9,10 +9,10 @@ import os
 import pytest
 import torch
 
-from paperlib.study.parameters import Study
+from paperlib.study.study import Study
 from paperlib.tuning.arms import ARMS
 from paperlib.tuning.band_costs import make_steps, ways
-from paperlib.tuning.costs import ratio, time_steps
+from paperlib.tuning.step_costs import ratio, time_steps
 from paperlib.tuning.train_config import compiler_found
 
 WAYS = os.environ.get("BAND_WAYS", ";".join(ARMS)).split(";")

@@ -5,7 +5,7 @@ import nbformat
 import pytest
 
 from paperlib.figures import interactive
-from paperlib.study.parameters import Study, StudyError
+from paperlib.study.study import Study, StudyError
 
 PARAMETERS = {"preset": "mini", "seed": 0, "overrides": {}}
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from paperlib.geometry.alignment_measures import KEPT, MEASURES, OVERLAP
 from paperlib.geometry.dimension import Dimension
 from paperlib.geometry.entry_depth import EntryDepth
 from paperlib.geometry.geometry_words import (
@@ -14,7 +15,6 @@ from paperlib.geometry.geometry_words import (
     phase_sentence,
     scale_sentence,
 )
-from paperlib.geometry.meeting import KEPT, MEASURES, OVERLAP
 from paperlib.stats.bootstrap import Interval
 from paperlib.stats.verdicts import NOT_TESTABLE
 

@@ -10,7 +10,7 @@ from small_models import one_sentence, tiny_vlm
 from paperlib.models.adapter_files import AdapterError, is_adapter_folder, read_adapters
 from paperlib.models.adapters import PROJECTIONS, add_lora, save_adapter
 from paperlib.models.vlm import load_vlm
-from paperlib.study.parameters import CODE_ROOT
+from paperlib.study.study import CODE_ROOT
 
 SHIPPED = sorted(path.parent for path in (CODE_ROOT / "data" / "adapters").glob("*/connector.safetensors"))
 

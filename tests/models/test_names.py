@@ -12,10 +12,10 @@ from huggingface_hub import constants
 from small_models import one_sentence, tower_vlm, weights
 
 from paperlib.models import loading, names
-from paperlib.models.inputs import VLMError
+from paperlib.models.input_checks import VLMError
 from paperlib.models.names import NAMES, adapter_folder, adapter_folders, check_name, near
 from paperlib.models.vlm import fingerprint, load_vlm
-from paperlib.study.parameters import CODE_ROOT
+from paperlib.study.study import CODE_ROOT
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 
 from paperlib.models import precision
 from paperlib.models.precision import bfloat16_units, float32_products, mixed_precision, product_dtype
-from paperlib.study.parameters import CODE_ROOT
+from paperlib.study.study import CODE_ROOT
 
 CPU = torch.device("cpu")
 

@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from paperlib.models.adapters import AdapterError, add_lora, save_adapter
-from paperlib.models.inputs import VLMError
+from paperlib.models.input_checks import VLMError
 from paperlib.models.names import NAMES
 from paperlib.models.residual import run, watching
 from paperlib.models.vision_tower import EfficientNetLiteModel

@@ -8,7 +8,7 @@ from paperlib.models.vlm import fingerprint, load_vlm
 from paperlib.scoring import evaluation
 from paperlib.scoring.evaluation import describe, evaluate
 from paperlib.stats.accuracy import summarize
-from paperlib.study.parameters import Study
+from paperlib.study.study import Study
 from paperlib.tasks.benchmarks import SUITES, examples
 
 

@@ -15,7 +15,7 @@ from paperlib.models.residual import on_layer
 from paperlib.probes.folds import assign_folds
 from paperlib.probes.probing import probe
 from paperlib.probes.separability import separability
-from paperlib.probes.states import pick_device
+from paperlib.probes.state_checks import pick_device
 from paperlib.scoring.evaluation import evaluate
 from paperlib.scoring.metrics import object_f1, relaxed_match
 from paperlib.stats import accuracy as intervals

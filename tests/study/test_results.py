@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from small_models import one_sentence
 
 from paperlib.study import results
-from paperlib.study.parameters import CODE_ROOT, Study
 from paperlib.study.results import ResultError
+from paperlib.study.study import CODE_ROOT, Study
 
 
 @dataclasses.dataclass

@@ -32,7 +32,7 @@ def forget():
 
 def test_a_module_its_imports_and_theirs():
     found = names(sources.module_sources("paperlib.tasks.scenes"))
-    assert {"tasks/scenes", "tasks/concepts", "tasks/assets", "study/parameters"} <= found
+    assert {"tasks/scenes", "tasks/concepts", "tasks/assets", "study/study"} <= found
     assert not any(name.startswith(("models", "figures", "tuning")) for name in found)
 
 

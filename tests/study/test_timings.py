@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from paperlib.study.parameters import CODE_ROOT
+from paperlib.study.study import CODE_ROOT
 from paperlib.study.timings import Timing, TimingError, clock, read_timing, table
 
 

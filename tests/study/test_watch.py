@@ -10,8 +10,8 @@ import psutil
 import pytest
 from test_snakefile import PARAMETERS, toy
 
-from paperlib.study.parameters import CODE_ROOT
-from paperlib.study.runs import reason
+from paperlib.study.run_lock import reason
+from paperlib.study.study import CODE_ROOT
 from paperlib.study.watch import watch
 
 FAST = dict(look=0.2, patience=1.0, grace=5.0)

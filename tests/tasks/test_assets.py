@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from paperlib.study.parameters import CODE_ROOT
+from paperlib.study.study import CODE_ROOT
 from paperlib.tasks import assets
 from paperlib.tasks.assets import AssetError
 

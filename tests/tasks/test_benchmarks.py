@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from paperlib.study.parameters import CODE_ROOT
+from paperlib.study.study import CODE_ROOT
 from paperlib.tasks import benchmarks
 from paperlib.tasks.assets import asset_path
 from paperlib.tasks.benchmarks import BENCHMARKS, EASY_COLOURS, EASY_SHAPES, PictureFile, load

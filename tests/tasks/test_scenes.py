@@ -16,7 +16,7 @@ from PIL import Image
 from scipy import ndimage
 from small_models import one_sentence
 
-from paperlib.study.parameters import CODE_ROOT
+from paperlib.study.study import CODE_ROOT
 from paperlib.tasks.concepts import by_category, concepts, glyph
 from paperlib.tasks.scenes import CELLS, COLOURS, SHAPES, SIZES, SPLITS, Scene, Thing, compose, draw_scene
 

@@ -7,8 +7,8 @@ from small_models import changed, one_sentence, weights
 from paperlib.models.adapters import AdapterError, apply_adapter, connector
 from paperlib.models.late_entry import entry_of
 from paperlib.models.vlm import load_vlm
-from paperlib.study.parameters import Study
 from paperlib.study.results import read_json
+from paperlib.study.study import Study
 from paperlib.tuning import stages as recipe
 from paperlib.tuning.arms import (
     ARMS,

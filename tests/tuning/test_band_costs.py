@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from paperlib.study.parameters import Study
+from paperlib.study.study import Study
 from paperlib.tuning import stages as recipe
 from paperlib.tuning.band_costs import make_steps, step_configs
-from paperlib.tuning.costs import count_step
+from paperlib.tuning.step_costs import count_step
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    from paperlib.study.parameters import CODE_ROOT
+    from paperlib.study.study import CODE_ROOT
 
     with pytest.MonkeyPatch.context() as patch:
         root = tmp_path_factory.mktemp("root")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from paperlib.stats.bootstrap import Interval
-from paperlib.study.parameters import Study
+from paperlib.study.study import Study
 from paperlib.tuning import band_learning as learning
 from paperlib.tuning.arms import ARMS
 from paperlib.tuning.band_results import BandResults, smoothed

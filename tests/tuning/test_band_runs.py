@@ -9,8 +9,8 @@ import pytest
 from small_models import one_sentence
 
 from paperlib.models.adapter_files import AdapterError
-from paperlib.study.parameters import CODE_ROOT, Study, StudyError
 from paperlib.study.results import ResultError
+from paperlib.study.study import CODE_ROOT, Study, StudyError
 from paperlib.tasks.benchmarks import ASKED_SUITES
 from paperlib.tuning import band_runs as reference
 from paperlib.tuning import stages as recipe

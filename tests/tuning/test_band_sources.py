@@ -2,8 +2,8 @@
 
 import pytest
 
-from paperlib.study.parameters import CODE_ROOT, Study
 from paperlib.study.results import ResultError
+from paperlib.study.study import CODE_ROOT, Study
 from paperlib.tuning.arms import ARMS, SWEEPS
 from paperlib.tuning.band_sources import find_sources
 

@@ -5,7 +5,7 @@ import pytest
 
 from paperlib.figures.rows import split
 from paperlib.stats.bootstrap import Interval
-from paperlib.study.parameters import Study
+from paperlib.study.study import Study
 from paperlib.tasks.benchmarks import examples
 from paperlib.tuning import band_tables as tables
 from paperlib.tuning.band_results import BandResults, pictured

@@ -5,7 +5,7 @@ import pytest
 
 from paperlib.stats.bootstrap import Interval
 from paperlib.stats.verdicts import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
-from paperlib.study.parameters import Study
+from paperlib.study.study import Study
 from paperlib.tuning import band_verdicts as verdicts
 from paperlib.tuning.band_results import BandResults
 from paperlib.tuning.band_runs import Answer, read_reference

@@ -11,7 +11,7 @@ import pytest
 import torch
 from small_models import changed, one_sentence, tiny_vlm, tower_vlm, weights
 
-from paperlib.study.parameters import CODE_ROOT
+from paperlib.study.study import CODE_ROOT
 from paperlib.tuning import finetune
 from paperlib.tuning.checkpoints import make_way, save
 from paperlib.tuning.finetune import train, trainable

@@ -13,7 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from paperlib.models import precision
 from paperlib.models.adapters import PROJECTIONS, connector
 from paperlib.models.vlm import load_vlm
-from paperlib.study.parameters import Study
+from paperlib.study.study import Study
 from paperlib.tasks.conversations import Conversation
 from paperlib.tuning import finetune
 from paperlib.tuning.finetune import train, trainable

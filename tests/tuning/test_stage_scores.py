@@ -5,7 +5,7 @@ import pytest
 from paperlib.models.vlm import load_vlm
 from paperlib.stats.accuracy import summarize
 from paperlib.stats.bootstrap import Interval
-from paperlib.study.parameters import CODE_ROOT, Study
+from paperlib.study.study import CODE_ROOT, Study
 from paperlib.tasks.conversations import conversation
 from paperlib.tuning import stage_scores
 from paperlib.tuning.stage_scores import (

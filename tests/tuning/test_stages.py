@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from paperlib.models.adapter_files import AdapterError
 from paperlib.models.adapters import connector, made_for
 from paperlib.models.vlm import VLMError
-from paperlib.study.parameters import CODE_ROOT, Study
+from paperlib.study.study import CODE_ROOT, Study
 from paperlib.tuning import stages as recipe
 from paperlib.tuning.arms import arm_config
 from paperlib.tuning.finetune import train

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from paperlib.study.parameters import CODE_ROOT, Study
+from paperlib.study.study import CODE_ROOT, Study
 from paperlib.tasks.conversations import MIXTURES
 from paperlib.tuning.train_config import TrainConfig, compiler_found
 

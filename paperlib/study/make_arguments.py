@@ -1,6 +1,6 @@
 """What `make` was told, checked before anything is installed, run or removed.
 
-    python -m paperlib.study.make_words "$(VENV)" "$(PRESET)" $(CONFIG)
+    python -m paperlib.study.make_arguments "$(VENV)" "$(PRESET)" $(CONFIG)
 
 Needs no package, so that it works before there is an environment; values are then read as YAML by the Snakefile alone.
 """
@@ -13,7 +13,7 @@ import re
 import sys
 from pathlib import Path
 
-from paperlib.study.parameters import CODE_ROOT, PRESETS, Study, StudyError
+from paperlib.study.study import CODE_ROOT, PRESETS, Study, StudyError
 
 # What `python -m venv`, pip and make install leave at the top of an environment.
 OF_A_VENV = {"pyvenv.cfg", "bin", "include", "lib", "lib64", "share", "etc", "man", "Scripts", "Lib", "Include"}

@@ -5,7 +5,7 @@ import pytest
 from planted import DEPTH, planted
 from small_models import one_sentence, picture
 
-from paperlib.interventions.patching import (
+from paperlib.interventions.patching_curves import (
     hold_lost,
     leaving_depth,
     log_odds,

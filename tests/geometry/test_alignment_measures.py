@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from paperlib.geometry.meeting import (
+from paperlib.geometry.alignment_measures import (
     CKA,
     KEPT,
     LARGER_IS_CLOSER,

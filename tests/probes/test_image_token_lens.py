@@ -1,10 +1,10 @@
-"""Tests of paperlib.probes.listening against the model's own next token."""
+"""Tests of paperlib.probes.image_token_lens against the model's own next token."""
 
 import pytest
 import torch
 from small_models import tiny_vlm
 
-from paperlib.probes.listening import clearest, grid, listener, read_whole, words_at
+from paperlib.probes.image_token_lens import clearest, grid, listener, read_whole, words_at
 from paperlib.tasks.probe_tasks import probe_tasks
 
 

@@ -145,7 +145,7 @@ class Study:
         (1, 'smoke-tiny-seed1')
         >>> Study.make("smoke", sed=1)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        paperlib.study.parameters.StudyError: There is no parameter 'sed': choose among model, seed, retrain, ...
+        paperlib.study.study.StudyError: There is no parameter 'sed': choose among model, seed, retrain, ...
         """
         if not isinstance(preset, str) or preset not in PRESETS:
             raise StudyError(f"There is no preset {shown(preset)}: choose one of {', '.join(PRESETS)}.")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from paperlib.study.parameters import Study, StudyError
+from paperlib.study.study import Study, StudyError
 
 USAGE = "python -m paperlib.tuning.band_runs mini 0,1 'full;mid'"
 

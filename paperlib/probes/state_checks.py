@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from paperlib.study.parameters import device_fault
+from paperlib.study.study import device_fault
 
 
 def check_states(states: Mapping) -> dict[str, torch.Tensor]:

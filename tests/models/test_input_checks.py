@@ -10,7 +10,7 @@ from small_models import one_sentence, picture, tiny_vlm, tower_vlm
 from transformers import BatchFeature
 
 from paperlib.models.capture import capture, states, token_states
-from paperlib.models.inputs import VLMError, check_batch, check_words
+from paperlib.models.input_checks import VLMError, check_batch, check_words
 from paperlib.models.token_sets import edge, tokens
 from paperlib.models.vlm import Batch
 from paperlib.scoring.choices import chunks

@@ -1,7 +1,7 @@
 """How long notebooks will take here, roughly: times measured elsewhere, scaled by the speed of matrix products.
 
-    python -m paperlib.models.estimate mini - 00_meet_the_model 01_tune_a_vlm
-    python -m paperlib.models.estimate --record runs/mini
+    python -m paperlib.models.run_time mini - 00_meet_the_model 01_tune_a_vlm
+    python -m paperlib.models.run_time --record runs/mini
 
 The first prints how long these notebooks take; in place of "-" stand the names of parameters that differ from the
 preset's, with commas. The second stores the times of a run on this machine in data/timings.json, which holds one entry
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from paperlib.study.parameters import CODE_ROOT
+from paperlib.study.study import CODE_ROOT
 from paperlib.study.timings import TimingError, read_timing
 
 TABLE = CODE_ROOT / "data" / "timings.json"
@@ -125,7 +125,7 @@ def main(words: list[str]) -> None:
         try:
             table = record(Path(words[1]), read_table())
         except TimingError as error:
-            sys.exit(f"paperlib.models.estimate: {error}")
+            sys.exit(f"paperlib.models.run_time: {error}")
         TABLE.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
         return
     preset, settings, *notebooks = words

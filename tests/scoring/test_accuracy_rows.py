@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from paperlib.scoring.accuracy_rows import accuracy_rows, against_chance, choice_shares, kind_and_side, share_rows
 from paperlib.scoring.records import Record, answer_probability
-from paperlib.scoring.rows import accuracy_rows, against_chance, choice_shares, kind_and_side, share_rows
 from paperlib.stats.accuracy import accuracy
 from paperlib.stats.bootstrap import Interval
 from paperlib.tasks.benchmarks import Example

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from paperlib.models.vlm import VLMError, load_vlm
-from paperlib.study.parameters import CODE_ROOT, PRESETS, Study, StudyError
+from paperlib.study.study import CODE_ROOT, PRESETS, Study, StudyError
 from paperlib.tasks import benchmarks
 
 

@@ -1,7 +1,7 @@
 """What a training step costs, counted and timed on a model.
 
 `count_step` counts arithmetic and memory in one pass. `time_steps` times several steps in turns, so that their ratios
-survive a busy machine. `paperlib.tuning.flops` counts at sizes that no model here has.
+survive a busy machine. `paperlib.tuning.flops_at_size` counts at sizes that no model here has.
 """
 
 import time

@@ -3,7 +3,7 @@
 import pytest
 from small_models import picture, tiny_vlm
 
-from paperlib.models.tour import parts, prompt_tokens, signals
+from paperlib.models.first_look import parts, prompt_tokens, signals
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from planted import DEPTH, planted
 from small_models import one_sentence, picture, tiny_vlm
 
 from paperlib.interventions.edits import random_change, transplant
-from paperlib.interventions.scored import (
+from paperlib.interventions.sweep_scores import (
     answer_probabilities,
     caption,
     caption_tokens,

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from paperlib.study.checks import check_numbers, whole
-from paperlib.tuning.costs import Flops, Step, count_step
+from paperlib.tuning.step_costs import Flops, Step, count_step
 
 LLAVA_7B = LlamaConfig(vocab_size=32064)  # the LLM of LLaVA-1.5-7B; that of LLaVA-NeXT-7B is as large
 

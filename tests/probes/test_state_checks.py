@@ -7,7 +7,7 @@ from small_models import one_sentence
 
 from paperlib.probes.probing import probe
 from paperlib.probes.separability import separability
-from paperlib.probes.states import check_states
+from paperlib.probes.state_checks import check_states
 
 X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
 

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from paperlib.study import make_words
-from paperlib.study.make_words import check_config, check_venv
-from paperlib.study.parameters import CODE_ROOT, Study, StudyError
+from paperlib.study import make_arguments
+from paperlib.study.make_arguments import check_config, check_venv
+from paperlib.study.study import CODE_ROOT, Study, StudyError
 
 
 @pytest.mark.parametrize("text", ["", " ", "my envs/paper", "envs\t", "a%b", "a$b", "a;b", "*", "it's", "a#b", "(a)"])
@@ -34,7 +34,7 @@ def test_a_venv_that_is_there_and_is_no_environment(tmp_path, monkeypatch, text)
 def test_a_venv_that_holds_this_clone(tmp_path, monkeypatch):
     (tmp_path / "pyvenv.cfg").touch()
     (tmp_path / "src" / "clone").mkdir(parents=True)
-    monkeypatch.setattr(make_words, "CODE_ROOT", tmp_path / "src" / "clone")
+    monkeypatch.setattr(make_arguments, "CODE_ROOT", tmp_path / "src" / "clone")
     with pytest.raises(StudyError, match="is there and"):
         check_venv(str(tmp_path))
 
@@ -96,7 +96,7 @@ def test_what_is_taken():
 
 def run(*words, isolated=False):
     """The command; isolated: without the packages of the environment, as before the first installation."""
-    command = [sys.executable, *["-S"] * isolated, "-m", "paperlib.study.make_words", *words]
+    command = [sys.executable, *["-S"] * isolated, "-m", "paperlib.study.make_arguments", *words]
     return subprocess.run(command, cwd=CODE_ROOT, capture_output=True, text=True)
 
 

@@ -3,8 +3,8 @@
 import pytest
 from small_models import one_sentence
 
-from paperlib.study.parameters import Study, StudyError
-from paperlib.tuning.band_words import check_once, read_words
+from paperlib.study.study import Study, StudyError
+from paperlib.tuning.band_arguments import check_once, read_words
 
 
 def test_words_that_are_left_out_have_defaults():

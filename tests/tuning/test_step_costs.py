@@ -8,7 +8,7 @@ import torch
 from small_models import one_sentence
 from torch import nn
 
-from paperlib.tuning.costs import Flops, Step, count_step, ratio, time_steps
+from paperlib.tuning.step_costs import Flops, Step, count_step, ratio, time_steps
 
 
 def chain(*tuned: bool) -> nn.Sequential:

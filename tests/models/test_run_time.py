@@ -7,8 +7,8 @@ import pytest
 from test_snakefile import NAMES
 
 from paperlib.models import estimate as module
-from paperlib.models.estimate import about, estimate, read_table, record, speed
-from paperlib.study.parameters import PRESETS
+from paperlib.models.run_time import about, estimate, read_table, record, speed
+from paperlib.study.study import PRESETS
 from paperlib.study.timings import TimingError
 
 TABLE = [

@@ -6,8 +6,8 @@ from peft import LoraConfig, inject_adapter_in_model
 from small_models import one_sentence
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from paperlib.tuning.costs import Flops, Step, count_step
-from paperlib.tuning.flops import LLAVA_7B, prefill_flops, step_flops
+from paperlib.tuning.flops_at_size import LLAVA_7B, prefill_flops, step_flops
+from paperlib.tuning.step_costs import Flops, Step, count_step
 
 
 def shape(hidden, intermediate, heads, kv_heads, head_dim, depth, vocab):

@@ -11,13 +11,13 @@ import sys
 
 import pytest
 
-from paperlib.study.parameters import CODE_ROOT
-from paperlib.study.runs import RunError, failures, lock, partial, reason
+from paperlib.study.run_lock import RunError, failures, lock, partial, reason
+from paperlib.study.study import CODE_ROOT
 
 # A shell's background job ignores SIGINT, and so does what it starts: the holder takes it all the same.
 HOLD = (
     "import signal, sys, time; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from paperlib.study.runs import lock; lock(sys.argv[1]); print('held', flush=True); time.sleep(600)"
+    "from paperlib.study.run_lock import lock; lock(sys.argv[1]); print('held', flush=True); time.sleep(600)"
 )
 
 
