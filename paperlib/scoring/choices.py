@@ -116,6 +116,10 @@ def check_examples(examples: Sequence) -> None:
     if len(examples) == 0:
         raise ValueError("There are no examples to score: ask the loader for n of at least 1.")
     for ex in examples:
+        if isinstance(ex.choices, str):
+            raise ValueError(
+                f"The choices of example {ex.id!r} must be a tuple of texts, got one text: {ex.choices!r}."
+            )
         if len(ex.choices) < 2:
             raise ValueError(f"Example {ex.id!r} has {len(ex.choices)} choices, but must have at least two.")
         if len(set(ex.choices)) < len(ex.choices) or not all(ex.choices):
