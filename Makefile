@@ -20,6 +20,8 @@ ANY_PYTHON := $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 ifneq ($(words $(VENV))$(findstring :,$(VENV)),1)
 $(error VENV must be one path without blanks and colons, got '$(VENV)')
 endif
+# A word as the shell reads it back, quotes in it included.
+QUOTED = '$(subst ','\'',$(1))'
 # The notebooks, as the Snakefile lists them.
 NOTEBOOKS := $(shell sed -n 's/^    "\([0-9][0-9]_[a-z_]*\)":.*/\1/p' Snakefile)
 
@@ -71,7 +73,7 @@ checked:
 	  "or name it with make PYTHON=..." >&2; exit 1; }
 	@$(ANY_PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("paperlib needs Python 3.11 or newer " \
 	  "and $(ANY_PYTHON) is %d.%d: name a newer one with make PYTHON=..." % sys.version_info[:2])'
-	@$(ANY_PYTHON) -m paperlib.study.make_arguments '$(VENV)' '$(PRESET)' $(CONFIG)
+	@$(ANY_PYTHON) -m paperlib.study.make_arguments $(call QUOTED,$(VENV)) $(call QUOTED,$(PRESET)) $(CONFIG)
 
 # Torch first: with it in place, no other package can bring another build.
 $(STAMP): requirements.lock pyproject.toml | checked
@@ -123,7 +125,7 @@ bench: assets
 
 clean:
 	rm -rf runs .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis .benchmarks build dist *.egg-info \
-	  figures/smoke* results/smoke*
+	  figures/smoke figures/smoke-* results/smoke results/smoke-*
 	find paperlib tests notebooks -type d '(' -name __pycache__ -o -name .ipynb_checkpoints ')' -prune -exec rm -rf {} +
 
 distclean: checked clean

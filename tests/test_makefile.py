@@ -109,6 +109,7 @@ BAD = [
     "paperlib",
     "the%sis",
     "it's",
+    "-x",
 ]
 
 
@@ -122,7 +123,7 @@ def test_nothing_is_installed_into_or_removed_with_a_folder_that_is_no_environme
     (clone / "runs").mkdir()
     before = files(clone.parent.parent)
     status, said = make(clone, target, f"VENV={venv}")
-    assert status != 0 and ("VENV" in said or "quoted string" in said or "unexpected EOF" in said)
+    assert status != 0 and "VENV" in said
     assert files(clone.parent.parent) == before
 
 
@@ -135,11 +136,14 @@ def test_clean_and_distclean_remove_what_tools_left_and_nothing_else(clone):
         "notebooks/.ipynb_checkpoints 2/a.txt",
         "figures/mini/a.png",
         "notebooks/Untitled.ipynb",
+        "figures/smokestacks/a.png",
+        "results/smoke_signals/a.json",
     ]
     gone = [
         "notebooks/draft 2/.ipynb_checkpoints/a.txt",
         "notebooks/.ipynb_checkpoints/x y.ipynb",
         "figures/smoke/a.png",
+        "results/smoke-tiny-seed1/a.json",
         "paperlib/a b/__pycache__/c.pyc",
         "tests/__pycache__/t.pyc",
         "runs/mini/a b.ipynb",
@@ -175,6 +179,8 @@ def test_clean_and_distclean_remove_what_tools_left_and_nothing_else(clone):
         ["CONFIG=seed=1 seed=1"],
         ["PRESET="],
         ["PRESET=mini smoke"],
+        ["PRESET=it's"],
+        ["CONFIG=seed=010"],
     ],
 )
 @pytest.mark.parametrize("target", ["figures", "reference"])

@@ -40,7 +40,9 @@ def claims_table(folder: Path) -> str:
     for i, row in enumerate(rows):
         first = i == 0 or rows[i - 1]["claim"] != row["claim"]
         claim = f"{row['claim']}, {CLAIMS[row['claim']]}" if first else ""
-        lines.append(f"| {claim} | {row['method']} | **{row['verdict']}** | {row['finding']} | {row['n']:,} |")
+        cells = (claim, row["method"], f"**{row['verdict']}**", row["finding"], f"{row['n']:,}")
+        # A bar or a line break in a cell would end it.
+        lines.append(f"| {' | '.join(' '.join(cell.replace('|', chr(92) + '|').split()) for cell in cells)} |")
     return "\n".join(lines)
 
 

@@ -146,7 +146,8 @@ def as_points(x: torch.Tensor | ArrayLike) -> torch.Tensor:
             raise GeometryError("Points must be one table of numbers [N, D]: give all rows the same length.") from error
         if x.dtype.kind not in "biuf":
             raise GeometryError(f"Points must be numbers, got an array of {x.dtype}: pass floats [N, D].")
-        x = torch.tensor(np.ascontiguousarray(x))
+        exotic = x.dtype.itemsize > 8 or not x.dtype.isnative  # torch has neither long doubles nor swapped bytes
+        x = torch.tensor(np.ascontiguousarray(x, float if exotic else None))
     if x.is_complex() or x.ndim != 2 or len(x) < 2 or x.shape[1] < 1:
         raise GeometryError(
             f"Points must be real numbers [N, D] with at least two rows, got {x.dtype} of shape "

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from paperlib.geometry.distances import GeometryError, as_points, paired, unit_of
 from paperlib.geometry.kernels import cka, ckas
 from paperlib.geometry.neighbors import Measured, Neighbors, points_of, searched
-from paperlib.study.checks import shown, whole
+from paperlib.study.checks import seeded, shown, whole
 
 
 def neighborhood_overlap(x: Measured, y: Measured, k: int = 16) -> float:
@@ -105,7 +105,7 @@ def permutation_null(
     groups = np.zeros(rows) if groups is None else _labels(groups, "groups")
     if len(groups) != rows:
         raise GeometryError(f"There are {rows} points and {len(groups)} groups: give each point its group.")
-    rng, orders = np.random.default_rng(seed), np.empty((n, rows), dtype=np.int64)
+    rng, orders = seeded(seed, GeometryError), np.empty((n, rows), dtype=np.int64)
     for order in orders:
         shuffled = rng.permutation(rows)
         order[np.argsort(groups, kind="stable")] = shuffled[np.argsort(groups[shuffled], kind="stable")]

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from paperlib.geometry.distances import GeometryError
 from paperlib.geometry.neighbors import Neighbors
 from paperlib.stats.interval import Interval
-from paperlib.study.checks import finite, whole
+from paperlib.study.checks import finite, seeded, whole
 from paperlib.study.checks import share as between
 
 
@@ -37,7 +37,7 @@ def subsampled(estimate: Callable, *parts: Any, n: int = 50, share: float = 0.5,
             f"Subsampling needs a share between 0 and 1 that leaves some of the {total} rows out and takes "
             f"some, got {share}."
         )
-    rng, values = np.random.default_rng(seed), [estimate(*parts)]
+    rng, values = seeded(seed, GeometryError), [estimate(*parts)]
     for _ in range(n):
         rows = np.sort(rng.choice(total, taken, replace=False))
         values.append(estimate(*(_take(part, rows) for part in parts)))

@@ -1,5 +1,6 @@
 """Reading and checking a folder of adapters, without a model: every part that it mentions must be there and whole."""
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from safetensors.torch import load_file
 
 CONNECTOR, MADE_FOR, ENTRY, RECORD = "connector.safetensors", "made_for.json", "entry.json", "provenance.json"
 CONFIG, LORA = "adapter_config.json", "adapter_model.safetensors"
+DIGESTS = "parts"  # in RECORD: sha256 of the other parts by name
+OF_THE_FILE = {"auto_mapping", "base_model_name_or_path", "inference_mode", "peft_version", "revision"}
 PARTS = (CONNECTOR, MADE_FOR, CONFIG, LORA, ENTRY)  # RECORD comes last: without it a folder is not finished
 
 
@@ -58,8 +61,10 @@ def read_adapters(folder: Path) -> Adapters:
         made_for.keys() != {"connector", "llm"} or not all(isinstance(v, str) for v in made_for.values())
     ):
         raise _broken(folder, MADE_FOR, "must name a connector and an llm")
+    record = _json(folder, RECORD)
+    parts = record.pop(DIGESTS, None)  # folders of earlier versions have none
     found = Adapters(
-        _json(folder, RECORD),
+        record,
         _tensors(folder, CONNECTOR) if CONNECTOR in there else None,
         made_for,
         _lora_config(folder) if CONFIG in there else None,
@@ -69,7 +74,15 @@ def read_adapters(folder: Path) -> Adapters:
     if found.entry is not None and found.entry.keys() != {"enter", "scale"}:
         raise _broken(folder, ENTRY, "must hold 'enter' and 'scale'")
     _check_recipe(folder, found)
+    if parts is not None and parts != digests(folder):
+        raise _broken(folder, f"a part of what {RECORD} lists", "has changed since it was written")
     return found
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """sha256 of each part of a folder but RECORD, by name."""
+    there = [folder / name for name in PARTS if (folder / name).is_file()]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in there}
 
 
 def _check_recipe(folder: Path, found: Adapters) -> None:
@@ -113,7 +126,12 @@ def _lora_config(folder: Path) -> Any:
         re.compile(found["target_modules"])
         if type(found["r"]) is not int:
             raise ValueError("no rank")
-        return LoraConfig.from_pretrained(str(folder))
+        config = LoraConfig.from_pretrained(str(folder))
+        usual = LoraConfig(r=config.r, lora_alpha=config.lora_alpha, target_modules=config.target_modules).to_dict()
+        others = {name for name, value in config.to_dict().items() if value != usual[name]} - OF_THE_FILE
+        if others:  # another scale, another kind of matrices, modules that are left out
+            raise ValueError(f"{min(others)} is set")
+        return config
     except Exception as error:  # peft raises many kinds for a field that it does not know
         raise _broken(folder, CONFIG, "does not describe a LoRA of this project") from error
 

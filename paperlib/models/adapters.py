@@ -26,12 +26,14 @@ from paperlib.models import late_entry as entry
 from paperlib.models.adapter_files import (
     CONFIG,
     CONNECTOR,
+    DIGESTS,
     LORA,
     MADE_FOR,
     PARTS,
     RECORD,
     AdapterError,
     Adapters,
+    digests,
     read_adapters,
 )
 from paperlib.models.unwrapping import base_model
@@ -149,7 +151,7 @@ def _write(folder: Path, model: nn.Module, provenance: dict, frozen: dict[str, s
         config = json.loads((folder / CONFIG).read_text())
         write_json(folder / CONFIG, {**config, "base_model_name_or_path": "mini-base"})
     entry.save(folder, entry.entry_of(base))
-    write_json(folder / RECORD, provenance)
+    write_json(folder / RECORD, provenance | {DIGESTS: digests(folder)})
 
 
 def apply_adapter(model: Any, folder: Path) -> None:

@@ -28,7 +28,7 @@ from paperlib.models.precision import mixed_precision
 from paperlib.models.residual import interventions, run, watching
 from paperlib.models.token_sets import flat, tokens
 from paperlib.models.vlm import VLM, Batch, fingerprint
-from paperlib.study.checks import check_numbers
+from paperlib.study.checks import check_numbers, whole
 from paperlib.study.disk import room
 from paperlib.study.results import data_digest
 from paperlib.study.sources import code_digest
@@ -131,8 +131,7 @@ def capture(
     """
     images = check_batch(prompts, images, answers)
     _check_positions(positions)
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+    whole(batch_size, "batch_size")
     for source, given in (("image", images), ("text", answers)):
         names = [name for name in positions if SOURCES[name] == source]
         if names and given is None:
@@ -206,8 +205,8 @@ def _means(rows: torch.Tensor, lengths: list[int]) -> torch.Tensor:
 
 
 def _check_positions(positions: Sequence[str]) -> None:
-    unknown = [name for name in positions if name not in SOURCES]
-    if isinstance(positions, str) or unknown or not positions:
+    listed = isinstance(positions, Sequence) and not isinstance(positions, str)
+    if not listed or not positions or any(name not in SOURCES for name in positions):
         raise ValueError(f"Positions must be a list of some of {', '.join(POSITIONS)}, got {positions!r}.")
 
 

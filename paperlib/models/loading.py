@@ -13,6 +13,7 @@ from paperlib.models.adapters import apply_adapter
 from paperlib.models.assemble import build_mini, build_tiny, untrained
 from paperlib.models.input_checks import VLMError
 from paperlib.models.names import NAMES, adapter_folder, hub_source, no_model
+from paperlib.study.checks import whole
 
 
 def load_model(name: str, seed: int = 0) -> tuple[Any, Any]:
@@ -21,6 +22,7 @@ def load_model(name: str, seed: int = 0) -> tuple[Any, Any]:
     name: as `names.check_name` returns it. seed: for the random weights of "tiny" and "mini-untrained".
     Raises VLMError, AssetError, AdapterError and DiskError as `vlm.load_vlm` does.
     """
+    seed = whole(seed, "seed", 0, 2**64 - 1, error=VLMError)  # torch would take 1.5 for 1
     if name == "tiny":
         return build_tiny(seed)
     adapter = adapter_folder(name)

@@ -150,6 +150,8 @@ class VLM:
                 f"has_image=False where there is no picture."
             ) from error
         self._check_length(made["input_ids"].shape[1])
+        if images is not None and not (made["input_ids"] == self.image_token_id).any(1).all():
+            raise VLMError("Each prompt must have the place of its picture: make prompts with VLM.prompt.")
         batch = Batch(made.to(self.device))
         heads = self.tokenizer(prompts)["input_ids"]
         wholes = self.tokenizer(texts)["input_ids"]

@@ -28,7 +28,7 @@ def assign_folds(labels: ArrayLike, groups: ArrayLike, folds: int = 5, seed: int
             f"There must be at least 2 folds, and no more than groups or examples of any class: {folds} "
             f"folds, {n_groups} groups, and {counts.min()} of class {str(words[counts.argmin()])!r}."
         )
-    fold = np.empty(len(codes), int)
+    seed, fold = whole(seed, "seed", 0, 2**32 - 1), np.empty(len(codes), int)  # the most is scikit-learn's
     parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(codes, codes, groups)
     for number, (_, tested) in enumerate(parts):
         fold[tested] = number

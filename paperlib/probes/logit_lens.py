@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from paperlib.models.vlm import VLM
 from paperlib.stats.accuracy import Interval
 from paperlib.stats.bootstrap import group_intervals, median_intervals
+from paperlib.study.checks import seeded
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def other_examples(keys: Sequence, seed: int = 0) -> list[int]:
     key = np.asarray(keys)
     if len(np.unique(key)) < 2:
         raise ValueError("The control needs at least two different words among the examples.")
-    rng = np.random.default_rng(seed)
+    rng = seeded(seed)
     other = rng.permutation(len(key))
     for i in np.flatnonzero(key[other] == key):
         if key[other[i]] != key[i]:

@@ -24,7 +24,7 @@ from paperlib.stats.accuracy import Interval
 from paperlib.stats.bootstrap import group_intervals
 from paperlib.stats.effects import paired_difference
 from paperlib.stats.permutation import control_labels
-from paperlib.study.checks import shown, whole
+from paperlib.study.checks import seeded, shown, whole
 
 ALIGNMENTS = ("centre", "standardise", "none")
 
@@ -151,7 +151,7 @@ def transfer(
         fold = joined(folds, states, "fold numbers")
         if fold.dtype.kind not in "iu":
             raise ValueError(f"Fold numbers must be whole numbers, got an array of {fold.dtype}: cast them to int.")
-    rng, kinds = np.random.default_rng(seed), groups if types is None else joined(types, states, "types")
+    rng, kinds = seeded(seed), groups if types is None else joined(types, states, "types")
     tasks = np.stack([codes, *(control_labels(codes, kinds, rng) for _ in range(controls))])  # [T, all examples]
 
     ends = np.cumsum([len(part) for part in states.values()])[:-1]

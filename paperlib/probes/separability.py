@@ -12,7 +12,7 @@ from paperlib.probes.state_checks import check_states, pick_device
 from paperlib.stats.accuracy import Interval
 from paperlib.stats.bootstrap import group_intervals
 from paperlib.stats.permutation import control_labels, permutation_p
-from paperlib.study.checks import whole
+from paperlib.study.checks import seeded, whole
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def separability(
     modality = np.repeat([0, 1], [len(side) for side in sides.values()])
     probes = probe(states, modality, groups, folds, l2, controls=0, seed=seed, device=device)
 
-    rng, where = np.random.default_rng(seed), pick_device(device)
+    rng, where = seeded(seed), pick_device(device)
     blocks = np.unique(groups, return_inverse=True)[1] * 2 + modality
     shuffled = [control_labels(modality, blocks, rng) for _ in range(permutations)]
     shuffles = torch.from_numpy(np.stack([modality, *shuffled])).to(where)  # [1 + R, N + M]

@@ -13,13 +13,13 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
 from paperlib.models.input_checks import check_words
 from paperlib.models.precision import float32_products
 from paperlib.models.vlm import VLM, Batch
+from paperlib.study.checks import seeded, whole
 from paperlib.tasks.benchmarks import Example
 
 IMAGES = ("own", "blank", "other", "none")
@@ -95,8 +95,7 @@ def chunks(vlm: VLM, examples: Sequence, images: str = "own", batch_size: int = 
     check_examples(examples)
     if images not in IMAGES:
         raise ValueError(f"images must be one of {', '.join(IMAGES)}, got {images!r}.")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+    whole(batch_size, "batch_size")
     source = other_pictures(examples, seed) if images == "other" else range(len(examples))
     shown = [None if images == "none" else examples[j].picture for j in source]
     rows = [row for i, ex in enumerate(examples) for row in _rows(vlm, i, ex, shown[i] is not None)]
@@ -117,6 +116,10 @@ def check_examples(examples: Sequence) -> None:
     if len(examples) == 0:
         raise ValueError("There are no examples to score: ask the loader for n of at least 1.")
     for ex in examples:
+        if isinstance(ex.choices, str):
+            raise ValueError(
+                f"The choices of example {ex.id!r} must be a tuple of texts, got one text: {ex.choices!r}."
+            )
         if len(ex.choices) < 2:
             raise ValueError(f"Example {ex.id!r} has {len(ex.choices)} choices, but must have at least two.")
         if len(set(ex.choices)) < len(ex.choices) or not all(ex.choices):
@@ -138,7 +141,7 @@ def other_pictures(examples: Sequence, seed: int = 0) -> list[int]:
     pictured = [i for i, ex in enumerate(examples) if ex.picture is not None]
     if len({examples[i].group for i in pictured}) == 1:
         raise ValueError("images='other' needs examples of at least two groups, got one: load more examples.")
-    order = np.random.default_rng(seed).permutation(pictured).tolist()
+    order = seeded(seed).permutation(pictured).tolist()
     place = {i: p for p, i in enumerate(order)}
     source = list(range(len(examples)))
     for i in pictured:

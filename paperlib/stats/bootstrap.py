@@ -33,7 +33,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm, t
 
 from paperlib.stats.interval import Interval
-from paperlib.study.checks import finite, share, whole
+from paperlib.study.checks import finite, seeded, share, shown, whole
 
 __all__ = ["Interval", "group_intervals", "group_weights", "median_intervals", "ratio_intervals", "statistic_interval"]
 MOST_DRAWS = 10**6
@@ -54,10 +54,18 @@ def group_intervals(
     ``limits`` are the smallest and the largest possible value, two numbers or [K, 2]. Without them, values are taken as
     differences that can be as large as the row's largest one, in either direction: eight pictures with +1 each give
     [0.26, 1]. A row of zeros then has an interval of zero width, on purpose: nothing was changed.
-    Raises ValueError for other shapes, values that are not finite, a level outside (0, 1), n_boot below 1, or a group
-    that belongs to two runs.
+    Raises ValueError for other shapes, values that are not finite or beyond the limits, a level outside (0, 1), n_boot
+    below 1, or a group that is None or belongs to two runs.
     """
     rows = _checked(values, groups)
+    if limits is not None and rows.size:
+        low, high = np.broadcast_to(np.asarray(limits, float), (len(rows), 2)).T
+        slack = SAME * np.abs(rows).max(1)
+        if not (np.isfinite(low + high) & (low <= rows.min(1) + slack) & (rows.max(1) - slack <= high)).all():
+            raise ValueError(
+                f"Limits must be the smallest and the largest possible value, but values go from {rows.min():g} to "
+                f"{rows.max():g} and limits are {shown(limits)}."
+            )
     if limits is None:
         limits = np.abs(rows).max(axis=1, keepdims=True) * [-1, 1]
     return ratio_intervals(rows, np.ones_like(rows[:1]), groups, limits, level, n_boot, seed, runs)
@@ -167,6 +175,8 @@ def group_weights(
 
 def _numbered(groups: Sequence | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Names [G], ascending, and the number of each example's group [n]."""
+    if isinstance(groups, str) or any(group is None or group != group for group in list(groups)):
+        raise ValueError("Groups must be one name for each example, and none None or NaN: leave out what has no group.")
     return np.unique(np.asarray(groups, dtype=str), return_inverse=True)
 
 
@@ -182,11 +192,11 @@ def _run_of(member: np.ndarray, runs: Sequence | np.ndarray | None) -> tuple[int
     return tuple(run for _, run in sorted(pairs))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=4, typed=True)
 def _draws(run_of: tuple[int, ...], n_boot: int, seed: int) -> np.ndarray:
     """How often each group is drawn, [n_boot, G]; kept because every layer, property and model asks for the same."""
     whole(n_boot, "n_boot", most=MOST_DRAWS)
-    rng, n_runs = np.random.default_rng(seed), max(run_of) + 1
+    rng, n_runs = seeded(seed), max(run_of) + 1
     often = rng.multinomial(n_runs, np.full(n_runs, 1 / n_runs), size=n_boot)  # [n_boot, runs]
     counts = np.zeros((n_boot, len(run_of)))
     for run, times in enumerate(often.T):

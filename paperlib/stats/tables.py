@@ -7,10 +7,12 @@ column as four numbers (`paperlib.stats.Interval`) and comes back as an `Interva
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from paperlib.stats.interval import Interval
+from paperlib.study.checks import shown
 from paperlib.study.results import ResultError, read_result, write_result
 from paperlib.study.study import Study
 
@@ -26,9 +28,11 @@ def write_table(
     """Write rows under a name and return them as a list of dicts.
 
     units: the unit by column ("%", "nats", "points"); columns without a unit are left out.
-    Raises ValueError for no rows, rows with other columns than the first, a unit of a column that is not there, or
-    values that JSON cannot hold.
+    Raises ValueError for a name that is no file's, no rows, rows with other columns than the first, a unit of a
+    column that is not there, a column of intervals and others, or values that JSON cannot hold.
     """
+    if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name):
+        raise ValueError(f"A table's name is letters, digits, _ and -, and becomes a file's name: got {shown(name)}.")
     table = [dict(row) for row in rows]
     if not table:
         raise ValueError(f"The table {name!r} has no rows: write a table once there is something in it.")
@@ -39,6 +43,12 @@ def write_table(
     if unknown := sorted(set(units) - set(columns)):
         raise ValueError(f"The table {name!r} has a unit for {unknown[0]!r}, which is none of its columns.")
     intervals = [c for c in columns if any(isinstance(row[c], Interval) for row in table)]
+    for column in intervals:
+        if others := [row[column] for row in table if not isinstance(row[column], Interval | None)]:
+            raise ValueError(
+                f"Column {column!r} of table {name!r} holds intervals and {shown(others[0])}: pass None where there is "
+                f"no interval."
+            )
     write_result(
         table_path(study, name),
         {

@@ -15,6 +15,7 @@ import numpy as np
 
 from paperlib.stats.effects import paired_difference
 from paperlib.stats.interval import Interval
+from paperlib.study.checks import shown
 
 SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not testable at this scale"
 
@@ -37,7 +38,12 @@ def vote(effects: np.ndarray, centres: Sequence[float], groups: Sequence[str], s
     """The vote of a method. effects: [windows, N], the importance of each window for each example; centres: of the
     windows, in relative depth; groups: the picture of each example. Raises ValueError if a third has no window.
     """
-    effects, third = np.asarray(effects, float), thirds(centres)
+    effects = np.asarray(effects, float)
+    if len(effects) != len(centres) or not all(0 <= centre <= 1 for centre in centres):
+        raise ValueError(
+            f"Each of {len(effects)} windows needs a centre in relative depth, from 0 to 1: got {shown(centres)}."
+        )
+    third = thirds(centres)
     if set(third.tolist()) != {0, 1, 2}:
         raise ValueError(
             "A vote needs windows centred in every third of the depth: sweep with a smaller width or stride."
@@ -88,7 +94,7 @@ def by_growth(changes: Sequence[Sequence[Interval]]) -> str:
     """
     grows = [any(change.low > 0 for change in modality) for modality in changes]
     shrinks = any(change.high < 0 for modality in changes for change in modality)
-    if all(grows) and not shrinks:
+    if changes and all(grows) and not shrinks:
         return SUPPORTED
     return NOT_SUPPORTED if shrinks and not any(grows) else NOT_TESTABLE
 
@@ -106,7 +112,7 @@ def by_entry_depth(depth: Interval, margins: Sequence[Interval], least: float) -
     """C1 by geometry: supported if the depth lies at or above ``least`` and every margin above 0, each with its
     interval; not supported if one interval lies on the other side; otherwise not testable at this scale.
     """
-    if depth.low >= least and all(margin.low > 0 for margin in margins):
+    if margins and depth.low >= least and all(margin.low > 0 for margin in margins):
         return SUPPORTED
     against = depth.high < least or any(margin.high < 0 for margin in margins)
     return NOT_SUPPORTED if against else NOT_TESTABLE
@@ -133,4 +139,4 @@ def beats_every_rival(over: dict[str, Interval], seeds: dict[str, int], rivals: 
     telling = {rival: d for rival, d in over.items() if seeds[rival] >= least}
     if any(d.high < 0 for d in telling.values()):
         return "no"
-    return "yes" if set(rivals) <= set(telling) and all(telling[r].low > 0 for r in rivals) else "open"
+    return "yes" if rivals and set(rivals) <= set(telling) and all(telling[r].low > 0 for r in rivals) else "open"

@@ -30,6 +30,13 @@ def whole(
     return int(value)
 
 
+def seeded(seed: Any, error: type[Exception] = ValueError) -> np.random.Generator:
+    """Numpy's generator from a seed, a whole number of at least 0: None would draw otherwise each time."""
+    import numpy as np
+
+    return np.random.default_rng(whole(seed, "seed", 0, error=error))
+
+
 def share(value: Any, name: str, error: type[Exception] = ValueError) -> float:
     """The value as a float, if it is a number between 0 and 1, both excluded."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < 1:

@@ -161,18 +161,23 @@ def read_json(path: Path | str) -> Any:
     """Read a JSON file. Raises ResultError if it is missing or not JSON."""
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except FileNotFoundError:
         raise ResultError(
             f"There is no result {path.name} in {path.parent.name}/: run the notebook that "
             f"writes it first (make figures)."
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ResultError(f"{path.name} is not readable as JSON ({error}): delete it and make it again.") from error
     except OSError as error:
         raise ResultError(
             f"{path.name} cannot be read ({error.strerror or error}): make it a file that you may read."
         ) from error
+
+
+def _no_number(word: str) -> None:
+    """What `read_json` makes of NaN and infinities, which are no JSON and which nothing here writes."""
+    raise ValueError(f"it holds {word}")
 
 
 def write_result(path: Path | str, data: dict, provenance: dict) -> Path:

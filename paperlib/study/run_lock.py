@@ -25,8 +25,11 @@ def lock(folder: Path | str) -> int:
     delete each other's notebooks, as Snakemake removes an output before making it. Raises RunError if another run holds
     the lock; where a file system has no locks, a line says so.
     """
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(Path(folder) / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(Path(folder) / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise RunError(f"{folder} is no folder that can be written to ({error.strerror}): make it one.") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -72,16 +75,16 @@ def reason(path: Path) -> str:
     """Why a notebook did not end, as a sentence: the last line of its error, if it has one."""
     try:
         cells = [c for c in json.loads(path.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
-    except ValueError:  # no JSON: papermill did not come to write it
+        outputs = [output for cell in cells for output in cell["outputs"]]
+    except (ValueError, KeyError, TypeError):  # no notebook: papermill did not come to write it
         return "it ended before its first cell, and the lines above say why."
-    for cell in cells:
-        for output in cell["outputs"]:
-            if output["output_type"] == "error":
-                if output["ename"] == "KeyboardInterrupt":
-                    return "it was interrupted, by hand or because it hung."
-                text = "\n".join(output["traceback"]) or f"{output['ename']}: {output['evalue']}"
-                said = [line.strip() for line in COLOURS.sub("", text).splitlines() if line.strip()][-1]
-                said = (said if output["ename"] in said else f"{output['ename']}: {said}").rstrip(": ")
-                return said if said.endswith((".", "!", "?")) else f"{said}."
+    for output in outputs:
+        if output["output_type"] == "error":
+            if output["ename"] == "KeyboardInterrupt":
+                return "it was interrupted, by hand or because it hung."
+            text = "\n".join(output["traceback"]).strip() or f"{output['ename']}: {output['evalue']}"
+            said = [line.strip() for line in COLOURS.sub("", text).splitlines() if line.strip()][-1]
+            said = (said if output["ename"] in said else f"{output['ename']}: {said}").rstrip(": ")
+            return said if said.endswith((".", "!", "?")) else f"{said}."
     begun = sum(cell["metadata"].get("papermill", {}).get("status", "pending") != "pending" for cell in cells)
     return f"it was stopped, or its kernel died (out of memory?), at code cell {max(1, begun)} of {len(cells)}."

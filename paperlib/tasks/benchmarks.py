@@ -83,7 +83,9 @@ class PictureFile:
         try:
             with Image.open(self.path) as image:
                 return as_shown(image, self.path.name).copy()  # what is shown outlives the open file
-        except (OSError, Image.DecompressionBombError) as error:
+        except PictureError:
+            raise
+        except Exception as error:  # the system, and each of Pillow's readers in its own way
             raise PictureError(f"{self.path.name} is not a picture that can be opened.") from error
 
 

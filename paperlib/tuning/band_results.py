@@ -11,6 +11,7 @@ import numpy as np
 
 from paperlib.stats.accuracy import Interval
 from paperlib.stats.effects import gap_share, paired_difference
+from paperlib.study.checks import seeded
 from paperlib.tasks.benchmarks import PICTURE_SUITES
 from paperlib.tuning.arms import BASELINE
 from paperlib.tuning.band_runs import Answer
@@ -96,7 +97,7 @@ class BandResults:
         """
         found = {arm: self.answers(other), other: self.answers(arm)}  # who would get whose
         groups = sorted({a.group for answers in found.values() for a in answers.values()})
-        swapped = dict(zip(groups, np.random.default_rng(seed).random(len(groups)) < 0.5, strict=True))
+        swapped = dict(zip(groups, seeded(seed).random(len(groups)) < 0.5, strict=True))
 
         def dealt(run: dict) -> list[Answer]:
             return [found[run["arm"]].get(a.id, a) if swapped[a.group] else a for a in run["answers"]]

@@ -54,3 +54,10 @@ def test_stale_is_noticed_and_mended(study, monkeypatch):
 def test_the_committed_readme_says_what_the_committed_results_say(monkeypatch):
     monkeypatch.setenv("PAPERLIB_ROOT", str(CODE_ROOT))
     main(["--check"])
+
+
+def test_bars_and_line_breaks_end_no_cell(study):
+    row = {"claim": "C1", "method": "P(yes|picture)", "verdict": "supported", "finding": "one\ntwo | three", "n": 3}
+    write_table(study, "02_claims", [row], {}, {})
+    line = claims_table(study.results).splitlines()[-1]
+    assert r"P(yes\|picture)" in line and r"one two \| three" in line and line.count(" | ") == 4

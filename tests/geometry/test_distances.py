@@ -211,3 +211,9 @@ def test_values_whose_sum_overflows_are_finite_all_the_same():
     x = np.full((4, 3), 3e38, dtype=np.float32)
     x[0] = 0
     assert as_points(x).shape == (4, 3)
+
+
+@pytest.mark.parametrize("dtype", [np.longdouble, ">f8", ">f4", ">i4"])
+def test_numbers_that_torch_does_not_have_are_taken(dtype):
+    x = np.arange(12.0).reshape(4, 3) ** 2
+    assert torch.equal(as_points(x.astype(dtype)), torch.from_numpy(x))

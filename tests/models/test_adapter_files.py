@@ -63,6 +63,17 @@ def test_a_copy_of_the_shipped_adapters_without_a_part_is_refused(part, tmp_path
 
 
 @pytest.mark.assets
+@pytest.mark.parametrize("part", ["adapter_model.safetensors", "connector.safetensors"])
+def test_shipped_weights_with_zeros_in_them_are_refused(part, tmp_path):
+    folder = shutil.copytree(CODE_ROOT / "data" / "adapters" / "mini-tuned", tmp_path / "mini-tuned")
+    with (folder / part).open("r+b") as file:
+        file.seek(90_000)
+        file.write(bytes(4096))
+    with pytest.raises(AdapterError, match="has changed since"):
+        read_adapters(folder)
+
+
+@pytest.mark.assets
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda path: path.name)
 def test_shipped_adapters_are_sound(folder):
     """float16, finite, and for projections of the LLM; test_recipe loads them."""

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import LlavaForConditionalGeneration
 
 from paperlib.models import late_entry as entry
+from paperlib.models.adapter_files import digests, read_adapters
 from paperlib.models.adapters import (
     PROJECTIONS,
     AdapterError,
@@ -184,7 +185,7 @@ def test_files(tmp_path):
         assert {value.dtype for value in load_file(folder / name).values()} == {torch.float16}
     config = json.loads((folder / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "mini-base" and (config["r"], config["lora_alpha"]) == (2, 4)
-    assert json.loads((folder / "provenance.json").read_text()) == {"seed": 8}
+    assert json.loads((folder / "provenance.json").read_text()) == {"seed": 8, "parts": digests(folder)}
     assert not any(str(tmp_path) in path.read_text() for path in folder.glob("*.json"))
 
 
@@ -196,7 +197,7 @@ def test_saving_again_replaces_what_was_there(tmp_path):
     save_adapter(folder, vlm.model, {"stage": 1})
     apply_adapter(vlm.model, folder)
     assert not {name for name in changed(before, weights(vlm.model)) if "language_model" in name}
-    assert json.loads((folder / "provenance.json").read_text()) == {"stage": 1}
+    assert json.loads((folder / "provenance.json").read_text()) == {"stage": 1, "parts": digests(folder)}
 
 
 def test_saving_leaves_the_trained_model_alone(tmp_path):
@@ -322,6 +323,14 @@ DAMAGES = {
     "configuration without a rank": told("adapter_config.json", r=None),
     "configuration without a scale": told("adapter_config.json", lora_alpha=None),
     "another scale": told("adapter_config.json", lora_alpha=16),
+    "a scale by the rank's root": told("adapter_config.json", use_rslora=True),
+    "a scale for some modules": told("adapter_config.json", alpha_pattern={".*q_proj": 300}),
+    "a rank for some modules": told("adapter_config.json", rank_pattern={"q_proj": 1}),
+    "magnitudes apart": told("adapter_config.json", use_dora=True),
+    "a few blocks alone": told("adapter_config.json", layers_to_transform=[1]),
+    "modules left out": told("adapter_config.json", exclude_modules=".*q_proj"),
+    "transposed matrices": told("adapter_config.json", fan_in_fan_out=True),
+    "blocks twice": told("adapter_config.json", layer_replication=[[0, 2], [1, 3]]),
     "modules as a list": told("adapter_config.json", target_modules=["q_proj"]),
     "modules that are no pattern": told("adapter_config.json", target_modules="(("),
     "made for as well": written("made_for.json", json.dumps({"connector": "", "llm": ""})),
@@ -370,6 +379,7 @@ def test_damaged_adapters_leave_the_model_as_it_was(frozen, damage, tmp_path):
     else:
         _, expected, _ = save_tuned(folder, record={"recipe": RECIPE})
     intact = {path.name: path.read_bytes() for path in folder.iterdir()}
+    told("provenance.json", parts=None)(folder)  # digests would tell of any damage, and this is about what else does
     (FROZEN if frozen else DAMAGES)[damage](folder)
     vlm = tiny_vlm()
     before, modules = weights(vlm.model), [type(module) for module in vlm.model.modules()]
@@ -385,6 +395,23 @@ def test_damaged_adapters_leave_the_model_as_it_was(frozen, damage, tmp_path):
         (folder / name).write_bytes(content)
     apply_adapter(vlm.model, folder)  # and it can still take adapters that are whole
     torch.testing.assert_close(logits(vlm.model, batch(vlm)), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_numbers_that_changed_on_disk_are_refused(frozen, tmp_path):
+    """Finite, of the right shapes, and wrong: digests alone tell."""
+    folder = tmp_path / "a"
+    if frozen:
+        save_frozen(folder)
+    else:
+        save_tuned(folder, record={"recipe": RECIPE})
+    for part in [name for name in digests(folder) if name.endswith(".safetensors")]:
+        intact = (folder / part).read_bytes()
+        filled(part, 0.5)(folder)
+        with pytest.raises(AdapterError, match="has changed since"):
+            read_adapters(folder)
+        (folder / part).write_bytes(intact)
+    assert "parts" not in read_adapters(folder).record
 
 
 # ---------------------------------------------------------------- a full disk
@@ -416,6 +443,7 @@ def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path):
 
 def test_adapters_of_another_model_are_refused(tmp_path):
     folder, _, _ = save_tuned(tmp_path / "a")
+    told("provenance.json", parts=None)(folder)
     vlm = tower_vlm()  # of the same width, with three blocks instead of four and another connector
     before = weights(vlm.model)
     with pytest.raises(AdapterError, match="another model"):

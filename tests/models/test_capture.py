@@ -15,6 +15,8 @@ from paperlib.models.precision import bfloat16_units
 from paperlib.models.residual import run
 from paperlib.models.token_sets import tokens
 from paperlib.models.vlm import VLMError
+from paperlib.scoring.choices import chunks
+from paperlib.tasks.benchmarks import load
 
 QUESTIONS = ["What is this?", "Hm?", "How many things are there, and which?", "Why?", "Who is it?"]
 CAPTIONS = ["a dog", "a small red circle at the top left", "x", "two cats", "a bus and a tree"]
@@ -252,3 +254,12 @@ def test_bad_input(vlm, inputs):
     for cache in (None, "unused"):
         with pytest.raises(VLMError, match="PIL image"):
             capture(vlm, prompts[:1], ["x.png"], positions=["image mean"], cache=cache)
+
+
+@pytest.mark.parametrize("size", [1.5, None, "3", True, 0, -1])
+def test_batches_are_counted_in_whole_numbers(size):
+    vlm = tiny_vlm()
+    with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1"):
+        capture(vlm, [vlm.prompt("a", False)], None, positions=["answer position"], batch_size=size)
+    with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1"):
+        chunks(vlm, load("text", n=1), "none", batch_size=size)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from huggingface_hub import constants
+from PIL import Image
 from small_models import (
     changed,
     logits,
@@ -405,3 +406,12 @@ def test_answers_are_refused_where_the_processor_ends_prompts_itself(monkeypatch
     with pytest.raises(VLMError, match="adds text after") as error:
         vlm.batch([vlm.prompt("What?")], [picture(0)], ["red"])
     one_sentence(error.value)
+
+
+def test_two_places_in_one_prompt_are_no_place_in_another():
+    """As many places as pictures in all, but not in each prompt."""
+    vlm, picture = tiny_vlm(), Image.new("RGB", (8, 8))
+    both, none = vlm.prompt("a") * 2, vlm.prompt("a", has_image=False)
+    for prompts in ([both, none], [none, both]):
+        with pytest.raises(VLMError, match="Each prompt must have the place of its picture"):
+            vlm.batch(prompts, [picture, picture])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paperlib.scoring.choices import other_pictures
+from paperlib.scoring.choices import check_examples, other_pictures
 from paperlib.scoring.records import choice_logprobs
 
 from test_records import Picture, example, tiny  # isort: skip
@@ -92,3 +92,10 @@ def test_a_choice_that_merges_with_its_prompt_is_refused():
 
     with pytest.raises(ValueError, match="' red' of example '0' merges with its prompt"):
         choice_logprobs(Merging(), [example(0)])
+
+
+def test_a_text_is_no_list_of_choices():
+    """Its letters would be asked one by one."""
+    asked = SimpleNamespace(id="a", choices="ab", answer="a")
+    with pytest.raises(ValueError, match="must be a tuple of texts, got one text: 'ab'"):
+        check_examples([asked])

@@ -204,7 +204,7 @@ def test_bad_input_is_refused_in_one_sentence(vlm):
         ({"examples": []}, "no examples"),
         ({"examples": [good], "images": "grey"}, "must be one of own, blank, other, none, got 'grey'"),
         ({"examples": [good], "images": "other"}, "at least two groups"),
-        ({"examples": [good], "batch_size": 0}, "batch_size must be at least 1"),
+        ({"examples": [good], "batch_size": 0}, "batch_size must be a whole number of at least 1"),
         ({"examples": [good, example(1, ("red",), "red")]}, "'1' has 1 choices"),
         ({"examples": [example(1, answer="pink")]}, "'1', 'pink', is not among"),
         ({"examples": [example(1, ("red", "red", "blue"), "red")]}, "empty or repeated choices"),

@@ -55,3 +55,16 @@ def test_a_missing_or_foreign_or_edited_table_is_named(study, tmp_path):
 
     with pytest.raises(ResultError, match="holds no table"):
         read_table_file(write_result(tmp_path / "x.json", {"drawn": 1}, MADE))
+
+
+@pytest.mark.parametrize("other", [0.5, [1, 2], "x", [1, 2, 3, 4]])
+def test_a_column_of_intervals_holds_nothing_else(study, other):
+    """It could be written, and not be read again."""
+    with pytest.raises(ValueError, match="'a' of table '01_t' holds intervals and"):
+        write_table(study, "01_t", [{"a": Interval(0.5, 0, 1, 3)}, {"a": other}], {}, {})
+
+
+@pytest.mark.parametrize("name", ["../../mini/02_transfer", "a/b", "", ".", "a\n", "a\0", None, 5])
+def test_a_table_stays_in_its_folder(study, name):
+    with pytest.raises(ValueError, match="A table's name is letters"):
+        write_table(study, name, [{"a": 1}], {}, {})

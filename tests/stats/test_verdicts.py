@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from small_models import one_sentence
 
+from paperlib.stats import verdicts
 from paperlib.stats.accuracy import Interval
 from paperlib.stats.verdicts import (
     NOT_SUPPORTED,
@@ -199,3 +200,18 @@ def test_verdict_by_gain(gained, above_null, expected):
 )
 def test_verdict_by_entry_depth(depth, margins, expected):
     assert by_entry_depth(between(*depth), margins, 0.25) == expected
+
+
+def test_nothing_seen_supports_nothing():
+    """`all` of nothing is true."""
+    sure = Interval(0.9, 0.8, 1.0, 9)
+    assert verdicts.by_growth([]) == verdicts.by_entry_depth(sure, [], 0.3) == verdicts.NOT_TESTABLE
+    assert verdicts.beats_every_rival({}, {}, []) == "open"
+
+
+@pytest.mark.parametrize(
+    "centres", [[0.1, 0.5, 1.5], [-0.2, 0.5, 0.9], [0.1, float("nan"), 0.9], [0.1, 0.5], [1, 5, 9]]
+)
+def test_a_vote_needs_a_depth_for_each_window(centres):
+    with pytest.raises(ValueError, match="a centre in relative depth, from 0 to 1"):
+        verdicts.vote(np.eye(3, 8), centres, list("aabbccdd"))

@@ -10,12 +10,16 @@ import pytest
 import torch
 from small_models import one_sentence, tiny_vlm
 
+from paperlib.geometry.kernels import cka
+from paperlib.geometry.similarity import permutation_null
 from paperlib.geometry.subsampling import jackknife, subsample_interval
 from paperlib.models.residual import on_layer
+from paperlib.models.vlm import load_vlm
 from paperlib.probes.folds import assign_folds
 from paperlib.probes.probing import probe
 from paperlib.probes.separability import separability
 from paperlib.probes.state_checks import pick_device
+from paperlib.scoring.choices import other_pictures
 from paperlib.scoring.evaluation import evaluate
 from paperlib.scoring.metrics import object_f1, relaxed_match
 from paperlib.stats import accuracy as intervals
@@ -23,7 +27,7 @@ from paperlib.stats.accuracy import Interval, accuracy
 from paperlib.stats.bootstrap import group_intervals, group_weights
 from paperlib.stats.effects import centre_of_mass, gap_share, paired_difference, rank_agreement
 from paperlib.stats.permutation import control_labels, permutation_p
-from paperlib.study.checks import finite, share, shown, whole
+from paperlib.study.checks import finite, seeded, share, shown, whole
 from paperlib.tasks import benchmarks
 from paperlib.tasks.benchmarks import examples
 from paperlib.tasks.counterfactuals import counterfactuals
@@ -192,6 +196,39 @@ def test_methods_that_find_all_depths_alike_agree_with_nothing():
 )
 def test_texts_are_texts(call):
     refused(call)
+
+
+@pytest.mark.parametrize("seed", [None, -1, 1.5, "0", True, NAN])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda s: seeded(s),
+        lambda s: accuracy(RECORDS, seed=s),
+        lambda s: paired_difference(SCORES, [0.0] * 3, GROUPS, seed=s),
+        lambda s: group_weights(GROUPS, 50, s),
+        lambda s: subsample_interval(lambda x: 0.5, X[:, 0], n=5, seed=s),
+        lambda s: permutation_null(cka, X[:, 0], X[:, 0], 5, seed=s),
+        lambda s: separability(X, X, FOLDERS, FOLDERS, permutations=5, seed=s),
+        lambda s: probe(X, LABELS, FOLDERS, folds=2, controls=1, seed=s),
+        lambda s: other_pictures([SimpleNamespace(picture=i, group=i, answer=i, benchmark=0, kind=0) for i in "ab"], s),
+        lambda s: load_vlm("tiny", "cpu", s),
+    ],
+)
+def test_seeds_are_whole_numbers(call, seed):
+    """None would draw otherwise each time, and 1.5 is 1 to torch."""
+    accuracy(RECORDS, seed=1)  # which equals True, so that a cache could answer
+    refused(lambda: call(seed), "seed must be a whole number")
+
+
+@pytest.mark.parametrize("limits", [(1, 0), (NAN, 1), (0, INF), (0.2, 1), (0, 0.4)])
+def test_limits_hold_the_values(limits):
+    refused(lambda: group_intervals([SCORES], GROUPS, limits), "Limits must be the smallest and the largest")
+    assert group_intervals([[1 + 1e-15] * 3], GROUPS, (0, 1))  # by rounding alone
+
+
+@pytest.mark.parametrize("groups", [[None] * 3, ["a", None, "b"], [NAN, "a", "b"], "abc"])
+def test_every_example_has_its_group(groups):
+    refused(lambda: group_intervals([SCORES], groups, (0, 1)), "Groups must be one name for each example")
 
 
 # ---------------------------------------------------------------- examples, folds, devices, layers

@@ -246,3 +246,14 @@ def test_keys_that_json_cannot_tell_apart_are_refused(data):
 def test_provenance_counts_examples(n):
     with pytest.raises(ValueError, match="n must be a whole number"):
         results.provenance(Study.make("smoke"), 1.0, n)
+
+
+@pytest.mark.parametrize("data", ["NaN", "-Infinity", "[" * 100_000])
+def test_json_that_python_reads_and_others_do_not_is_damage(tmp_path, data):
+    text = f'{{"provenance": {{}}, "data": {data}, "sha256": "x"}}'
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ResultError, match="a.json is not readable as JSON"):
+        results.read_result(tmp_path / "a.json")
+    results.cached(tmp_path / "cache", {"k": 1}, lambda: {"v": 1})
+    next((tmp_path / "cache").iterdir()).write_text(text)
+    assert results.cached(tmp_path / "cache", {"k": 1}, lambda: {"v": 2}) == {"v": 2}  # computed again, not refused

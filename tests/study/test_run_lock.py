@@ -132,3 +132,28 @@ def test_a_line_for_each_that_failed_and_each_that_needs_it(tmp_path):
         "05_e was not run: it needs 02_b.",
     ]
     assert failures(runs, dict.fromkeys(["03_c", "04_d"], [])) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "{}", '{"cells": null}', '{"cells": [{"cell_type": "code", "metadata": {}}]}', "null", '{"cells": [1]}'],
+)
+def test_json_that_is_no_notebook_has_a_reason_too(tmp_path, text):
+    """The line for each failure is all that a reader sees: it must come."""
+    partial(tmp_path, "a").write_text(text)
+    assert failures(tmp_path, {"a": []})[0].startswith("a failed: it ended before its first cell")
+
+
+def test_an_error_with_an_empty_traceback_is_named(tmp_path):
+    output = {"output_type": "error", "ename": "DeadKernelError", "evalue": "", "traceback": [" \n "]}
+    cell = {"cell_type": "code", "metadata": {}, "outputs": [output]}
+    partial(tmp_path, "a").write_text(json.dumps({"cells": [cell]}))
+    assert failures(tmp_path, {"a": []})[0].startswith("a failed: DeadKernelError.")
+
+
+@pytest.mark.parametrize("place", ["file", "file/run", "taken"])
+def test_a_run_whose_folder_cannot_be_made_is_one_sentence(tmp_path, place):
+    (tmp_path / "file").touch()
+    (tmp_path / "taken" / ".lock").mkdir(parents=True)
+    with pytest.raises(RunError, match="is no folder that can be written to"):
+        lock(tmp_path / place)

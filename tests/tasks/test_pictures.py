@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 from small_models import one_sentence
 
+from paperlib.tasks.benchmarks import PictureFile
 from paperlib.tasks.pictures import PictureError, as_shown
 
 
@@ -38,3 +39,11 @@ def test_what_cannot_be_shown_is_refused(picture, message):
     with pytest.raises(PictureError, match=message) as error:
         as_shown(picture)
     one_sentence(error.value)
+
+
+@pytest.mark.parametrize("start", [b"P6\n6z 4\n255\n", b"P5\n" + b"9" * 30 + b" 4\n255\n", b"P6\n4 4\n2{5\n"])
+def test_a_file_whose_beginning_is_damaged(start, tmp_path):
+    """Pillow's reader of such files raises a ValueError of its own."""
+    (tmp_path / "a.ppm").write_bytes(start + bytes(48))
+    with pytest.raises(PictureError, match="a.ppm is not a picture that can be opened"):
+        PictureFile(tmp_path / "a.ppm").render()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from paperlib.models.adapter_files import AdapterError
+from paperlib.models.adapter_files import AdapterError, digests
 from paperlib.models.adapters import connector, made_for
 from paperlib.models.vlm import VLMError
 from paperlib.study.study import CODE_ROOT, Study
@@ -137,6 +137,8 @@ def test_tuned_from_another_stage_1_of_the_same_recipe_is_stale(tuned_study):
     """As when stage 1 was trained on another machine, or its folder was exchanged."""
     path = recipe.adapter_folder(tuned_study, "stage 1") / "connector.safetensors"
     save_file({name: value + 0.01 for name, value in load_file(path).items()}, path)
+    record = path.with_name("provenance.json")
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"parts": digests(path.parent)}))
     assert trained_again(tuned_study) == ["tuned"]
 
 
