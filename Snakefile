@@ -46,7 +46,7 @@ if STUDY.retrain:  # two that run at once must not both train the adapters that 
 def code_of(notebook):
     """The code that a notebook computes with: an edit elsewhere leaves it up to date, and so does one of how figures look."""
     paths = (path.relative_to(CODE_ROOT) for path in sources.notebook_sources(notebook))
-    return [path.as_posix() for path in paths if path.parent.name != "figures"]
+    return [path.as_posix() for path in paths if path.parent.name != "figures" or path.stem in ("notebook", "rows")]
 
 
 # The notebooks' `parameters` cell. Only what was asked for goes into overrides: the rest is the preset's.

@@ -18,6 +18,7 @@ from paperlib.stats.interval import Interval
 from paperlib.study.checks import shown
 
 SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not testable at this scale"
+KEEPS, GAINS = 0.95, 0.80  # the least shares of full tuning that C6 asks for
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,11 @@ def by_growth(changes: Sequence[Sequence[Interval]]) -> str:
     return NOT_SUPPORTED if shrinks and not any(grows) else NOT_TESTABLE
 
 
-def by_gain(gained: Interval, above_null: bool) -> str:
+def by_gain(gained: Interval, reached: float, null: float) -> str:
     """C5: supported if the interval lies above 0 and the value reached lies above its null; not supported if the
     interval lies below 0; otherwise not testable at this scale.
     """
-    if gained.low > 0 and above_null:
+    if gained.low > 0 and reached > null:
         return SUPPORTED
     return NOT_SUPPORTED if gained.high < 0 else NOT_TESTABLE
 
@@ -118,16 +119,23 @@ def by_entry_depth(depth: Interval, margins: Sequence[Interval], least: float) -
     return NOT_SUPPORTED if against else NOT_TESTABLE
 
 
-def band_verdict(kept: Interval | None, gained: Interval | None, step: Interval, keeps: float, gains: float) -> str:
-    """C6 for a band: supported if it keeps and gains at least so much of full tuning, both by the lower ends, in less
-    time a step by the upper end (``step``: as a share of full tuning's); not supported if an interval lies wholly on
-    the other side; otherwise, or where full tuning gains nothing, not testable at this scale.
+def enough(kept: Interval | None, gained: Interval | None, keeps: float = KEEPS, gains: float = GAINS) -> bool:
+    """Whether a band keeps and gains at least so much of full tuning, both by the lower ends."""
+    return kept is not None and gained is not None and kept.low >= keeps and gained.low >= gains
+
+
+def band_verdict(
+    kept: Interval | None, gained: Interval | None, step: Interval, keeps: float = KEEPS, gains: float = GAINS
+) -> str:
+    """C6 for a band: supported if it keeps and gains `enough`, in less time a step by the upper end (``step``: as a
+    share of full tuning's); not supported if an interval lies wholly on the other side; otherwise, or where full tuning
+    gains nothing, not testable at this scale.
     """
     if kept is None or gained is None:
         return NOT_TESTABLE
     if kept.high < keeps or gained.high < gains or step.low >= 1:
         return NOT_SUPPORTED
-    return SUPPORTED if kept.low >= keeps and gained.low >= gains and step.high < 1 else NOT_TESTABLE
+    return SUPPORTED if enough(kept, gained, keeps, gains) and step.high < 1 else NOT_TESTABLE
 
 
 def beats_every_rival(over: dict[str, Interval], seeds: dict[str, int], rivals: Sequence[str], least: int = 3) -> str:

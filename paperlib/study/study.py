@@ -111,9 +111,9 @@ class Study:
     seed          of drawing, training and resampling
     retrain       train the adapters again instead of loading the shipped ones
     n_eval        evaluated examples per kind of question
-    stage1_steps, stage2_steps   updates of the two training stages
-    matching_steps   how many of stage 2's belong to its second course (see `paperlib.tasks.conversations.DIETS`)
-    batch_size    scenes per update
+    stage1_steps, stage2_steps   steps of the two training stages
+    matching_steps   how many of stage 2's belong to its second phase (see `paperlib.tasks.conversations.MIXTURES`)
+    batch_size    scenes per step
     lora_rank     rank of the stage-2 adapters
     band_steps, band_batch, band_rank   the same for tuning bands, which share one shorter budget
     device        auto, cpu, mps, cuda or cuda:N

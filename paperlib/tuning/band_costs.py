@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from peft import PeftModel
 
 from paperlib.models.precision import dtype_name, mixed_precision, product_dtype
 from paperlib.models.vlm import VLM
@@ -64,7 +63,7 @@ def make_steps(study: Study, configs: Mapping[str, TrainConfig], batch_size: int
         )
         vlm = VLM(name, model, origin.processor)
         prepare(vlm, config)
-        base: Any = vlm.model.get_base_model() if isinstance(vlm.model, PeftModel) else vlm.model
+        base = vlm.base
         base.model.language_model.set_attn_implementation("eager")
         steps[name] = Step(_loss(vlm, base, config), vlm.model, dtype_name(product_dtype(vlm.device, config.mixed)))
     return steps

@@ -4,13 +4,12 @@ import math
 from collections.abc import Callable
 
 from paperlib.stats.bootstrap import Interval
-from paperlib.stats.verdicts import SUPPORTED, band_verdict, beats_every_rival
+from paperlib.stats.verdicts import GAINS, KEEPS, SUPPORTED, band_verdict, beats_every_rival, enough
 from paperlib.tasks.benchmarks import PICTURE_SUITES
 from paperlib.tuning.band_results import MID, BandResults, pictured
 from paperlib.tuning.band_runs import BASELINE, Answer
 from paperlib.tuning.band_tables import SUITES, percent
 
-KEEPS, GAINS = 0.95, 0.80  # the least shares of full tuning that C6 asks for
 RIVALS = ("early", "late", "sparse")  # of mid's size
 FLAT = ("existence", "relation")  # what the training phase "matching" teaches, which no arm has
 
@@ -18,7 +17,7 @@ FLAT = ("existence", "relation")  # what the training phase "matching" teaches, 
 def judge(results: BandResults, arm: str, step: Interval, n_boot: int = 2000) -> str:
     """The verdict on an arm. step: the time of its step as a share of full tuning's."""
     kept, gained = results.keeps(arm, n_boot=n_boot), results.gains(arm, n_boot=n_boot)
-    return band_verdict(kept, gained, step, KEEPS, GAINS)
+    return band_verdict(kept, gained, step)
 
 
 def rival_rows(results: BandResults) -> list[dict]:
@@ -62,6 +61,11 @@ def condition_rows(results: BandResults) -> list[dict]:
         }
         for name, (of, how) in conditions.items()
     ]
+
+
+def enough_on(rows: list[dict]) -> list[str]:
+    """The questions of `condition_rows` on which mid keeps and gains enough for C6."""
+    return [r["questions"] for r in rows if enough(r["keeps"], r["gains"], 100 * KEEPS, 100 * GAINS)]
 
 
 def how_often_supported(results: BandResults, like: str, step: Interval, n: int = 100) -> float:

@@ -109,7 +109,7 @@ def train(
     from another start, or if it cannot be written.
     """
     parameters = prepare(vlm, config)
-    base: Any = vlm.model.get_base_model() if isinstance(vlm.model, PeftModel) else vlm.model
+    base = vlm.base
     bridge = [p for name, p in parameters.items() if "multi_modal_projector" in name]
     rest = [p for name, p in parameters.items() if "multi_modal_projector" not in name]
     groups = [{"params": bridge, "lr": config.lr_connector}, {"params": rest, "lr": config.lr_llm}]

@@ -6,7 +6,7 @@ import re
 import pytest
 from test_snakefile import NAMES
 
-from paperlib.models import estimate as module
+from paperlib.models import run_time as module
 from paperlib.models.run_time import about, estimate, read_table, record, speed
 from paperlib.study.study import PRESETS
 from paperlib.study.timings import TimingError

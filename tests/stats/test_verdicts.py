@@ -18,6 +18,7 @@ from paperlib.stats.verdicts import (
     by_place,
     by_threshold,
     by_votes,
+    enough,
     thirds,
     vote,
 )
@@ -172,19 +173,26 @@ def test_verdict_by_growth(captions, pictures, expected):
 
 
 @pytest.mark.parametrize(
-    "gained, above_null, expected",
+    "gained, reached, null, expected",
     [
-        (UP, True, SUPPORTED),
-        (UP, False, NOT_TESTABLE),
-        (EDGE, True, NOT_TESTABLE),
-        (FLAT, True, NOT_TESTABLE),
-        (DOWN, True, NOT_SUPPORTED),
-        (DOWN, False, NOT_SUPPORTED),
-        (between(-0.2, 0), True, NOT_TESTABLE),
+        (UP, 0.3, 0.2, SUPPORTED),
+        (UP, 0.2, 0.3, NOT_TESTABLE),
+        (UP, 0.2, 0.2, NOT_TESTABLE),
+        (EDGE, 0.3, 0.2, NOT_TESTABLE),
+        (FLAT, 0.3, 0.2, NOT_TESTABLE),
+        (DOWN, 0.3, 0.2, NOT_SUPPORTED),
+        (DOWN, 0.2, 0.3, NOT_SUPPORTED),
+        (between(-0.2, 0), 0.3, 0.2, NOT_TESTABLE),
     ],
 )
-def test_verdict_by_gain(gained, above_null, expected):
-    assert by_gain(gained, above_null) == expected
+def test_verdict_by_gain(gained, reached, null, expected):
+    assert by_gain(gained, reached, null) == expected
+
+
+def test_enough_is_by_the_lower_ends_of_both():
+    assert enough(between(0.95, 1.1), between(0.80, 1.2))
+    assert not enough(between(0.94, 1.1), between(0.80, 1.2)) and not enough(between(0.95, 1.1), between(0.79, 1.2))
+    assert not enough(None, between(0.9, 1.2)) and not enough(between(0.97, 1.0), None)
 
 
 @pytest.mark.parametrize(
