@@ -177,3 +177,15 @@ def test_lines_of_code_are_short(path):
 @every_notebook
 def test_the_glossary_is_linked(path):
     assert any("GLOSSARY.md" in source(cell) for cell in read(path)["cells"] if cell["cell_type"] == "markdown")
+
+
+# Drawn from pictures and sequences, not from numbers.
+WITHOUT_TABLE = {"00_scenes", "01_packing", "02_listen", "03_try_it"}
+
+
+def test_every_figure_says_which_tables_it_was_drawn_from():
+    figures = sorted((CODE_ROOT / "figures" / "mini").glob("*.json"))
+    tables = {path.stem for path in (CODE_ROOT / "results" / "mini").glob("*.json")}
+    named = {path.stem: json.loads(path.read_text())["provenance"].get("results", []) for path in figures}
+    assert {name for name, results in named.items() if not results} == WITHOUT_TABLE
+    assert set().union(*map(set, named.values())) <= tables

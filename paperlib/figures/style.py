@@ -85,15 +85,15 @@ def looks(labels: Iterable[str], numbers: Mapping[str, int] | None = None) -> di
     """Colour and marker of every series of one figure, by label.
 
     A series that shows a stage (`stage_of`) has the stage's look, whatever its number. Any other takes the look of its
-    number in `SERIES`, by default its place among the others; if that look belongs to a stage and the figure shows
-    stages, it takes a look that is still free. Beyond `SERIES`, looks repeat.
+    number in `SERIES`, by default its place among the others; if that look belongs to a stage and a label of the figure
+    names a stage anywhere, it takes a look that is still free. Beyond `SERIES`, looks repeat.
 
     labels: of the whole figure. numbers: by label; series of one number look the same.
     """
     labels, numbers = list(dict.fromkeys(labels)), numbers or {}
     others = [label for label in labels if stage_of(label) is None]
     numbers = {label: numbers.get(label, i) for i, label in enumerate(others)}
-    staged = len(others) < len(labels)
+    staged = any(stage in label for label in labels for stage in STAGE_COLOURS)
     free = [look for look in SERIES if not staged or look[0] not in STAGE_COLOURS.values()]
     wanted = {number: SERIES[number % len(SERIES)] for number in sorted(set(numbers.values()))}
     spare = [look for look in free if look not in wanted.values()] or free

@@ -1,6 +1,7 @@
 """An estimate with its confidence limits: what statistics return, and what tables and figures show."""
 
 import math
+import re
 from collections.abc import Iterable
 from numbers import Real
 from typing import NamedTuple, Self
@@ -49,6 +50,8 @@ class Interval(_Estimate):
     def __format__(self, spec: str) -> str:
         scale, unit = (100, " %" if spec[-1] == "%" else "") if spec.endswith(("%", "p")) else (1, "")
         spec = spec[:-1] + "f" if scale == 100 else spec or ".3g"
+        if "z" not in spec:  # no minus before a number that rounds to zero
+            spec = re.sub("^([+ -]?)", r"\1z", spec)
         value, low, high = (format(scale * float(number), spec) for number in self[:3])
         return f"{value}{unit} [{low}, {high}]"
 

@@ -48,3 +48,12 @@ def test_interval_refuses_what_is_none(numbers):
     with pytest.raises(ValueError) as error:
         Interval(*numbers, 9)
     assert "interval" in one_sentence(error.value)
+
+
+def test_what_rounds_to_zero_has_no_minus():
+    near = Interval(-0.001, -0.04, 0.02, 5)
+    assert (
+        f"{near:.1f}" == "0.0 [0.0, 0.0]"
+        and f"{near:+.0%}" == "+0 % [-4, +2]"
+        and f"{near:+.1f}" == "+0.0 [+0.0, +0.0]"
+    )
