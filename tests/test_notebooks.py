@@ -186,6 +186,6 @@ WITHOUT_TABLE = {"00_scenes", "01_packing", "02_listen", "03_try_it"}
 def test_every_figure_says_which_tables_it_was_drawn_from():
     figures = sorted((CODE_ROOT / "figures" / "mini").glob("*.json"))
     tables = {path.stem for path in (CODE_ROOT / "results" / "mini").glob("*.json")}
-    named = {path.stem: json.loads(path.read_text())["provenance"].get("results", []) for path in figures}
+    named = {path.stem: json.loads(path.read_text())["data"].get("results", []) for path in figures}
     assert {name for name, results in named.items() if not results} == WITHOUT_TABLE
     assert set().union(*map(set, named.values())) <= tables
