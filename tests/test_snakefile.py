@@ -203,7 +203,8 @@ def test_bad_configuration_is_refused_before_anything_runs(clone, config, words)
 @pytest.mark.slow
 def test_a_notebook_is_run_again_for_the_code_that_it_computes_with_and_not_for_how_figures_look(clone):
     keep(clone, {FIRST: ""})
-    code = "from paperlib.figures.style import DRAW\nfrom paperlib.tasks.charts import draw_chart"
+    modules = {"figures.rows": "select", "figures.style": "DRAW", "tasks.charts": "draw_chart"}
+    code = "\n".join(f"from paperlib.{module} import {name}" for module, name in modules.items())
     toy(clone / "notebooks" / f"{FIRST}.ipynb", PARAMETERS, code)
     shutil.copytree(CODE_ROOT / "paperlib", clone / "paperlib", ignore=shutil.ignore_patterns("__pycache__"))
     config = ("--config", "preset=smoke")
@@ -211,10 +212,16 @@ def test_a_notebook_is_run_again_for_the_code_that_it_computes_with_and_not_for_
     assert status == 0, output
 
     def plan(edited):
+        """What would run if this file were edited alone."""
         path = clone / "paperlib" / edited
-        path.write_text(path.read_text() + "\n# edited\n")
-        return snakemake(clone, "--dry-run", *config, package=clone)[1]
+        text, times = path.read_text(), path.stat()
+        path.write_text(text + "\n# edited\n")
+        told = snakemake(clone, "--dry-run", *config, package=clone)[1]
+        path.write_text(text)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        return told
 
     assert "Nothing to be done" in plan("figures/style.py")
     assert "Nothing to be done" in plan("tuning/finetune.py")
+    assert f"rule {FIRST}:" in plan("figures/rows.py")  # which makes rows that are computed with
     assert f"rule {FIRST}:" in plan("tasks/scenes.py")  # which charts.py imports

@@ -74,3 +74,9 @@ def test_wrapped_lines_are_as_wide_as_they_may_be():
 def test_labels_start_no_formula_and_show_what_cannot_be_seen():
     assert style.plain("a_$b") == r"a \$b"
     assert style.visible("Ġa\tb\U0001f600", style.font(family="DejaVu Sans Mono")) == "␣a⇥b□"
+
+
+def test_stage_colours_are_kept_where_a_label_only_names_a_stage():
+    """No series of a figure is one stage's alone here, but one names a stage: a stage's colour would mislead."""
+    shown = style.looks(["captions to captions", "captions to pictures", "captions to pictures, stage 1"])
+    assert not {colour for colour, _ in shown.values()} & set(style.STAGE_COLOURS.values())
