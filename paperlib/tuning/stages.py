@@ -5,11 +5,13 @@ so the shipped ones stay as they are. They were made by copying ``stage1`` and `
 """
 
 import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from paperlib.models.adapter_files import RECORD, AdapterError, read_adapters
 from paperlib.models.adapters import apply_adapter, connector_digest, save_adapter
+from paperlib.models.lineages import lineage_of
 from paperlib.models.vlm import VLM, VLMError, load_vlm
 from paperlib.scoring.evaluation import evaluate
 from paperlib.stats.accuracy import summarize
@@ -20,8 +22,47 @@ from paperlib.tuning.finetune import train
 from paperlib.tuning.train_config import TrainConfig
 
 log = logging.getLogger(__name__)
-STAGES = ("untrained", "stage 1", "tuned")
+UNTRAINED, STAGE_1, TUNED = "untrained", "stage 1", "tuned"
+BEFORE_ONLY = "LLM before tuning, tuned connector"  # where no connector of stage 1 is published
+STAGES = (UNTRAINED, STAGE_1, TUNED)
 FOLDERS = {"stage 1": "stage1", "tuned": "tuned"}
+
+
+class Stages(Mapping[str, VLM]):
+    """The stages that a study's model has, first to last: a mapping from names to models, each loaded on first use.
+
+    untrained, before, tuned: names of stages; before is the one whose LLM is the LLM before tuning; the first two are
+    None where there is no such stage. missing: a sentence for each stage that is not there. confounds: a sentence for
+    each other difference between before and tuned. trained_here: whether this project tuned it, so that there are
+    records of training.
+    """
+
+    def __init__(self, study: Study):
+        self.study, self._loaded = study, dict[str, VLM]()
+        lineage = lineage_of(study.model)
+        self.trained_here = lineage.built is not None
+        self.untrained: str | None = UNTRAINED if self.trained_here else None
+        self.before: str | None = STAGE_1 if self.trained_here else None
+        self.tuned = TUNED
+        self.names = tuple(name for name in (self.untrained, self.before, self.tuned) if name)
+        self.missing: tuple[str, ...] = ()
+        self.confounds: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> VLM:
+        if name not in self._loaded:
+            self._loaded[name] = load_stage(self.study, name)
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def stages_of(study: Study) -> Stages:
+    """The stages of a study's model."""
+    return Stages(study)
 
 
 def load_stage(study: Study, stage: str) -> VLM:
