@@ -142,7 +142,8 @@ class VLM:
         # A list for each prompt: Gemma 3's and SmolVLM's processors would take a flat one for one prompt's pictures.
         pictures = None if images is None else [[image] for image in images]
         try:
-            made = self.processor(text=texts, images=pictures, padding=True, return_tensors="pt")
+            # Said to both: InternVL's processor has a side of its own.
+            made = self.processor(text=texts, images=pictures, padding=True, padding_side="right", return_tensors="pt")
         except ValueError as error:
             reason = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
             raise VLMError(
