@@ -4,8 +4,8 @@
 
 Weights are random and small, and files lie where the true ones do: configuration, safetensors (one model in several
 files), tokenizer, processor, the LLM before tuning, a connector file. With ``HF_HUB_CACHE`` at the folder and
-``HF_HUB_OFFLINE=1``, ``model="llava-1.5-7b"`` is loaded from here as it would be from the hub. The tuned LLM is the one before
-with a change planted in every block.
+``HF_HUB_OFFLINE=1``, ``model="llava-1.5-7b"`` is loaded from here as it would be from the hub. The tuned LLM is the one
+before with a change planted in every block.
 """
 
 from __future__ import annotations
@@ -52,14 +52,16 @@ VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "n
 PER_PATCH = 4
 CHATML = (
     "{{% for m in messages %}}{{{{ '<|im_start|>' + m['role'] + '\n' }}}}{{% if m['content'] is string %}}"
-    "{{{{ m['content'] }}}}{{% else %}}{{% for part in m['content'] %}}{{% if part['type'] == 'image' %}}{{{{ '{image}' }}}}"
+    "{{{{ m['content'] }}}}{{% else %}}{{% for part in m['content'] %}}"
+    "{{% if part['type'] == 'image' %}}{{{{ '{image}' }}}}"
     "{{% else %}}{{{{ part['text'] }}}}{{% endif %}}{{% endfor %}}{{% endif %}}{{{{ '<|im_end|>\n' }}}}{{% endfor %}}"
     "{{% if add_generation_prompt %}}{{{{ '<|im_start|>assistant\n' }}}}{{% endif %}}"
 )
 VICUNA = (
     "{% for m in messages %}{% if m['role'] == 'user' %}{{ 'USER: ' }}{% else %}{{ 'ASSISTANT: ' }}{% endif %}"
     "{% if m['content'] is string %}{{ m['content'] + ' ' }}{% else %}{% for part in m['content'] %}"
-    "{% if part['type'] == 'image' %}{{ '<image>\n' }}{% else %}{{ part['text'] + ' ' }}{% endif %}{% endfor %}{% endif %}"
+    "{% if part['type'] == 'image' %}{{ '<image>\n' }}{% else %}{{ part['text'] + ' ' }}{% endif %}{% endfor %}"
+    "{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
 )
 
@@ -200,7 +202,7 @@ def llava(hub: Hub) -> str:
         {f"model.mm_projector.{name.replace('linear_1', '0').replace('linear_2', '2')}": t for name, t in own.items()},
     )
     # Bands: tuned in some blocks alone, the others as the LLM was before.
-    for repo, blocks in (("lbasile/llava_7b_6_17", (1,)), ("lbasile/llava_7b_26_32", (2,))):
+    for repo, blocks in (("lbasile/llava_7b_26_32", (2,)), ("lbasile/llava_7b_0_2", (0,))):
         with torch.no_grad():
             band = LlavaForConditionalGeneration(config).eval()
             band.load_state_dict(model.state_dict())
@@ -250,9 +252,15 @@ def onevision(hub: Hub) -> str:
 
 def internvl(hub: Hub) -> str:
     """InternVL3: patches merged four to one; no connector of stage 1 is published."""
-    tokenizer = tokenizer_with("<img>", "</img>", "<IMG_CONTEXT>", "<video>", template=CHATML.format(image="<IMG_CONTEXT>\n"))
-    for name, token in {"start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>",
-                        "video_token": "<video>"}.items():
+    tokenizer = tokenizer_with(
+        "<img>", "</img>", "<IMG_CONTEXT>", "<video>", template=CHATML.format(image="<IMG_CONTEXT>\n")
+    )
+    for name, token in {
+        "start_image_token": "<img>",
+        "end_image_token": "</img>",
+        "context_image_token": "<IMG_CONTEXT>",
+        "video_token": "<video>",
+    }.items():
         tokenizer._set_model_specific_special_tokens({name: token})
     size = len(tokenizer)
     vision = dict(image_size=[24, 24], patch_size=[PER_PATCH, PER_PATCH], **VISION)
@@ -275,7 +283,9 @@ def internvl(hub: Hub) -> str:
 def qwen(hub: Hub) -> str:
     """Qwen2.5-VL: pictures of any shape, positions in three directions; all parts were tuned together."""
     template = CHATML.format(image="<|vision_start|><|image_pad|><|vision_end|>")
-    tokenizer = tokenizer_with("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>", template=template)
+    tokenizer = tokenizer_with(
+        "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>", template=template
+    )
     size = len(tokenizer)
     ids = {
         f"{name}_id": tokenizer.convert_tokens_to_ids(token)
@@ -353,8 +363,10 @@ def gemma(hub: Hub) -> str:
         layer_types=["sliding_attention", "full_attention", "sliding_attention"],
         **text_config(size) | {"tie_word_embeddings": True},
     )
-    ids = {name: tokenizer.convert_tokens_to_ids(token) for name, token in zip(
-        ("boi_token_index", "eoi_token_index", "image_token_index"), special, strict=True)}
+    ids = {
+        name: tokenizer.convert_tokens_to_ids(token)
+        for name, token in zip(("boi_token_index", "eoi_token_index", "image_token_index"), special, strict=True)
+    }
     config = Gemma3Config(
         text_config=text,
         vision_config=SiglipVisionConfig(image_size=24, patch_size=PER_PATCH, vision_use_head=False, **VISION),

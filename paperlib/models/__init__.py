@@ -14,10 +14,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "vlm": ["VLM", "load_vlm"],
         "input_checks": ["VLMError"],
-        "adapters": ["connector"],
         "capture": ["set_states", "token_states"],
         "image_cache": ["cached_features"],
         "late_entry": ["entry_of", "install", "remove"],
+        "parts": ["connector"],
         "precision": ["mixed_precision"],
         "residual": ["run"],
         "token_sets": ["edge", "spelled", "tokens"],

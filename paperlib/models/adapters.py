@@ -36,6 +36,7 @@ from paperlib.models.adapter_files import (
     digests,
     read_adapters,
 )
+from paperlib.models.parts import connector
 from paperlib.models.unwrapping import base_model
 from paperlib.study.results import write_json
 
@@ -51,11 +52,6 @@ PROJECTIONS = (
     "mlp.up_proj",
     "mlp.down_proj",
 )
-
-
-def connector(model: Any) -> nn.Module:
-    """The module between vision tower and LLM."""
-    return model.model.multi_modal_projector
 
 
 def add_lora(model: Any, rank: int, layers: list[int]) -> PeftModel:

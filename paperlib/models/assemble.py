@@ -116,15 +116,6 @@ def load_vision(tower: EfficientNetLiteModel) -> None:
     tower.encoder.load_state_dict({k: v for k, v in weights.items() if not k.startswith(head)})
 
 
-def untrained(model: LlavaForConditionalGeneration, seed: int = 0) -> LlavaForConditionalGeneration:
-    """A control of the same shape: random LLM and connector (transformers' initialisation), the real vision tower."""
-    torch.manual_seed(seed)
-    fresh = LlavaForConditionalGeneration(model.config)
-    fresh.model.vision_tower.load_state_dict(model.model.vision_tower.state_dict())
-    fresh.generation_config = model.generation_config
-    return fresh
-
-
 def build_tiny(seed: int = 0) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
     """A random LLaVA of about 0.1 M parameters (CLIP tower, four blocks, a byte tokenizer) that needs no asset."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())

@@ -4,7 +4,7 @@ import copy
 
 import torch
 
-from paperlib.models.adapters import connector
+from paperlib.models.parts import connector
 from paperlib.models.vlm import VLM
 
 

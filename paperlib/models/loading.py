@@ -10,7 +10,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from paperlib.models import late_entry
 from paperlib.models.adapter_files import MADE_FOR
 from paperlib.models.adapters import apply_adapter
-from paperlib.models.assemble import build_mini, build_tiny, untrained
+from paperlib.models.assemble import build_mini, build_tiny
+from paperlib.models.grafting import randomized
 from paperlib.models.input_checks import VLMError
 from paperlib.models.names import NAMES, adapter_folder, hub_source, no_model
 from paperlib.study.checks import whole
@@ -32,7 +33,7 @@ def load_model(name: str, seed: int = 0) -> tuple[Any, Any]:
         if (adapter / MADE_FOR).is_file() and stage1 is not None:  # tuned with the connector of stage 1 frozen
             apply_adapter(model, stage1)
         apply_adapter(model, adapter)
-    return (untrained(model, seed) if name == "mini-untrained" else model), processor
+    return (randomized(model, seed) if name == "mini-untrained" else model), processor
 
 
 def _read(name: str | Path) -> tuple[Any, Any]:

@@ -1,7 +1,7 @@
 """The processor of a model: tokenizer, image processor and chat template.
 
-Many families' processors also hold one for videos, which needs torchvision. The study shows pictures alone, so where that
-package is missing, the processor is made without its part for videos.
+Many families' processors also hold one for videos, which needs torchvision. The study shows pictures alone, so where
+that package is missing, the processor is made without its part for videos.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _without_videos(kind: Any, source: str, options: dict) -> Any:
 
 
 class _NoVideos:
-    """Stands where a processor for videos would: some templates ask it for its settings, whether or not there is one."""
+    """Stands where a processor for videos would: some templates ask it for settings."""
 
     num_frames = fps = None
     model_input_names = ()

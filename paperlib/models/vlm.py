@@ -236,12 +236,18 @@ def load_vlm(name: str | Path, device: str = "auto", seed: int = 0) -> VLM:
         paperlib.models.input_checks.VLMError: No usable model 'tinny' (did you mean 'tiny'?): give one of ...
     """
     name = check_name(name)
+    device = chosen_device(device)
+    model, processor = load_model(name, seed)
+    return VLM(name, model.to(device).eval(), processor)
+
+
+def chosen_device(device: str) -> str:
+    """The device that a name stands for: "auto" takes a GPU if there is one. Raises VLMError if it is not there."""
     if missing := device_fault(str(device)):
         raise VLMError(missing)
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, processor = load_model(name, seed)
-    return VLM(name, model.to(device).eval(), processor)
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
 
 
 def fingerprint(vlm: VLM) -> str:

@@ -57,6 +57,21 @@ PRESETS: dict[str, dict] = {
         "band_batch": 32,
         "band_rank": 16,
     },
+    # A model of the hub on one GPU, with the numbers of the paper and of the thesis before it: 2,500 inputs.
+    "paper": {
+        "model": "llava-1.5-7b",
+        "n_eval": 2500,
+        "eval_batch": 16,
+        "pairs": "nlphuji/flickr_1k_test_image_text_retrieval@refs/convert/parquet",
+        "stage1_steps": 2180,
+        "stage2_steps": 5197,
+        "matching_steps": 0,
+        "batch_size": 128,
+        "lora_rank": 128,
+        "band_steps": 5197,
+        "band_batch": 128,
+        "band_rank": 128,
+    },
 }
 
 
@@ -70,7 +85,10 @@ LIMITS = {
     "band_batch": (1, 10**4),
     "lora_rank": (1, 10**4),
     "band_rank": (1, 10**4),
+    "eval_batch": (1, 10**4),
 }
+CHOICES = {"dtype": ("auto", "float32", "bfloat16", "float16"), "attention": ("auto", "eager", "sdpa")}
+WHERE = ("device", "eval_batch")  # fields that say where and how a run is computed, not what
 
 
 MOST_OF_MODEL = 60  # characters of a model's name in a run's, which must not be longer than a folder's may be
@@ -102,12 +120,19 @@ def device_fault(name: str) -> str | None:
     return f"There is no device {name!r} on this machine: choose auto or one of {', '.join(there)}."
 
 
+def _part(name: str, value: object) -> str:
+    """A field as a part of a run's name: a text that is no word is named by its digest."""
+    text = str(value)
+    plain = re.fullmatch(r"[\w.]{0,40}", text)
+    return f"{name}_{text if plain else hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:8]}"
+
+
 @dataclass(frozen=True)
 class Study:
     """The parameters of one run. Make it with `Study.make`, which fills in what the preset says.
 
-    preset        smoke, mini or gpu
-    model         what `paperlib.models.vlm.load_vlm` takes: a name, a local folder or a hub id
+    preset        smoke, mini, gpu or paper
+    model         a lineage: its name, the path of its TOML file, or a folder or hub id (`paperlib.models.lineages`)
     seed          of drawing, training and resampling
     retrain       train the adapters again instead of loading the shipped ones
     n_eval        evaluated examples per kind of question
@@ -117,6 +142,10 @@ class Study:
     lora_rank     rank of the stage-2 adapters
     band_steps, band_batch, band_rank   the same for tuning bands, which share one shorter budget
     device        auto, cpu, mps, cuda or cuda:N
+    dtype         of the weights: auto (bfloat16 on a GPU for models of the hub, else float32), float32, bfloat16,
+    float16 attention     auto (what transformers takes), eager or sdpa; knockouts need a mask, which others do not have
+    eval_batch    sequences in one pass when a model is asked; halved where memory does not suffice pairs
+    natural pictures with captions: "" for none, a folder, or a data set of the hub ("id@revision")
     """
 
     preset: str
@@ -133,6 +162,10 @@ class Study:
     band_batch: int
     band_rank: int
     device: str
+    dtype: str
+    attention: str
+    eval_batch: int
+    pairs: str
 
     @classmethod
     def make(cls, preset: str = "mini", **overrides: Any) -> Study:
@@ -153,7 +186,8 @@ class Study:
         unknown = sorted(set(overrides) - set(known))
         if unknown:
             raise StudyError(f"There is no parameter {unknown[0]!r}: choose among {', '.join(known)}.")
-        values = {"seed": 0, "retrain": False, "device": "auto"} | PRESETS[preset]
+        usual = {"seed": 0, "retrain": False, "device": "auto", "dtype": "auto", "attention": "auto"}
+        values = usual | {"eval_batch": 64, "pairs": ""} | PRESETS[preset]
         values |= {
             name: value
             for name, value in overrides.items()
@@ -211,6 +245,9 @@ class Study:
             )
         if self.preset not in PRESETS:
             raise StudyError(f"There is no preset {self.preset!r}: choose one of {', '.join(PRESETS)}.")
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise StudyError(f"There is no {name} {getattr(self, name)!r}: choose one of {', '.join(allowed)}.")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
             raise StudyError(f"There is no device {self.device!r}: choose auto, cpu, mps, cuda or cuda:N.")
         if missing := device_fault(self.device):
@@ -230,17 +267,17 @@ class Study:
         """The run's name, a folder of runs/, results/ and figures/, so that no run overwrites another's.
 
         The preset alone, or with model, seed and whatever else differs from the preset: "mini-mini-seed1-n_eval_500".
-        The device is left out: it says where, not what.
+        What `WHERE` holds is left out: it says where, not what.
         """
         usual = Study.make(self.preset)
         others = [
             f.name
             for f in fields(self)
-            if f.name not in ("preset", "model", "seed", "device") and getattr(self, f.name) != getattr(usual, f.name)
+            if f.name not in ("preset", "model", "seed", *WHERE) and getattr(self, f.name) != getattr(usual, f.name)
         ]
         if not others and (self.model, self.seed) == (usual.model, usual.seed):
             return self.preset
-        parts = [self.preset, self.model, f"seed{self.seed}", *(f"{name}_{getattr(self, name)}" for name in others)]
+        parts = [self.preset, self.model, f"seed{self.seed}", *(_part(name, getattr(self, name)) for name in others)]
         model = re.sub(r"[^\w.-]+", "_", self.model).strip("._-")[-MOST_OF_MODEL:]
         if model != self.model:  # a digest tells a/b from a_b
             model = f"{model}_{hashlib.sha256(self.model.encode(errors='surrogatepass')).hexdigest()[:8]}"

@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "step_costs": ["count_step", "ratio", "time_steps"],
         "flops_at_size": ["LLAVA_7B", "prefill_flops", "step_flops"],
         "packing": ["pack"],
-        "stages": ["FOLDERS", "STAGES", "load_stage", "stages_of", "training_record", "tune"],
+        "lineage_stages": ["stages_of"],
+        "stages": ["FOLDERS", "STAGES", "load_stage", "training_record", "tune"],
     },
 )

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from paperlib.models.adapter_files import RECORD
 from paperlib.models.adapters import apply_adapter, made_for, save_adapter
+from paperlib.models.lineages import lineage_of
 from paperlib.models.vlm import VLM, load_vlm
 from paperlib.study.results import provenance
 from paperlib.study.study import Study
 from paperlib.tuning.bands import band
 from paperlib.tuning.checkpoints import make_way
 from paperlib.tuning.finetune import train
-from paperlib.tuning.stages import check_recipe, finished, load_stage, start_of
+from paperlib.tuning.stages import check_recipe, finished, load_stage, start_of, trained_folder
 from paperlib.tuning.train_config import TrainConfig
 
 BASELINE = "stage 1"  # what all arms start from
@@ -80,7 +81,7 @@ FORMER = {
 def arm_config(study: Study, arm: str) -> TrainConfig:
     """How an arm is trained in a study. Raises ArmError for an arm that is neither in `ARMS` nor in `SWEEPS`."""
     recipe, real = _recipe(arm), study.preset != "smoke"
-    length = 160 * (4 if study.model == "tiny" else 1)
+    length = 160 * (4 if lineage_of(study.model).built == "tiny" else 1)
     depth = _depth(study.model)
     blocks: str | range
     if isinstance(recipe.band, str):
@@ -180,8 +181,8 @@ def _recipe(arm: str) -> Arm:
 
 @functools.cache
 def _depth(model: str) -> int:
-    return len(load_vlm("tiny" if model == "tiny" else "mini-base", "cpu").layers)
+    return len(load_vlm("tiny" if lineage_of(model).built == "tiny" else "mini-base", "cpu").layers)
 
 
 def _trained(study: Study) -> Path:
-    return study.cache / "adapters" / f"{study.preset}-seed{study.seed}" / "bands"
+    return trained_folder(study) / "bands"

@@ -18,8 +18,9 @@ from peft import PeftModel
 from torch import nn
 from tqdm import tqdm
 
-from paperlib.models.adapters import add_lora, connector
+from paperlib.models.adapters import add_lora
 from paperlib.models.late_entry import install, measure_scale
+from paperlib.models.parts import connector
 from paperlib.models.precision import dtype_name, mixed_precision, product_dtype
 from paperlib.models.vlm import VLM
 from paperlib.tasks.conversations import conversation

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from paperlib.models.adapters import connector
 from paperlib.models.late_entry import images
+from paperlib.models.parts import connector
 from paperlib.models.vlm import VLM
 from paperlib.tasks.conversations import Conversation
 

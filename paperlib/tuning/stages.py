@@ -5,14 +5,14 @@ so the shipped ones stay as they are. They were made by copying ``stage1`` and `
 """
 
 import logging
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from paperlib.models.adapter_files import RECORD, AdapterError, read_adapters
 from paperlib.models.adapters import apply_adapter, connector_digest, save_adapter
-from paperlib.models.lineages import lineage_of
-from paperlib.models.vlm import VLM, VLMError, load_vlm
+from paperlib.models.lineage_models import model_before, tuned_model, untrained_model, weights_dtype
+from paperlib.models.lineages import Lineage, lineage_of
+from paperlib.models.vlm import VLM, VLMError, chosen_device, load_vlm
 from paperlib.scoring.evaluation import evaluate
 from paperlib.stats.accuracy import summarize
 from paperlib.study.results import plain, provenance, read_json
@@ -28,59 +28,33 @@ STAGES = (UNTRAINED, STAGE_1, TUNED)
 FOLDERS = {"stage 1": "stage1", "tuned": "tuned"}
 
 
-class Stages(Mapping[str, VLM]):
-    """The stages that a study's model has, first to last: a mapping from names to models, each loaded on first use.
-
-    untrained, before, tuned: names of stages; before is the one whose LLM is the LLM before tuning; the first two are
-    None where there is no such stage. missing: a sentence for each stage that is not there. confounds: a sentence for
-    each other difference between before and tuned. trained_here: whether this project tuned it, so that there are
-    records of training.
-    """
-
-    def __init__(self, study: Study):
-        self.study, self._loaded = study, dict[str, VLM]()
-        lineage = lineage_of(study.model)
-        self.trained_here = lineage.built is not None
-        self.untrained: str | None = UNTRAINED if self.trained_here else None
-        self.before: str | None = STAGE_1 if self.trained_here else None
-        self.tuned = TUNED
-        self.names = tuple(name for name in (self.untrained, self.before, self.tuned) if name)
-        self.missing: tuple[str, ...] = ()
-        self.confounds: tuple[str, ...] = ()
-
-    def __getitem__(self, name: str) -> VLM:
-        if name not in self._loaded:
-            self._loaded[name] = load_stage(self.study, name)
-        return self._loaded[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-
-def stages_of(study: Study) -> Stages:
-    """The stages of a study's model."""
-    return Stages(study)
-
-
 def load_stage(study: Study, stage: str) -> VLM:
-    """The study's model at a stage: "untrained" (random LLM and connector), "stage 1" (connector tuned) or "tuned".
+    """A fresh model of a stage, on the study's device, for code that changes it. `lineage_stages` shares models.
 
-    Raises VLMError for an unknown stage, or for a model that comes from elsewhere and has only "tuned"; AdapterError
-    for adapters that are missing or damaged, or that a run with other settings has trained.
+    stage: "untrained" (random LLM and connector), "stage 1" (connector tuned), `BEFORE_ONLY` where no connector of
+    stage 1 is published, or "tuned". Raises VLMError for a stage that the model does not have; AdapterError for
+    adapters that are missing or damaged, or that a run with other settings has trained.
     """
-    if stage not in STAGES:
-        raise VLMError(f"Unknown stage {stage!r}: use one of {', '.join(STAGES)}.")
-    if study.model not in ("mini", "tiny"):
-        if stage == "tuned":
-            return load_vlm(study.model, study.device)
-        raise VLMError(
-            f"Only the mini model has a stage {stage!r} here; {study.model!r} comes as it is: ask for 'tuned'."
-        )
-    if stage == "untrained":
-        return load_vlm("mini-untrained" if study.model == "mini" else "tiny", study.device, study.seed)
+    lineage = lineage_of(study.model)
+    if stage not in (there := stage_names(lineage)):
+        why = "; it comes as it is" if there == (UNTRAINED, TUNED) else ""
+        raise VLMError(f"{study.model!r} has no stage {stage!r}: use one of {'; '.join(there)}{why}.")
+    return _built(study, stage) if lineage.built else _elsewhere(study, lineage, stage)[0]
+
+
+def stage_names(lineage: Lineage) -> tuple[str, ...]:
+    """The stages that a lineage has, first to last."""
+    if lineage.built:
+        return STAGES
+    before = () if lineage.llm is None else (STAGE_1 if lineage.connector else BEFORE_ONLY,)
+    return (UNTRAINED, *before, TUNED)
+
+
+def _built(study: Study, stage: str) -> VLM:
+    """A stage of a model that this project assembles and tunes."""
+    if stage == UNTRAINED:
+        name = "tiny" if lineage_of(study.model).built == "tiny" else "mini-untrained"
+        return load_vlm(name, study.device, study.seed)
     vlm, folder = _base(study), adapter_folder(study, stage)
     if study.retrain:
         check_recipe(folder, TrainConfig.of(study, list(FOLDERS).index(stage) + 1))
@@ -88,11 +62,33 @@ def load_stage(study: Study, stage: str) -> VLM:
     return VLM(f"{study.model} {stage}", vlm.model.eval(), vlm.processor)
 
 
+def _elsewhere(study: Study, lineage: Lineage, stage: str, tuned: VLM | None = None) -> tuple[VLM, list[str]]:
+    """A stage of a model that was tuned elsewhere, and what could not be taken over. tuned: if it is here already."""
+    device = chosen_device(study.device)
+    if tuned is None:
+        attention = None if study.attention == "auto" else study.attention
+        tuned = tuned_model(lineage, weights_dtype(lineage, study.dtype, device), attention)
+    vlm, said = tuned, list[str]()
+    if stage == UNTRAINED:
+        vlm = untrained_model(lineage, tuned, study.seed)
+    elif stage != TUNED:
+        vlm, said = model_before(lineage, tuned, stage)
+    vlm.model.to(device)
+    return vlm, said
+
+
 def adapter_folder(study: Study, stage: str) -> Path:
     """Where a stage's adapters are: the shipped ones, or those that `tune` makes for this study."""
     if study.retrain:
-        return study.cache / "adapters" / f"{study.preset}-seed{study.seed}" / FOLDERS[stage]
+        return trained_folder(study) / FOLDERS[stage]
     return study.adapters / f"{study.model}-{FOLDERS[stage]}"
+
+
+def trained_folder(study: Study) -> Path:
+    """Where a study keeps the adapters that it trains. Models other than the preset's have folders of their own."""
+    usual = Study.make(study.preset).model
+    model = "" if study.model == usual else f"-{study.model}"
+    return study.cache / "adapters" / f"{study.preset}{model}-seed{study.seed}"
 
 
 def training_record(study: Study, stage: str) -> dict:
@@ -179,7 +175,8 @@ def check_recipe(folder: Path, config: TrainConfig) -> None:
 
 
 def _base(study: Study) -> VLM:
-    return load_vlm("tiny" if study.model == "tiny" else "mini-base", study.device, seed=study.seed)
+    name = "tiny" if lineage_of(study.model).built == "tiny" else "mini-base"
+    return load_vlm(name, study.device, seed=study.seed)
 
 
 def _summary(names: list[str]) -> dict:

@@ -5,6 +5,7 @@ import logging
 import math
 from dataclasses import dataclass
 
+from paperlib.models.lineages import lineage_of
 from paperlib.study.study import Study
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class TrainConfig:
         bytes.
         """
         steps, matching = (study.stage1_steps, 0) if stage == 1 else (study.stage2_steps, study.matching_steps)
-        length = (80 if stage == 1 else 160) * (4 if study.model == "tiny" else 1)
+        length = (80 if stage == 1 else 160) * (4 if lineage_of(study.model).built == "tiny" else 1)
         return TrainConfig(
             stage,
             steps,

@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from paperlib.models.adapters import connector
+from paperlib.models.parts import connector
 from paperlib.models.precision import mixed_precision
 from paperlib.models.vlm import load_vlm
 from paperlib.scoring.records import choice_logprobs

@@ -6,8 +6,8 @@ import pytest
 import torch
 from small_models import tiny_vlm
 
-from paperlib.models.adapters import connector
 from paperlib.models.before_after import weight_changes, with_connector
+from paperlib.models.parts import connector
 from paperlib.models.vlm import VLM
 
 

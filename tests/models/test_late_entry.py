@@ -14,8 +14,9 @@ from transformers import StaticCache
 from paperlib.interventions.edits import bypass, knockout, patch
 from paperlib.interventions.tracing import trace
 from paperlib.models import late_entry as entry
-from paperlib.models.adapters import add_lora, connector
+from paperlib.models.adapters import add_lora
 from paperlib.models.capture import token_states
+from paperlib.models.parts import connector
 from paperlib.models.token_sets import edge, tokens
 
 DEPTH, SCALE = 4, 1.7

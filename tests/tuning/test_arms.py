@@ -4,8 +4,9 @@ import pytest
 import torch
 from small_models import changed, one_sentence, weights
 
-from paperlib.models.adapters import AdapterError, apply_adapter, connector
+from paperlib.models.adapters import AdapterError, apply_adapter
 from paperlib.models.late_entry import entry_of
+from paperlib.models.parts import connector
 from paperlib.models.vlm import load_vlm
 from paperlib.study.results import read_json
 from paperlib.study.study import Study

@@ -11,7 +11,8 @@ from small_models import changed, mini_base, one_sentence, tiny_vlm, tower_vlm, 
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from paperlib.models import precision
-from paperlib.models.adapters import PROJECTIONS, connector
+from paperlib.models.adapters import PROJECTIONS
+from paperlib.models.parts import connector
 from paperlib.models.vlm import load_vlm
 from paperlib.study.study import Study
 from paperlib.tasks.conversations import Conversation

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from paperlib.models.adapter_files import AdapterError, digests
-from paperlib.models.adapters import connector, made_for
+from paperlib.models.adapters import made_for
+from paperlib.models.parts import connector
 from paperlib.models.vlm import VLMError
 from paperlib.study.study import CODE_ROOT, Study
 from paperlib.tuning import stages as recipe

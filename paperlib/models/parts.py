@@ -1,0 +1,70 @@
+"""The parts of an image-text model, whichever family it is of: vision tower, connector, word embeddings.
+
+The decoder and its blocks need no table: transformers finds them (``get_decoder()``). Connector and vision tower have a
+few names between the families; they are looked for here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from paperlib.models.input_checks import VLMError
+from paperlib.models.unwrapping import base_model
+
+# Of ``model.model``: where the connector is, and where the vision tower.
+CONNECTORS = ("multi_modal_projector", "connector", "visual.merger")
+TOWERS = ("vision_tower", "vision_model", "visual")
+DEEPSTACK = "visual.deepstack_merger_list"  # Qwen3-VL has further connectors, for states of lower blocks of its tower
+
+
+def connector(model: Any) -> nn.Module:
+    """The module between vision tower and LLM. Raises VLMError for a model without one."""
+    core, found = _core(model), _first(model, CONNECTORS, "connector")
+    more = _module(core, DEEPSTACK)
+    return found if more is None else nn.ModuleDict({"merger": found, "deepstack": more})
+
+
+def vision_tower(model: Any) -> nn.Module:
+    """The vision encoder; in some families the connector is a part of it. Raises VLMError for a model without one."""
+    return _first(model, TOWERS, "vision tower")
+
+
+def vision_parameters(model: Any) -> Iterator[tuple[str, nn.Parameter]]:
+    """(name within the tower, parameter) of the vision tower without the connector."""
+    own = {id(parameter) for parameter in connector(model).parameters()}
+    return ((name, p) for name, p in vision_tower(model).named_parameters() if id(p) not in own)
+
+
+def word_embeddings(model: Any) -> nn.Module:
+    """The LLM's word embeddings."""
+    return base_model(model).get_input_embeddings()
+
+
+def tied(model: Any) -> bool:
+    """Whether the head scores tokens with the word embeddings themselves."""
+    base = base_model(model)
+    head = base.get_output_embeddings()
+    return head is not None and head.weight is base.get_input_embeddings().weight
+
+
+def _core(model: Any) -> Any:
+    return base_model(model).model
+
+
+def _first(model: Any, paths: tuple[str, ...], what: str) -> nn.Module:
+    found = next((module for path in paths if (module := _module(_core(model), path)) is not None), None)
+    if found is None:
+        raise VLMError(
+            f"{type(base_model(model)).__name__} has no {what} where one is looked for ({', '.join(paths)}): use a "
+            f"model of another family, or name its part in paperlib/models/parts.py."
+        )
+    return found
+
+
+def _module(core: Any, path: str) -> nn.Module | None:
+    for name in path.split("."):
+        core = getattr(core, name, None)
+    return core if isinstance(core, nn.Module) else None
