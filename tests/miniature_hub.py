@@ -273,7 +273,7 @@ def internvl(hub: Hub) -> str:
     images = GotOcr2ImageProcessorPil(size={"height": 24, "width": 24}, crop_to_patches=False)
     settings = {"processor_class": "InternVLProcessor", "image_seq_length": 9}
     hub.model("OpenGVLab/InternVL3-1B-hf", model, {"tokenizer": tokenizer, "images": images, "settings": settings})
-    hub.llm("Qwen/Qwen2.5-0.5B-Instruct", model, tokenizer)
+    hub.llm("Qwen/Qwen2.5-0.5B-Instruct", model, tokenizer, tie_word_embeddings=True)
     return "internvl3-1b"
 
 
@@ -342,7 +342,7 @@ def smolvlm(hub: Hub) -> str:
     hub.model(
         "HuggingFaceTB/SmolVLM-256M-Instruct", model, {"tokenizer": tokenizer, "images": images, "settings": settings}
     )
-    hub.llm("HuggingFaceTB/SmolLM2-135M-Instruct", model, tokenizer, vocab_size=size - 3)
+    hub.llm("HuggingFaceTB/SmolLM2-135M-Instruct", model, tokenizer, vocab_size=size - 3, tie_word_embeddings=True)
     return "smolvlm-256m"
 
 

@@ -31,14 +31,14 @@ def graft_llm(model: Any, llm: Any, name: str) -> list[str]:
 
     llm: a causal language model of transformers. name: how messages call it. Returns a sentence for each thing that
     could not be taken over: rows of the vocabulary that one side lacks stay as they are in ``model``. Raises VLMError
-    for blocks of other names or shapes, and for a head that is tied on one side alone.
+    for blocks of other names or shapes, and for a head that is tied in the model alone.
     """
     base, said = base_model(model), list[str]()
     own, theirs = base.get_decoder(), llm.get_decoder()
-    if tied(base) != tied(llm):
+    if tied(base) and not tied(llm):
         raise VLMError(
-            f"The head of {name} is {'' if tied(llm) else 'not '}tied to its word embeddings and the tuned model's is "
-            f"{'' if tied(base) else 'not '}: give the LLM that the model was tuned from."
+            f"The head of {name} is not tied to its word embeddings but the tuned model's is, so that it cannot be put "
+            f"in: give the LLM that the model was tuned from."
         )
     words = "embed_tokens.weight"
     mine, found = dict(own.named_parameters()), dict(theirs.named_parameters())
@@ -56,9 +56,9 @@ def graft_llm(model: Any, llm: Any, name: str) -> list[str]:
         rows = _rows(mine[words], found[words], f"The LLM {name}", said)
         put(own, words, rows)
         head = base.get_output_embeddings()
-        if tied(llm):
+        if tied(base):
             head.weight = rows
-        else:
+        else:  # a tied head of the LLM is its word embeddings
             head.weight = _rows(head.weight, llm.get_output_embeddings().weight, f"The head of {name}", [])
     return said
 

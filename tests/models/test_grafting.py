@@ -80,7 +80,6 @@ def test_rows_that_one_side_lacks(model):
     [
         ({"intermediate_size": 48}, "of shape"),
         ({"num_hidden_layers": 3}, "does not fit the tuned model"),
-        ({"tie_word_embeddings": True}, "tied to its word embeddings"),
         ({"hidden_size": 16}, "of shape"),
         ({"attention_bias": True}, "too many"),
     ],
@@ -91,6 +90,21 @@ def test_llms_that_do_not_fit(model, changes, says):
         graft_llm(model, llm_like(model, **changes), "wrong")
     assert "\n" not in str(error.value) and "wrong" in str(error.value)
     assert pointers(model) == before  # refused before anything was put in
+
+
+def test_a_tied_head_is_the_word_embeddings_where_the_model_has_a_head_of_its_own(model):
+    llm = llm_like(model, tie_word_embeddings=True)
+    graft_llm(model, llm, "tied")
+    assert torch.equal(model.get_output_embeddings().weight, llm.get_input_embeddings().weight)
+    ids = torch.tensor([[1, 5, 9, 30]])
+    assert torch.equal(logits(model, {"input_ids": ids}), logits(llm, {"input_ids": ids}))
+
+
+def test_a_head_of_its_own_fits_no_model_whose_head_is_tied(model):
+    model.get_output_embeddings().weight = model.get_input_embeddings().weight
+    with pytest.raises(VLMError, match="not tied to its word embeddings but the tuned model's is") as error:
+        graft_llm(model, llm_like(model), "untied")
+    assert "\n" not in str(error.value)
 
 
 def test_a_connector_in_llavas_own_names(model):
