@@ -17,6 +17,7 @@ def replacing(vlm: VLM, blocks: list[int], new: Callable[[int, str, nn.Parameter
     lowest of the blocks.
     """
     undo: list[tuple[nn.Module, str, nn.Parameter]] = []
+    vlm.ready()  # what takes the parameters' place is put beside them
     try:
         for i in blocks:
             for name, own in list(vlm.layers[i].named_parameters()):

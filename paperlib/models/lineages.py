@@ -98,6 +98,11 @@ def lineage_of(model: str) -> Lineage:
     return Lineage(model, Source(model))
 
 
+def is_lineage(model: str) -> bool:
+    """Whether a model's name is that of a lineage that comes with the project, or the path of a lineage's file."""
+    return model in shipped() or model.partition("#")[0].endswith(".toml")
+
+
 @functools.cache
 def shipped() -> dict[str, Lineage]:
     """The lineages of `lineages.toml`, by name."""
