@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     CLIPImageProcessorPil,
     CLIPVisionConfig,
@@ -46,7 +47,7 @@ from transformers import (
 )
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
-LAYERS, WIDTH = 3, 32
+LAYERS, WIDTH = 4, 32
 COMMON = ["<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"]
 VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 PER_PATCH = 4
@@ -134,14 +135,10 @@ class Hub:
         (place / "processor_config.json").write_text(json.dumps(processor["settings"]))
 
     def llm(self, repo: str, model: Any, tokenizer: Any, **extra: Any) -> Any:
-        """The LLM before tuning of a model, under its own class: the model's own, less a planted change in each block."""
+        """The LLM before tuning, under its own class: that of the model, less a planted change in each block."""
         config = model.config.get_text_config().to_dict() | extra
-        kind = config.pop("model_type").replace("gemma3_text", "gemma3_text").replace("qwen2_5_vl_text", "qwen2")
-        config = {key: value for key, value in config.items() if key not in ("rope_parameters", "layer_types")} | (
-            {"layer_types": config["layer_types"]} if kind == "gemma3_text" else {}
-        )
-        from transformers import AutoConfig
-
+        kind = {"qwen2_5_vl_text": "qwen2"}.get(config.pop("model_type"), model.config.get_text_config().model_type)
+        config = {key: value for key, value in config.items() if key not in ("rope_parameters", "layer_types")}
         made = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **config)).eval()
         own = model.get_decoder().state_dict()
         rows = made.get_input_embeddings().weight.shape[0]
@@ -359,8 +356,8 @@ def gemma(hub: Hub) -> str:
     text = Gemma3TextConfig(
         head_dim=8,
         query_pre_attn_scalar=8,
-        sliding_window=64,
-        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        sliding_window=512,
+        layer_types=["sliding_attention", "full_attention"] * (LAYERS // 2),
         **text_config(size) | {"tie_word_embeddings": True},
     )
     ids = {

@@ -127,6 +127,10 @@ def randomized(model: Any, seed: int = 0) -> Any:
         put(tower, name, parameter)
     for buffer, own in zip(vision_tower(base).buffers(), tower.buffers(), strict=True):
         own.copy_(buffer)  # running statistics of a convolutional tower
+    spread = getattr(base.config.get_text_config(), "initializer_range", 0.02)
+    for weight in connector(fresh).parameters():
+        if weight.ndim > 1 and not weight.any():  # Gemma's starts at zero, which is no random map but none
+            nn.init.normal_(weight, std=spread)
     fresh.generation_config = base.generation_config
     return fresh.eval()
 
