@@ -83,13 +83,15 @@ def open_tensors(source: Source) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise not_there(source, f"holds no {inside}")
     try:
-        found = dict(_safetensors(path)) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        found = (
+            dict(_safetensors(path)) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        )
         if not isinstance(found, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in found.values()):
             raise ValueError("it holds something else than tensors by name")
     except Exception as error:  # pickle, zip and safetensors each fail in their own ways
         raise SourceError(
-            f"The connector file {path.name} of {source.repo!r} is no file of tensors ({type(error).__name__}): fetch it "
-            f"again, or name another in the lineage."
+            f"The connector file {path.name} of {source.repo!r} is no file of tensors ({type(error).__name__}): fetch "
+            f"it again, or name another in the lineage."
         ) from error
     return found
 

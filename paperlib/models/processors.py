@@ -40,7 +40,7 @@ def load_processor(source: str, name: str | None = None, **options: Any) -> Any:
     except (OSError, ValueError, KeyError, TypeError) as error:  # a file that is missing, or holds something else
         reason = " ".join(str(error).split())[:120].rstrip(".").replace(". ", "; ")
         raise VLMError(
-            f"{called} of {name!r} cannot be opened ({reason}): the folder needs the files that "
+            f"{called} of {name!r} cannot be opened ({reason}): give a whole folder, with the files that "
             f"processor.save_pretrained writes."
         ) from error
     if getattr(made, "image_processor", None) is None or getattr(made, "tokenizer", None) is None:

@@ -232,8 +232,9 @@ def load_vlm(
     device: "auto" takes a GPU if there is one. dtype: "float32", "bfloat16", "float16" or "auto", which is float32 on a
     CPU and for what is built here, else bfloat16. attention: "eager", "sdpa", or "auto" for what transformers takes.
 
-    Raises VLMError for any other name (with the nearest name, if there is one), for a gated repository, and for a device
-    that is not there; LineageError for a lineage's file that cannot be used; AssetError or AdapterError if a part is missing or damaged; DiskError without space to assemble the mini model.
+    Raises VLMError for any other name (with the nearest name, if there is one), for a gated repository, and for a
+    device that is not there; LineageError for a lineage's file that cannot be used; AssetError or AdapterError if a
+    part is missing or damaged; DiskError without space to assemble the mini model.
 
     Example:
         >>> vlm = load_vlm("tiny", device="cpu")
