@@ -126,8 +126,8 @@ def _open(kind: Any, source: Source, dtype: torch.dtype, attention: str | None, 
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         if "gated" in str(error):
             raise gated(source.repo) from error
-        reason = " ".join(str(error).split())[:120].rstrip(".").replace(". ", "; ")
+        reason = " ".join(str(error).split())[:90].rstrip(".").replace(". ", "; ")
         raise SourceError(
-            f"{source.repo!r} holds no {what} that can be opened ({reason}): give a whole folder written by "
+            f"{source.repo[-80:]!r} holds no {what} that can be opened ({reason}): give a whole folder written by "
             f"save_pretrained, or a hub id of such a model."
         ) from error

@@ -35,7 +35,7 @@ def product_dtype(device: torch.device, fast: bool = True) -> torch.dtype:
     return torch.bfloat16 if fast and bfloat16_units(device) else torch.float32
 
 
-def weights_dtype(dtype: str, device: torch.device | str, built: bool) -> torch.dtype:
+def held_dtype(dtype: str, device: torch.device | str, built: bool) -> torch.dtype:
     """In which precision weights are held: "float32", "bfloat16", "float16", or what "auto" comes to.
 
     That is float32 on a CPU, and for the models that this project builds (built); bfloat16 on a GPU for all others.

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from paperlib.models.adapter_files import RECORD, AdapterError, read_adapters
 from paperlib.models.adapters import apply_adapter, connector_digest, save_adapter
-from paperlib.models.lineage_models import band_model, model_before, tuned_model, untrained_model
+from paperlib.models.lineage_models import band_model, model_before, tuned_model, untrained_model, weights_dtype
 from paperlib.models.lineages import Lineage, lineage_of
-from paperlib.models.precision import weights_dtype
 from paperlib.models.vlm import VLM, VLMError, chosen_device, load_vlm
 from paperlib.scoring.evaluation import evaluate
 from paperlib.stats.accuracy import summarize
@@ -87,14 +86,14 @@ def _built(study: Study, lineage: Lineage, stage: str) -> VLM:
     apply_adapter(vlm.model, folder)  # in float32; what is loaded is rounded afterwards
     if study.attention != "auto":
         vlm.model.set_attn_implementation(study.attention)
-    vlm.model.to(weights_dtype(study.dtype, "cpu", built=True))
+    vlm.model.to(weights_dtype(lineage, study.dtype, "cpu"))
     return VLM(f"{study.model} {stage}", vlm.model.eval(), vlm.processor)
 
 
 def _elsewhere(study: Study, lineage: Lineage, stage: str, tuned: VLM | None) -> tuple[VLM, list[str]]:
     """A stage of a model that was tuned elsewhere."""
     if tuned is None:
-        dtype = weights_dtype(study.dtype, chosen_device(study.device), built=False)
+        dtype = weights_dtype(lineage, study.dtype, chosen_device(study.device))
         tuned = tuned_model(lineage, dtype, None if study.attention == "auto" else study.attention)
     if stage == UNTRAINED:
         return untrained_model(lineage, tuned, study.seed), []

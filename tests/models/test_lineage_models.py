@@ -7,9 +7,10 @@ from paperlib.models.before_after import weight_changes
 from paperlib.models.fetching import open_llm, open_tensors
 from paperlib.models.grafting import LLAVA_KEYS
 from paperlib.models.input_checks import VLMError
-from paperlib.models.lineage_models import band_model, model_before, tuned_model, untrained_model
-from paperlib.models.lineages import Lineage, shipped
+from paperlib.models.lineage_models import band_model, model_before, tuned_model, untrained_model, weights_dtype
+from paperlib.models.lineages import Lineage, Source, shipped
 from paperlib.models.parts import connector, vision_parameters
+from paperlib.study.study import CODE_ROOT
 
 NAMES = ("llava-1.5-7b", "onevision-0.5b", "internvl3-1b", "qwen2.5-vl-3b", "smolvlm-256m")
 
@@ -56,6 +57,18 @@ def test_an_untrained_model_and_a_band(hub):
                for a, b in zip(one.parameters(), other.parameters()) if a.ndim > 1)  # fmt: skip
     with pytest.raises(VLMError, match="has no band '1:2': those that are published: '0:2'"):
         band_model(lineage, "1:2", tuned)
+
+
+def test_precision():
+    assert weights_dtype(Lineage("x", Source("a/b")), "auto", "cuda:0") == torch.bfloat16
+    assert weights_dtype(Lineage("mini", built="mini"), "auto", "cuda:0") == torch.float32
+
+
+def test_a_folder_of_adapters_is_a_tuned_model(monkeypatch):
+    """As any name that load_vlm takes; the mini model stands for its parts here."""
+    monkeypatch.setattr("paperlib.models.loading.build_mini", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # it is assembled, and no hub is asked
+        tuned_model(Lineage("x", Source(str(CODE_ROOT / "data" / "adapters" / "bands" / "mid"))), torch.float32)
 
 
 def test_lineages_that_lack_a_part(hub):

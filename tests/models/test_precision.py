@@ -124,4 +124,4 @@ def test_weights_are_held_in_bfloat16_on_a_gpu_but_for_what_is_built_here():
         ("bfloat16", "cpu", False, torch.bfloat16),
         ("float32", "cuda", False, torch.float32),
     ):
-        assert precision.weights_dtype(dtype, device, built) == expected
+        assert precision.held_dtype(dtype, device, built) == expected
