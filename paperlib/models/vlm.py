@@ -19,8 +19,8 @@ from paperlib.models.image_cache import cached_features
 from paperlib.models.input_checks import Batch, VLMError, check_batch, check_made, check_words
 from paperlib.models.loading import load_model
 from paperlib.models.names import check_name
+from paperlib.models.precision import chosen_device
 from paperlib.models.unwrapping import base_model
-from paperlib.study.study import device_fault
 
 # Processors say once per process that they fall back to PIL; this project has no torchvision on purpose.
 logging.getLogger("transformers.image_processing_backends").setLevel(logging.ERROR)
@@ -251,15 +251,6 @@ def load_vlm(
     device = chosen_device(device)
     model, processor = load_model(name, seed, dtype, attention, device)
     return VLM(name, model.to(device).eval(), processor)
-
-
-def chosen_device(device: str) -> str:
-    """The device that a name stands for: "auto" takes a GPU if there is one. Raises VLMError if it is not there."""
-    if missing := device_fault(str(device)):
-        raise VLMError(missing)
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
 
 
 def fingerprint(vlm: VLM) -> str:

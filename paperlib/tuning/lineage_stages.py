@@ -18,7 +18,8 @@ from paperlib.models.grafting import share_equal
 from paperlib.models.lineage_models import band_model
 from paperlib.models.lineages import Lineage, lineage_of
 from paperlib.models.placement import Accelerator, Placement
-from paperlib.models.vlm import VLM, chosen_device
+from paperlib.models.precision import chosen_device
+from paperlib.models.vlm import VLM
 from paperlib.study.study import Study
 from paperlib.tuning.stages import BEFORE_ONLY, STAGE_1, TUNED, UNTRAINED, make_stage, stage_names
 

@@ -12,7 +12,8 @@ from paperlib.models.adapter_files import RECORD, AdapterError, read_adapters
 from paperlib.models.adapters import apply_adapter, connector_digest, save_adapter
 from paperlib.models.lineage_models import band_model, model_before, tuned_model, untrained_model, weights_dtype
 from paperlib.models.lineages import Lineage, lineage_of
-from paperlib.models.vlm import VLM, VLMError, chosen_device, load_vlm
+from paperlib.models.precision import chosen_device
+from paperlib.models.vlm import VLM, VLMError, load_vlm
 from paperlib.scoring.evaluation import evaluate
 from paperlib.stats.accuracy import summarize
 from paperlib.study.results import plain, provenance, read_json
