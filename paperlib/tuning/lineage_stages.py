@@ -80,7 +80,7 @@ class Stages(Mapping[str, VLM]):
         Raises VLMError for a name that there is not, and for a checkpoint that cannot be opened.
         """
         alike = tuple(vlm for stage, vlm in self._loaded.items() if stage == self.before)
-        vlm = band_model(self.lineage, name, self[self.tuned], alike)
+        vlm = band_model(self.lineage, name, self._loaded.get(self.tuned) or self._load(self.tuned), alike)
         if self._placement is not None:
             self._placement.add(vlm)
         return vlm
@@ -88,10 +88,9 @@ class Stages(Mapping[str, VLM]):
     def __getitem__(self, name: str) -> VLM:
         if name not in self.names:
             raise KeyError(name)
-        if name not in self._loaded:
-            self._loaded[name] = self._load(name)
-        self._loaded[name].ready()
-        return self._loaded[name]
+        vlm = self._loaded[name] if name in self._loaded else self._load(name)
+        vlm.ready()
+        return vlm
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -100,13 +99,16 @@ class Stages(Mapping[str, VLM]):
         return len(self.names)
 
     def _load(self, name: str) -> VLM:
-        tuned = None if name == self.tuned or self.trained_here else self[self.tuned]
+        tuned = None
+        if name != self.tuned and not self.trained_here:  # made of the tuned model, wherever that lies
+            tuned = self._loaded.get(self.tuned) or self._load(self.tuned)
         vlm, said = make_stage(self.study, self.lineage, name, tuned)
         self._said += said
-        for other in self._loaded.values():
+        for other in self._loaded.values() if self.trained_here else ():  # each was read from files of its own
             share_equal(vlm.model, other.model)
         if self._placement is not None:
             self._placement.add(vlm)
+        self._loaded[name] = vlm
         return vlm
 
 
