@@ -7,7 +7,7 @@ mini model and, say, ``llava-hf/llava-1.5-7b-hf`` run through the same code.
 import hashlib
 import logging
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from paperlib.models.image_cache import cached_features
 from paperlib.models.input_checks import Batch, VLMError, check_batch, check_made, check_words
 from paperlib.models.loading import load_model
 from paperlib.models.names import check_name
+from paperlib.models.precision import chosen_device
 from paperlib.models.unwrapping import base_model
-from paperlib.study.study import device_fault
 
 # Processors say once per process that they fall back to PIL; this project has no torchvision on purpose.
 logging.getLogger("transformers.image_processing_backends").setLevel(logging.ERROR)
@@ -72,6 +72,7 @@ class VLM:
     name: str
     model: Any
     processor: Any
+    placement: Any = field(default=None, repr=False, compare=False)  # a `placement.Placement`, if the model may wait
 
     @property
     def base(self) -> Any:
@@ -90,8 +91,13 @@ class VLM:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.model.parameters()).device
+        """Where the model runs. Its weights are there, or wait until they are needed (`models.placement`)."""
+        return next(self.model.parameters()).device if self.placement is None else self.placement.device
+
+    def ready(self) -> None:
+        """Bring the weights to the device, if they wait elsewhere; running any part of the model does the same."""
+        if self.placement is not None:
+            self.placement.use(self)
 
     @property
     def image_token_id(self) -> int:
@@ -132,6 +138,7 @@ class VLM:
         answers for a processor that ends prompts by itself (PaliGemma's), since they would stand in the wrong place.
         """
         images = check_batch(prompts, images, answers)
+        self.ready()
         if answers is not None and "labels" in self.processor.model_input_names:
             raise VLMError(
                 f"{type(self.processor).__name__} adds text after the prompt, so answers cannot follow it: use "
@@ -213,16 +220,21 @@ class VLM:
             )
 
 
-def load_vlm(name: str | Path, device: str = "auto", seed: int = 0) -> VLM:
-    """Load a model in float32, in evaluation mode.
+def load_vlm(
+    name: str | Path, device: str = "auto", seed: int = 0, dtype: str = "auto", attention: str = "auto"
+) -> VLM:
+    """Load a model in evaluation mode.
 
     name: "mini" (both stages), "mini-stage1" (connector trained, LLM as it was), "mini-base" (assembled, connector
-    random), "mini-untrained" (random LLM and connector from ``seed``), "tiny" (random, for tests), a local folder as
-    `save_pretrained` writes it, a folder of adapters of the mini model, or a hub id.
-    device: "auto" takes a GPU if there is one.
+    random), "mini-untrained" (random LLM and connector from ``seed``), "tiny" (random, for tests), a lineage's tuned
+    model by the lineage's name or TOML file (`lineages.lineage_of`), a local folder as `save_pretrained` writes it, a
+    folder of adapters of the mini model, or a hub id.
+    device: "auto" takes a GPU if there is one. dtype: "float32", "bfloat16", "float16" or "auto", which is float32 on a
+    CPU and for what is built here, else bfloat16. attention: "eager", "sdpa", or "auto" for what transformers takes.
 
-    Raises VLMError for any other name (with the nearest name, if there is one) and for a device that is not there;
-    AssetError or AdapterError if a part is missing or damaged; DiskError without space to assemble the mini model.
+    Raises VLMError for any other name (with the nearest name, if there is one), for a gated repository, and for a
+    device that is not there; LineageError for a lineage's file that cannot be used; AssetError or AdapterError if a
+    part is missing or damaged; DiskError without space to assemble the mini model.
 
     Example:
         >>> vlm = load_vlm("tiny", device="cpu")
@@ -237,17 +249,8 @@ def load_vlm(name: str | Path, device: str = "auto", seed: int = 0) -> VLM:
     """
     name = check_name(name)
     device = chosen_device(device)
-    model, processor = load_model(name, seed)
+    model, processor = load_model(name, seed, dtype, attention, device)
     return VLM(name, model.to(device).eval(), processor)
-
-
-def chosen_device(device: str) -> str:
-    """The device that a name stands for: "auto" takes a GPU if there is one. Raises VLMError if it is not there."""
-    if missing := device_fault(str(device)):
-        raise VLMError(missing)
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
 
 
 def fingerprint(vlm: VLM) -> str:
