@@ -20,11 +20,21 @@ TOWERS = ("vision_tower", "vision_model", "visual")
 DEEPSTACK = "visual.deepstack_merger_list"  # Qwen3-VL has further connectors, for states of lower blocks of its tower
 
 
+class Connectors(nn.ModuleDict):
+    """The connectors of a model that has several: their weights together. The first gives what becomes layer 0."""
+
+    def register_forward_hook(self, *args: Any, **kwargs: Any) -> Any:
+        """As of any module, on the connector whose output becomes layer 0; the dictionary itself is never called."""
+        return next(iter(self.values())).register_forward_hook(*args, **kwargs)
+
+
 def connector(model: Any) -> nn.Module:
-    """The module between vision tower and LLM. Raises VLMError for a model without one."""
-    core, found = _core(model), _first(model, CONNECTORS, "connector")
-    more = _module(core, DEEPSTACK)
-    return found if more is None else nn.ModuleDict({"merger": found, "deepstack": more})
+    """The module between vision tower and LLM (`Connectors` where there are several).
+
+    Raises VLMError for a model without one.
+    """
+    found, more = _first(model, CONNECTORS, "connector"), _module(_core(model), DEEPSTACK)
+    return found if more is None else Connectors({"merger": found, "deepstack": more})
 
 
 def vision_tower(model: Any) -> nn.Module:
@@ -43,6 +53,20 @@ def word_embeddings(model: Any) -> nn.Module:
     return base_model(model).get_input_embeddings()
 
 
+def check_sees(model: Any, name: str) -> None:
+    """Raises VLMError for a model without image tokens, a connector, a vision tower or a decoder with blocks."""
+    base = base_model(model)
+    if getattr(base.config, "image_token_id", None) is None:
+        raise VLMError(
+            f"{type(base).__name__} of {name!r} has no image tokens (config.image_token_id): choose a model that "
+            f"reads pictures as tokens among words."
+        )
+    connector(base)
+    vision_tower(base)
+    if not isinstance(getattr(base.get_decoder(), "layers", None), nn.ModuleList):
+        raise VLMError(f"{type(base).__name__} of {name!r} has no decoder with blocks: choose a model of another family.")
+
+
 def tied(model: Any) -> bool:
     """Whether the head scores tokens with the word embeddings themselves."""
     base = base_model(model)
@@ -51,7 +75,7 @@ def tied(model: Any) -> bool:
 
 
 def _core(model: Any) -> Any:
-    return base_model(model).model
+    return getattr(base_model(model), "model", None)
 
 
 def _first(model: Any, paths: tuple[str, ...], what: str) -> nn.Module:

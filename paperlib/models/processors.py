@@ -6,8 +6,8 @@ that package is missing, the processor is made without its part for videos.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
-from unittest import mock
 
 from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
@@ -18,41 +18,57 @@ from paperlib.models.input_checks import VLMError
 VIDEO = "video_processor"
 
 
-def load_processor(source: str, **options: Any) -> Any:
+def load_processor(source: str, name: str | None = None, **options: Any) -> Any:
     """The processor of a folder or hub id. options: of `from_pretrained`, such as the revision.
 
-    Raises VLMError for a processor that cannot be made with the packages that are here.
+    name: how messages call the source. Raises VLMError for a processor that cannot be made with the packages that are
+    here, and for a source without the files of one.
     """
+    name = name or source
     kind = PROCESSOR_MAPPING.get(type(AutoConfig.from_pretrained(source, **options)), None)
-    needs_videos = kind is not None and VIDEO in kind.get_attributes()
+    called = "The processor" if kind is None else kind.__name__
     try:
-        if needs_videos and not is_torchvision_available():
-            return _without_videos(kind, source, options)
-        return AutoProcessor.from_pretrained(source, **options)
+        if kind is not None and VIDEO in kind.get_attributes() and not is_torchvision_available():
+            made = _without_videos(kind, source, options)
+        else:
+            made = AutoProcessor.from_pretrained(source, **options)
     except ImportError as error:
-        name = "the processor" if kind is None else kind.__name__
-        missing = " ".join(str(error).split())[:160]
+        missing = " ".join(str(error).split())[:120].rstrip(".").replace(". ", "; ")
         raise VLMError(
-            f"{name} of {source!r} needs a package that is not here ({missing}): install it, or choose another model."
+            f"{called} of {name!r} needs a package that is not here ({missing}): install it, or choose another model."
         ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:  # a file that is missing, or holds something else
+        reason = " ".join(str(error).split())[:120].rstrip(".").replace(". ", "; ")
+        raise VLMError(
+            f"{called} of {name!r} cannot be opened ({reason}): the folder needs the files that "
+            f"processor.save_pretrained writes."
+        ) from error
+    if getattr(made, "image_processor", None) is None or getattr(made, "tokenizer", None) is None:
+        raise VLMError(
+            f"{name!r} has no processor with a tokenizer and an image processor, only a {type(made).__name__}: write "
+            f"the files of its processor beside the model (processor.save_pretrained)."
+        )
+    return made
 
 
 def _without_videos(kind: Any, source: str, options: dict) -> Any:
     """A processor of this kind whose part for videos is left out."""
-    parts = [part for part in kind.get_attributes() if part != VIDEO]
     settings, _ = kind.get_processor_dict(source, **options)
     images = AutoImageProcessor.from_pretrained(source, **options)
     tokenizer = AutoTokenizer.from_pretrained(source, **options)
     settings.pop(VIDEO, None)
-    # The part is still a parameter of the class; told that it has no such part, it takes None for it.
-    with mock.patch.object(kind, "get_attributes", classmethod(lambda cls: parts)):
-        made = kind.from_args_and_dict([images, tokenizer, None], settings)
-    made.video_processor = _NoVideos()
-    return made
+    # The part is still an argument of the constructor, which takes None for it.
+    return _pictures_only(kind).from_args_and_dict([images, tokenizer, None], settings)
+
+
+@functools.cache
+def _pictures_only(kind: Any) -> Any:
+    """A class of the same name, so that what it saves is read as that of the original, without the part for videos."""
+    parts = [part for part in kind.get_attributes() if part != VIDEO]
+    return type(kind.__name__, (kind,), {"get_attributes": classmethod(lambda cls: list(parts)), VIDEO: _NoVideos()})
 
 
 class _NoVideos:
-    """Stands where a processor for videos would: some templates ask it for settings."""
+    """Stands where a processor for videos would: some chat templates ask it for settings."""
 
     num_frames = fps = None
-    model_input_names = ()
