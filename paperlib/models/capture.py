@@ -180,7 +180,7 @@ def _captured(
 ) -> dict[str, torch.Tensor]:
     """`capture` without the cache."""
     texts = prompts if answers is None else [p + a for p, a in zip(prompts, answers, strict=True)]
-    lengths = [len(ids) for ids in vlm.tokenizer(list(texts)).input_ids]
+    lengths = [len(ids) for ids in vlm.encode(list(texts)).input_ids]
     order = sorted(range(len(prompts)), key=lengths.__getitem__, reverse=True)
     found: dict[str, torch.Tensor] = {}
     with vlm.cached_features(), mixed_precision(vlm.device, fast):

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText
 
 from paperlib.models import late_entry
 from paperlib.models.adapter_files import MADE_FOR
@@ -14,6 +14,7 @@ from paperlib.models.assemble import build_mini, build_tiny
 from paperlib.models.grafting import randomized
 from paperlib.models.input_checks import VLMError
 from paperlib.models.names import NAMES, adapter_folder, hub_source, no_model
+from paperlib.models.processors import load_processor
 from paperlib.study.checks import whole
 
 
@@ -42,7 +43,7 @@ def _read(name: str | Path) -> tuple[Any, Any]:
         source = name if Path(name).is_dir() else hub_source(str(name))
         model = AutoModelForImageTextToText.from_pretrained(source, dtype=torch.float32)
         late_entry.restore(model)
-        return model, AutoProcessor.from_pretrained(source)
+        return model, load_processor(source, str(name))
     except VLMError:
         raise
     except (OSError, ValueError, SafetensorError) as error:

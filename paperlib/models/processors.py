@@ -9,13 +9,19 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer
+from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer, PaliGemmaProcessor, ProcessorMixin
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import is_torchvision_available
 
 from paperlib.models.input_checks import VLMError
 
 VIDEO = "video_processor"
+# How PaliGemma is asked; it has no turns. Its own repository has no template.
+PREFIX = (
+    "{% for message in messages %}"
+    "{% for part in message['content'] if part['type'] == 'image' %}{{ '<image>' }}{% endfor %}{{ bos_token }}"
+    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}{{ '\n' }}{% endfor %}"
+)
 
 
 def load_processor(source: str, name: str | None = None, **options: Any) -> Any:
@@ -48,7 +54,20 @@ def load_processor(source: str, name: str | None = None, **options: Any) -> Any:
             f"{name!r} has no processor with a tokenizer and an image processor, only a {type(made).__name__}: write "
             f"the files of its processor beside the model (processor.save_pretrained)."
         )
+    if isinstance(made, PaliGemmaProcessor):
+        return WholePrompts(made.image_processor, made.tokenizer, chat_template=made.chat_template or PREFIX)
     return made
+
+
+class WholePrompts(PaliGemmaProcessor):
+    """PaliGemma's processor for prompts that hold all that the model reads before an answer.
+
+    The original writes the end of a prompt by itself, so that no answer could follow, and takes no text without a
+    picture. Here its chat template writes the same.
+    """
+
+    prepare_inputs_layout = ProcessorMixin.prepare_inputs_layout
+    validate_inputs = ProcessorMixin.validate_inputs
 
 
 def _without_videos(kind: Any, source: str, options: dict) -> Any:

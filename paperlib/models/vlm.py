@@ -19,6 +19,7 @@ from paperlib.models.image_cache import cached_features
 from paperlib.models.input_checks import Batch, VLMError, check_batch, check_made, check_words
 from paperlib.models.loading import load_model
 from paperlib.models.names import check_name
+from paperlib.models.processors import WholePrompts
 from paperlib.models.unwrapping import base_model
 from paperlib.study.study import device_fault
 
@@ -132,7 +133,8 @@ class VLM:
         answers for a processor that ends prompts by itself (PaliGemma's), since they would stand in the wrong place.
         """
         images = check_batch(prompts, images, answers)
-        if answers is not None and "labels" in self.processor.model_input_names:
+        prefixed = "labels" in self.processor.model_input_names  # all but the answer attends in both directions
+        if answers is not None and prefixed and not isinstance(self.processor, WholePrompts):
             raise VLMError(
                 f"{type(self.processor).__name__} adds text after the prompt, so answers cannot follow it: use "
                 f"another family of models to score answers."
@@ -142,8 +144,15 @@ class VLM:
         # A list for each prompt: Gemma 3's and SmolVLM's processors would take a flat one for one prompt's pictures.
         pictures = None if images is None else [[image] for image in images]
         try:
-            # Said to both: InternVL's processor has a side of its own.
-            made = self.processor(text=texts, images=pictures, padding=True, padding_side="right", return_tensors="pt")
+            # The side is said to both: InternVL's processor has one of its own.
+            made = self.processor(
+                text=texts,
+                images=pictures,
+                padding=True,
+                padding_side="right",
+                add_special_tokens=self._adds_special(texts[0]),
+                return_tensors="pt",
+            )
         except ValueError as error:
             reason = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
             raise VLMError(
@@ -154,10 +163,24 @@ class VLM:
         if images is not None and not (made["input_ids"] == self.image_token_id).any(1).all():
             raise VLMError("Each prompt must have the place of its picture: make prompts with VLM.prompt.")
         batch = Batch(made.to(self.device))
-        heads = self.tokenizer(prompts)["input_ids"]
-        wholes = self.tokenizer(texts)["input_ids"]
+        heads, wholes = (self.encode(part)["input_ids"] for part in (prompts, texts))
         batch.answer_lengths = [len(whole) - len(head) for head, whole in zip(heads, wholes, strict=True)]
+        if batch.pop("labels", None) is not None:
+            for types, span in zip(batch["token_type_ids"], self.spans(batch), strict=True):
+                types[span.answer] = 1
         return batch
+
+    def encode(self, texts: str | list[str], **options: Any) -> Any:
+        """What the tokenizer makes of prompts, as `batch` does: a picture's place is one token.
+
+        Some chat templates write the token that begins a text (Gemma's), others leave it to the tokenizer (LLaVA's).
+        """
+        first = texts if isinstance(texts, str) else texts[0]
+        return self.tokenizer(texts, add_special_tokens=self._adds_special(first), **options)
+
+    def _adds_special(self, text: str) -> bool:
+        begin = self.tokenizer.bos_token
+        return not (begin and text.startswith(begin))
 
     def spans(self, batch: Batch) -> list[Spans]:
         """Where image, question and answer tokens sit in each sequence of a right-padded batch.
@@ -184,7 +207,7 @@ class VLM:
 
     @torch.inference_mode()
     def answers(self, images: list[Image.Image] | None, questions: list[str], max_new_tokens: int = 24) -> list[str]:
-        """`answer` for many questions. Those of equal prompt length share a batch, so no left padding is needed.
+        """`answer` for many questions. Those of equal length, pictures of equal size, share a batch: none is padded.
 
         Raises VLMError as `prompt` and `batch` do, if the answer does not fit into the context, and for fewer than one
         new token.
@@ -193,10 +216,11 @@ class VLM:
             raise VLMError(f"max_new_tokens must be a whole number of at least 1, got {max_new_tokens!r}.")
         images = check_batch(questions, images)
         prompts = [self.prompt(q, images is not None) for q in questions]
-        lengths = [len(ids) for ids in self.tokenizer(prompts)["input_ids"]]
+        sizes = [(0, 0) if images is None else image.size for image in images or prompts]
+        alike = [(len(ids), *size) for ids, size in zip(self.encode(prompts)["input_ids"], sizes, strict=True)]
         replies = [""] * len(prompts)
-        for length in sorted(set(lengths)):
-            rows = [i for i, n in enumerate(lengths) if n == length]
+        for kind in sorted(set(alike)):
+            rows = [i for i, other in enumerate(alike) if other == kind]
             batch = self.batch([prompts[i] for i in rows], images and [images[i] for i in rows])
             self._check_length(batch["input_ids"].shape[1] + max_new_tokens)
             new = self.model.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False)
