@@ -3,9 +3,10 @@
     python tests/miniature_hub.py FOLDER      # writes it, and prints what to type to use it
 
 Weights are random and small; files, their forms and the relation of the vocabularies are the true ones: configuration,
-weights (some in several files, Vicuna's as pickles), tokenizer with its chat template, processor, the LLM before tuning,
-a connector file of stage 1. With ``HF_HUB_CACHE`` at the folder and ``HF_HUB_OFFLINE=1``, ``model="llava-1.5-7b"``
-loads from here as it would from the hub. Tuning is planted: matrices of every block move by `MOVED` of their size.
+weights (some in several files, Vicuna's as pickles), tokenizer with its chat template, processor, the LLM before
+tuning, a connector file of stage 1. With ``HF_HUB_CACHE`` at the folder and ``HF_HUB_OFFLINE=1``,
+``model="llava-1.5-7b"`` loads from here as it would from the hub. Tuning is planted: matrices of every block move by
+`MOVED` of their size.
 """
 
 from __future__ import annotations
@@ -226,7 +227,7 @@ def onevision(hub: Hub) -> tuple[str, str]:
     tuned, bare = "llava-hf/llava-onevision-qwen2-0.5b-ov-hf", tokens.qwen()
     special = {"image_token": "<image>", "video_token": "<video>"}
     tokenizer = tokens.qwen(*special.values(), extra_special_tokens=special)
-    tokenizer.chat_template, bare.chat_template = tokens.ONEVISION, tokens.CHATML
+    tokenizer.chat_template, bare.chat_template = tokens.ONEVISION, tokens.PLAIN
     rows, crops = len(tokenizer) + 8, [[16, 16], [16, 32], [32, 16]]
     config = LlavaOnevisionConfig(
         text_config=Qwen2Config(**text(rows + 64, 3, tokenizer, tie_word_embeddings=True)),
@@ -266,7 +267,7 @@ def internvl(hub: Hub) -> tuple[str, str]:
         "video_token": "<video>",
     }  # fmt: skip
     tokenizer = tokens.qwen(*special.values(), extra_special_tokens=special)
-    tokenizer.chat_template, bare.chat_template = tokens.INTERNVL, tokens.CHATML
+    tokenizer.chat_template, bare.chat_template = tokens.INTERNVL, tokens.PLAIN
     config = InternVLConfig(
         text_config=Qwen2Config(**text(len(tokenizer), 4, tokenizer, tie_word_embeddings=False)),
         vision_config=VISION | {"image_size": [16, 16], "patch_size": [PATCH, PATCH]},
@@ -287,7 +288,7 @@ def internvl(hub: Hub) -> tuple[str, str]:
     }  # fmt: skip
     hub.tuned(tuned, model, tokenizer, torch.bfloat16, **files)
     llm = before(model, len(tokenizer) + 60, tie_word_embeddings=True)
-    hub.llm("Qwen/Qwen2.5-0.5B-Instruct", llm, bare, torch.bfloat16)
+    hub.llm("Qwen/Qwen2.5-0.5B", llm, bare, torch.bfloat16)
     return "internvl3-1b", tuned
 
 
@@ -296,7 +297,7 @@ def qwen(hub: Hub) -> tuple[str, str]:
     tuned, names = "Qwen/Qwen2.5-VL-3B-Instruct", ("vision_start", "vision_end", "vision_pad", "image_pad", "video_pad")
     tokenizer = tokens.qwen(*(f"<|{name}|>" for name in names))
     bare = copy.deepcopy(tokenizer)
-    tokenizer.chat_template, bare.chat_template, rows = tokens.QWEN_VL, tokens.CHATML, len(tokenizer) + 8
+    tokenizer.chat_template, bare.chat_template, rows = tokens.QWEN_VL, tokens.PLAIN, len(tokenizer) + 8
     ids = dict(zip(names, tokenizer.convert_tokens_to_ids([f"<|{name}|>" for name in names]), strict=True))
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 1, 1]}
     config = Qwen2_5_VLConfig(
@@ -331,7 +332,7 @@ def smolvlm(hub: Hub) -> tuple[str, str]:
     cells = [f"<row_{i}_col_{j}>" for i in range(1, 7) for j in range(1, 7)]
     frame = ("<fake_token_around_image>", "<image>", "<end_of_utterance>")
     tokenizer = tokens.smol("<global-img>", *cells, *frame, eos_token="<end_of_utterance>")
-    tokenizer.chat_template, bare.chat_template, rows = tokens.SMOLVLM, tokens.CHATML, len(bare)
+    tokenizer.chat_template, bare.chat_template, rows = tokens.SMOLVLM, tokens.PLAIN, len(bare)
     config = Idefics3Config(
         text_config=LlamaConfig(**text(len(tokenizer) + 86, 5, tokenizer, tie_word_embeddings=False)),
         vision_config=VISION | {"image_size": 16},

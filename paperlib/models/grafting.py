@@ -30,11 +30,16 @@ def graft_llm(model: Any, llm: Any, name: str) -> list[str]:
     """Put another LLM's blocks, norm, word embeddings and head into a model, by name, without copying.
 
     llm: a causal language model of transformers. name: how messages call it. Returns a sentence for each thing that
-    could not be taken over or differs: rows of the vocabulary that one side lacks stay as they are in ``model``; a head
-    that is tied on one side alone. Raises VLMError for blocks of other names or shapes.
+    could not be taken over: rows of the vocabulary that one side lacks stay as they are in ``model``. Raises VLMError
+    for blocks of other names or shapes, and for a head that is tied on one side alone.
     """
     base, said = base_model(model), list[str]()
-    own, theirs, was_tied = base.get_decoder(), llm.get_decoder(), tied(base)
+    own, theirs = base.get_decoder(), llm.get_decoder()
+    if tied(base) != tied(llm):
+        raise VLMError(
+            f"The head of {name} is {'' if tied(llm) else 'not '}tied to its word embeddings and the tuned model's is "
+            f"{'' if tied(base) else 'not '}: give the LLM that the model was tuned from."
+        )
     words = "embed_tokens.weight"
     mine, found = dict(own.named_parameters()), dict(theirs.named_parameters())
     _check_names(set(mine), set(found), f"The LLM {name}")
@@ -51,15 +56,10 @@ def graft_llm(model: Any, llm: Any, name: str) -> list[str]:
         rows = _rows(mine[words], found[words], f"The LLM {name}", said)
         put(own, words, rows)
         head = base.get_output_embeddings()
-        if was_tied and tied(llm):
+        if tied(llm):
             head.weight = rows
         else:
             head.weight = _rows(head.weight, llm.get_output_embeddings().weight, f"The head of {name}", [])
-        if tied(llm) != was_tied:
-            said.append(
-                f"The head of {name} is {'' if tied(llm) else 'not '}its word embeddings, unlike the tuned model's; it "
-                f"is taken over as it is."
-            )
     return said
 
 

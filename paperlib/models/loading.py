@@ -43,7 +43,7 @@ def _read(name: str | Path) -> tuple[Any, Any]:
         source = name if Path(name).is_dir() else hub_source(str(name))
         model = AutoModelForImageTextToText.from_pretrained(source, dtype=torch.float32)
         late_entry.restore(model)
-        return model, load_processor(source, str(name))
+        return model, load_processor(str(source), str(name))
     except VLMError:
         raise
     except (OSError, ValueError, SafetensorError) as error:

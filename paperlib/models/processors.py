@@ -9,7 +9,14 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer, PaliGemmaProcessor, ProcessorMixin
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoProcessor,
+    AutoTokenizer,
+    PaliGemmaProcessor,
+    ProcessorMixin,
+)
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import is_torchvision_available
 
@@ -46,8 +53,8 @@ def load_processor(source: str, name: str | None = None, **options: Any) -> Any:
     except (OSError, ValueError, KeyError, TypeError) as error:  # a file that is missing, or holds something else
         reason = " ".join(str(error).split())[:120].rstrip(".").replace(". ", "; ")
         raise VLMError(
-            f"{called} of {name!r} cannot be opened ({reason}): the folder needs the files that "
-            f"processor.save_pretrained writes."
+            f"{called} of {name!r} cannot be opened ({reason}): give a whole folder, with the files "
+            f"that processor.save_pretrained writes."
         ) from error
     if getattr(made, "image_processor", None) is None or getattr(made, "tokenizer", None) is None:
         raise VLMError(
@@ -59,6 +66,17 @@ def load_processor(source: str, name: str | None = None, **options: Any) -> Any:
     return made
 
 
+def encode(tokenizer: Any, texts: str | list[str], **options: Any) -> Any:
+    """What a tokenizer makes of prompts as `VLM.batch` does, but for pictures, whose place is one token."""
+    return tokenizer(texts, add_special_tokens=not begun(tokenizer, texts), **options)
+
+
+def begun(tokenizer: Any, texts: str | list[str]) -> bool:
+    """Whether the chat template has written the token that begins a text (Gemma's), so that none is to be added."""
+    first = texts if isinstance(texts, str) else texts[0]
+    return bool(tokenizer.bos_token) and first.startswith(tokenizer.bos_token)
+
+
 class WholePrompts(PaliGemmaProcessor):
     """PaliGemma's processor for prompts that hold all that the model reads before an answer.
 
@@ -68,6 +86,9 @@ class WholePrompts(PaliGemmaProcessor):
 
     prepare_inputs_layout = ProcessorMixin.prepare_inputs_layout
     validate_inputs = ProcessorMixin.validate_inputs
+
+
+WholePrompts.__name__ = PaliGemmaProcessor.__name__  # so that what it saves is read as that of the original
 
 
 def _without_videos(kind: Any, source: str, options: dict) -> Any:

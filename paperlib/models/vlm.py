@@ -19,7 +19,7 @@ from paperlib.models.image_cache import cached_features
 from paperlib.models.input_checks import Batch, VLMError, check_batch, check_made, check_words
 from paperlib.models.loading import load_model
 from paperlib.models.names import check_name
-from paperlib.models.processors import WholePrompts
+from paperlib.models.processors import WholePrompts, begun, encode
 from paperlib.models.unwrapping import base_model
 from paperlib.study.study import device_fault
 
@@ -145,14 +145,8 @@ class VLM:
         pictures = None if images is None else [[image] for image in images]
         try:
             # The side is said to both: InternVL's processor has one of its own.
-            made = self.processor(
-                text=texts,
-                images=pictures,
-                padding=True,
-                padding_side="right",
-                add_special_tokens=self._adds_special(texts[0]),
-                return_tensors="pt",
-            )
+            options = {"padding": True, "padding_side": "right", "add_special_tokens": not begun(self.tokenizer, texts)}
+            made = self.processor(text=texts, images=pictures, return_tensors="pt", **options)
         except ValueError as error:
             reason = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
             raise VLMError(
@@ -163,24 +157,12 @@ class VLM:
         if images is not None and not (made["input_ids"] == self.image_token_id).any(1).all():
             raise VLMError("Each prompt must have the place of its picture: make prompts with VLM.prompt.")
         batch = Batch(made.to(self.device))
-        heads, wholes = (self.encode(part)["input_ids"] for part in (prompts, texts))
+        heads, wholes = (encode(self.tokenizer, part)["input_ids"] for part in (prompts, texts))
         batch.answer_lengths = [len(whole) - len(head) for head, whole in zip(heads, wholes, strict=True)]
         if batch.pop("labels", None) is not None:
             for types, span in zip(batch["token_type_ids"], self.spans(batch), strict=True):
                 types[span.answer] = 1
         return batch
-
-    def encode(self, texts: str | list[str], **options: Any) -> Any:
-        """What the tokenizer makes of prompts, as `batch` does: a picture's place is one token.
-
-        Some chat templates write the token that begins a text (Gemma's), others leave it to the tokenizer (LLaVA's).
-        """
-        first = texts if isinstance(texts, str) else texts[0]
-        return self.tokenizer(texts, add_special_tokens=self._adds_special(first), **options)
-
-    def _adds_special(self, text: str) -> bool:
-        begin = self.tokenizer.bos_token
-        return not (begin and text.startswith(begin))
 
     def spans(self, batch: Batch) -> list[Spans]:
         """Where image, question and answer tokens sit in each sequence of a right-padded batch.
@@ -216,8 +198,9 @@ class VLM:
             raise VLMError(f"max_new_tokens must be a whole number of at least 1, got {max_new_tokens!r}.")
         images = check_batch(questions, images)
         prompts = [self.prompt(q, images is not None) for q in questions]
-        sizes = [(0, 0) if images is None else image.size for image in images or prompts]
-        alike = [(len(ids), *size) for ids, size in zip(self.encode(prompts)["input_ids"], sizes, strict=True)]
+        sizes = [image.size for image in images] if images else [(0, 0)] * len(prompts)
+        lengths = [len(ids) for ids in encode(self.tokenizer, prompts)["input_ids"]]
+        alike = [(length, *size) for length, size in zip(lengths, sizes, strict=True)]
         replies = [""] * len(prompts)
         for kind in sorted(set(alike)):
             rows = [i for i, other in enumerate(alike) if other == kind]
