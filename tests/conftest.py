@@ -36,3 +36,23 @@ def limited():
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return block
+
+
+@pytest.fixture(scope="session")
+def hub_folder(tmp_path_factory):
+    """A cache of the hub with every lineage of `miniature_hub` in miniature."""
+    import miniature_hub
+
+    folder = tmp_path_factory.mktemp("hub")
+    miniature_hub.build(folder)
+    return folder
+
+
+@pytest.fixture
+def hub(hub_folder, monkeypatch):
+    """The miniature hub as this process's local cache, with the real hub out of reach."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub_folder))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return hub_folder

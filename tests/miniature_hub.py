@@ -181,7 +181,7 @@ def text(vocabulary: int, layers: int, tokenizer: Any, **settings: Any) -> dict:
 # ---------------------------------------------------------------- lineages
 
 
-def llava(hub: Hub) -> tuple[str, str]:
+def llava(hub: Hub) -> str:
     """LLaVA-1.5 7B: all three stages, checkpoints tuned in bands; the vocabulary grew by 64 rows for two tokens."""
     tuned, bare = "llava-hf/llava-1.5-7b-hf", tokens.llama(pad_token="<unk>")
     tokenizer = tokens.llama("<image>", "<pad>", pad_token="<pad>", extra_special_tokens={"image_token": "<image>"})
@@ -219,10 +219,10 @@ def llava(hub: Hub) -> tuple[str, str]:
         for i in set(range(4)) - set(blocks):
             band.model.language_model.layers[i].load_state_dict(llm.model.layers[i].state_dict())
         hub.tuned(f"lbasile/{name}", band, tokenizer, half, **files)
-    return "llava-1.5-7b", tuned
+    return tuned
 
 
-def onevision(hub: Hub) -> tuple[str, str]:
+def onevision(hub: Hub) -> str:
     """LLaVA-OneVision 0.5B: all three stages; a picture as a whole and as crops; the vision tower was tuned too."""
     tuned, bare = "llava-hf/llava-onevision-qwen2-0.5b-ov-hf", tokens.qwen()
     special = {"image_token": "<image>", "video_token": "<video>"}
@@ -256,10 +256,10 @@ def onevision(hub: Hub) -> tuple[str, str]:
     hub.projector(
         "lmms-lab/llava-onevision-projectors", "0.5b/mm_projector.bin", moved(model.model.multi_modal_projector)
     )
-    return "onevision-0.5b", tuned
+    return tuned
 
 
-def internvl(hub: Hub) -> tuple[str, str]:
+def internvl(hub: Hub) -> str:
     """InternVL3 1B: crops and a thumbnail; fewer rows than the LLM before, whose head is tied and whose own isn't."""
     tuned, bare = "OpenGVLab/InternVL3-1B-hf", tokens.qwen()
     special = {
@@ -289,10 +289,10 @@ def internvl(hub: Hub) -> tuple[str, str]:
     hub.tuned(tuned, model, tokenizer, torch.bfloat16, **files)
     llm = before(model, len(tokenizer) + 60, tie_word_embeddings=True)
     hub.llm("Qwen/Qwen2.5-0.5B", llm, bare, torch.bfloat16)
-    return "internvl3-1b", tuned
+    return tuned
 
 
-def qwen(hub: Hub) -> tuple[str, str]:
+def qwen(hub: Hub) -> str:
     """Qwen2.5-VL 3B: pictures of any shape, positions in three directions; the LLM before has the same vocabulary."""
     tuned, names = "Qwen/Qwen2.5-VL-3B-Instruct", ("vision_start", "vision_end", "vision_pad", "image_pad", "video_pad")
     tokenizer = tokens.qwen(*(f"<|{name}|>" for name in names))
@@ -323,10 +323,10 @@ def qwen(hub: Hub) -> tuple[str, str]:
     }  # fmt: skip
     hub.tuned(tuned, model, tokenizer, torch.bfloat16, **files)
     hub.llm("Qwen/Qwen2.5-3B-Instruct", before(model, rows), bare, torch.bfloat16)
-    return "qwen2.5-vl-3b", tuned
+    return tuned
 
 
-def smolvlm(hub: Hub) -> tuple[str, str]:
+def smolvlm(hub: Hub) -> str:
     """SmolVLM 256M, whose class is Idefics3's: text between a picture's crops; the head was tied before tuning."""
     tuned, bare = "HuggingFaceTB/SmolVLM-256M-Instruct", tokens.smol()
     cells = [f"<row_{i}_col_{j}>" for i in range(1, 7) for j in range(1, 7)]
@@ -351,10 +351,10 @@ def smolvlm(hub: Hub) -> tuple[str, str]:
     }  # fmt: skip
     hub.tuned(tuned, model, tokenizer, torch.bfloat16, **files)
     hub.llm("HuggingFaceTB/SmolLM2-135M-Instruct", before(model, rows, tie_word_embeddings=True), bare, torch.bfloat16)
-    return "smolvlm-256m", tuned
+    return tuned
 
 
-def paligemma(hub: Hub) -> tuple[str, str]:
+def paligemma(hub: Hub) -> str:
     """PaliGemma 3B: no chat template; all but the answer attends in both directions; 1,216 rows more than Gemma."""
     tuned, bare = "google/paligemma-3b-mix-224", tokens.gemma()
     places = [f"<loc{i:04}>" for i in range(1024)] + [f"<seg{i:03}>" for i in range(128)]
@@ -377,10 +377,10 @@ def paligemma(hub: Hub) -> tuple[str, str]:
     }  # fmt: skip
     hub.tuned(tuned, model, tokenizer, torch.bfloat16, **files)
     hub.llm("google/gemma-2b", before(model, rows), bare, torch.bfloat16)
-    return "paligemma-3b", tuned
+    return tuned
 
 
-def gemma(hub: Hub) -> tuple[str, str]:
+def gemma(hub: Hub) -> str:
     """Gemma 3 4B: no LLM came before; image tokens see each other, and half of the blocks see few tokens back."""
     tuned = "google/gemma-3-4b-it"
     special = {
@@ -409,17 +409,23 @@ def gemma(hub: Hub) -> tuple[str, str]:
         "processor_config": {"processor_class": "Gemma3Processor", "image_seq_length": 16},
     }  # fmt: skip
     hub.tuned(tuned, model, tokenizer, torch.bfloat16, **files)
-    return "gemma-3-4b", tuned
+    return tuned
 
 
-LINEAGES: tuple[Callable[[Hub], tuple[str, str]], ...] = (
-    llava, onevision, internvl, qwen, smolvlm, paligemma, gemma
-)  # fmt: skip
+LINEAGES: dict[str, Callable[[Hub], str]] = {
+    "llava-1.5-7b": llava,
+    "onevision-0.5b": onevision,
+    "internvl3-1b": internvl,
+    "qwen2.5-vl-3b": qwen,
+    "smolvlm-256m": smolvlm,
+    "paligemma-3b": paligemma,
+    "gemma-3-4b": gemma,
+}
 
 
 def build(folder: str | Path) -> dict[str, str]:
     """Write all repositories into a folder: {lineage: repository of its tuned model}."""
-    return dict(write(Hub(Path(folder))) for write in LINEAGES)
+    return {name: write(Hub(Path(folder))) for name, write in LINEAGES.items()}
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ class Notebook:
         self.started = self._mark = time.perf_counter()
         self._wanted: set = set()
         self._claims: list[dict] = []
+        self._absent: list[dict] = []
 
     def write(
         self, name: str, rows: Iterable[Mapping], units: Mapping[str, str] | None = None, n: int = 1, **extra: Any
@@ -88,6 +89,12 @@ class Notebook:
         """
         with pd.option_context("display.max_colwidth", None):
             display(frame(rows, formats, index))
+
+    def absent(self, what: str, why: str) -> None:
+        """Say what this run lacks and why, and record it in the table NN_absent: no cell is skipped in silence."""
+        self._absent.append({"what": what, "why": why})
+        self.write("absent", self._absent)
+        self.say(f"*Absent: {what}.* {why[0].upper()}{why[1:]}.")
 
     def claim(self, claim: str, method: str, verdict: str, finding: str, n: int) -> None:
         """Record what one method says of a claim, and show it. README's table is made of these rows.

@@ -34,7 +34,12 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = OKABE_ITO = (
 SERIES = tuple(zip((BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, BLACK), "osD^vPX", strict=True))
 GREY, FAINT = "#595959", "#F2F2F2"
 # A stage of tuning looks the same in every figure, and nothing else in a figure with stages looks like one.
-STAGE_LOOKS = {"untrained": (PURPLE, "D"), "stage 1": (ORANGE, "s"), "tuned": (BLUE, "o")}
+STAGE_LOOKS = {
+    "untrained": (PURPLE, "D"),
+    "stage 1": (ORANGE, "s"),
+    "LLM before tuning, tuned connector": (ORANGE, "s"),  # where there is no stage 1: never both in one figure
+    "tuned": (BLUE, "o"),
+}
 STAGE_COLOURS = {stage: colour for stage, (colour, _) in STAGE_LOOKS.items()}
 
 STYLE = {

@@ -24,7 +24,7 @@ def scale_sentence(name: str, found: Sequence[Dimension], n: int, k: int = 16) -
 def phase_sentence(
     name: str, before: Mapping[str, Interval], change: Mapping[str, Interval], profiles: Sequence[Sequence[float]]
 ) -> str:
-    """Whether there was a phase to begin with, and what tuning did to it. profiles: stage 1 and tuned, by layer."""
+    """Whether there was a phase to begin with, and what tuning did to it. profiles: before and tuned, by layer."""
     rises = direction(
         before["width"], "rises above both of its ends", unclear="does not clearly rise above both its ends"
     )
@@ -34,21 +34,22 @@ def phase_sentence(
     }
     (first, most), (first_after, most_after) = ((profile[0], max(profile)) for profile in profiles)
     return (
-        f"- **{name}**: at stage 1 the profile {rises}. With tuning, {what['height']} and {what['width']}. The first "
-        f"dimension goes from {first:.1f} to {first_after:.1f}, the largest from {most:.1f} to {most_after:.1f}."
+        f"- **{name}**: before tuning the profile {rises}. With tuning, {what['height']} and {what['width']}. The "
+        f"first dimension goes from {first:.1f} to {first_after:.1f}, the largest from {most:.1f} to {most_after:.1f}."
     )
 
 
-def meeting_sentences(rows: Iterable[Mapping], null: Mapping[str, float]) -> list[str]:
-    """Where tuned and stage 1 lie apart by each measure, what the untrained model reaches, and what massive dimensions
-    change.
+def meeting_sentences(rows: Iterable[Mapping], null: Mapping[str, float], before: str | None = "stage 1") -> list[str]:
+    """Where tuned and the model before lie apart by each measure, what the untrained model reaches, and what massive
+    dimensions change.
 
-    rows: of the table "meeting", {"measure", "stage", "depth", "value": Interval}.
+    rows: of the table "meeting", {"measure", "stage", "depth", "value": Interval}. before: the name of the stage before
+    tuning, None where there is none.
     """
     rows = [dict(row) for row in rows]
     found = []
-    for name in MEASURES:
-        closer, further, layers = layers_apart(rows, name, "tuned", "stage 1")
+    for name in MEASURES if before else ():
+        closer, further, layers = layers_apart(rows, name, "tuned", str(before))
         found.append(f"- {name}: tuned is closer at {closer} of {count(layers, 'layer')}, further apart at {further}.")
     overlap, kept = (
         {(row["stage"], row["depth"]): row["value"] for row in rows if row["measure"] == name}
@@ -102,7 +103,7 @@ def entry_sentences(
 
 
 def gain_sentences(gained: Mapping[tuple[str, str], Interval]) -> list[str]:
-    """What tuned pictures gained over stage 1, by whose doing, and whether the middle third stands out.
+    """What tuned pictures gained over those before tuning, by whose doing, and whether the middle third stands out.
 
     gained: points by (part, third), the parts in this order: all, the connector's, the blocks'.
     """
@@ -117,8 +118,8 @@ def gain_sentences(gained: Mapping[tuple[str, str], Interval]) -> list[str]:
     by_connector = direction(gained[connector, "middle"], "gains", "loses", "gains nothing clear")
     by_blocks = direction(gained[blocks, "middle"], "add to that", "take from that", "change nothing clearly")
     return [
-        f"- In the middle third the overlap of pictures {direction(total)} from stage 1 to tuned: {total:+.1f} points.",
-        f"- The tuned connector with stage-1 blocks {by_connector} over stage 1 ({gained[connector, 'middle']:+.1f}); "
+        f"- In the middle third the overlap of pictures {direction(total)} with tuning: {total:+.1f} points.",
+        f"- The tuned connector before untuned blocks {by_connector} ({gained[connector, 'middle']:+.1f}); "
         f"the tuned blocks behind it {by_blocks} ({gained[blocks, 'middle']:+.1f}).",
         f"- The middle third's gain {stands} the other thirds' "
         f"({listed([f'{third} {gain:+.1f}' for third, gain in rest.items()], 'there are none')}).",

@@ -17,6 +17,7 @@ def replacing(vlm: VLM, blocks: list[int], new: Callable[[int, str, nn.Parameter
     lowest of the blocks.
     """
     undo: list[tuple[nn.Module, str, nn.Parameter]] = []
+    vlm.ready()  # what takes the parameters' place is put beside them
     try:
         for i in blocks:
             for name, own in list(vlm.layers[i].named_parameters()):
@@ -32,16 +33,22 @@ def replacing(vlm: VLM, blocks: list[int], new: Callable[[int, str, nn.Parameter
             setattr(module, leaf, own)
 
 
+def lent(donor: VLM, block: int, name: str, own: nn.Parameter) -> nn.Parameter:
+    """The donor's parameter for a place in a block: its own one, or, if it waits on another device, a copy beside ours.
+
+    So a transplant moves the blocks that it replaces and no others.
+    """
+    theirs = donor.layers[block].get_parameter(name)
+    return theirs if theirs.device == own.device else nn.Parameter(theirs.detach().to(own.device), requires_grad=False)
+
+
 def check_donor(vlm: VLM, donor: VLM) -> None:
-    """Raises ValueError unless both have as many blocks, with parameters of equal names, shapes, types and devices, and
-    no adapters that are not merged.
+    """Raises ValueError unless both have as many blocks, with parameters of equal names, shapes and types, and no
+    adapters that are not merged. The donor may be on another device.
     """
 
     def parts(model: VLM) -> list[dict]:
-        return [
-            {name: (tuple(p.shape), p.dtype, p.device) for name, p in block.named_parameters()}
-            for block in model.layers
-        ]
+        return [{name: (tuple(p.shape), p.dtype) for name, p in block.named_parameters()} for block in model.layers]
 
     own, theirs = parts(vlm), parts(donor)
     if any("lora_" in name for blocks in (own, theirs) for block in blocks for name in block):
@@ -49,5 +56,5 @@ def check_donor(vlm: VLM, donor: VLM) -> None:
     if own != theirs:
         raise ValueError(
             f"The blocks of {donor.name!r} do not fit into {vlm.name!r}: a donor needs as many blocks, "
-            f"with parameters of the same names, shapes, types and devices."
+            f"with parameters of the same names, shapes and types."
         )

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from paperlib.interventions.attention_masks import check_attention, closing
-from paperlib.interventions.block_weights import check_donor, replacing
+from paperlib.interventions.block_weights import check_donor, lent, replacing
 from paperlib.models.residual import editing
 from paperlib.models.token_sets import TokenSet, check_fit, check_set, flat
 from paperlib.models.vlm import VLM
@@ -75,8 +75,9 @@ def knockout(vlm: VLM, layers: Iterable[int], queries: TokenSet, keys: TokenSet)
 def transplant(vlm: VLM, donor: VLM, layers: Iterable[int]) -> Iterator[None]:
     """Whole blocks with the donor's weights. Embeddings, final norm, head, connector and vision tower stay.
 
-    Nothing is copied: meanwhile the blocks hold the donor's own parameters. Raises ValueError for blocks that don't
-    exist, for a donor whose blocks have other shapes, types or devices, and for adapters that are not merged.
+    Meanwhile the blocks hold the donor's own parameters. Only where the donor waits on another device are they copied,
+    those of these blocks alone. Raises ValueError for blocks that don't exist, for a donor whose blocks have other
+    shapes or types, and for adapters that are not merged.
 
     Example:
         >>> from paperlib.models.vlm import load_vlm
@@ -89,7 +90,7 @@ def transplant(vlm: VLM, donor: VLM, layers: Iterable[int]) -> Iterator[None]:
     """
     blocks = check_numbers(layers, len(vlm.layers), "block")
     check_donor(vlm, donor)
-    with replacing(vlm, blocks, lambda i, name, own: donor.layers[i].get_parameter(name)):
+    with replacing(vlm, blocks, partial(lent, donor)):
         yield
 
 
@@ -107,7 +108,7 @@ def random_change(vlm: VLM, donor: VLM, layers: Iterable[int], seed: int = 0) ->
 
     @torch.no_grad()
     def changed(i: int, name: str, own: nn.Parameter) -> nn.Parameter:
-        change = donor.layers[i].get_parameter(name).float() - own.float()
+        change = lent(donor, i, name, own).float() - own.float()
         digest = hashlib.sha256(f"{seed} {i} {name}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
         for axis, size in enumerate(change.shape):

@@ -1,18 +1,37 @@
 """A model before and after tuning: what the connector alone changes, and how far each block's weights moved."""
 
-import copy
-
 import torch
+from torch import nn
 
+from paperlib.models.grafting import put, shared
 from paperlib.models.parts import connector
 from paperlib.models.vlm import VLM
 
 
 def with_connector(vlm: VLM, other: VLM) -> VLM:
-    """A copy of a model behind the connector of another: it tells what tuning changed in the connector alone."""
-    made = VLM(f"{vlm.name}, connector of {other.name}", copy.deepcopy(vlm.model), vlm.processor)
-    connector(made.model).load_state_dict(connector(other.model).state_dict())
+    """A model behind the connector of another: what tuning changed in the connector alone. Memory is shared."""
+    made = VLM(f"{vlm.name}, connector of {other.name}", shared(vlm.model), vlm.processor)
+    _take(connector(made.model), connector(other.model))
     return made
+
+
+def with_blocks(vlm: VLM, other: VLM) -> VLM:
+    """A model with the decoder blocks of another; all else is its own. Memory is shared.
+
+    Raises ValueError for models whose blocks are not alike.
+    """
+    made = VLM(f"{vlm.name}, blocks of {other.name}", shared(vlm.model), vlm.processor)
+    _take(made.layers, other.layers)
+    return made
+
+
+def _take(own: nn.Module, other: nn.Module) -> None:
+    """Put another module's parameters in the place of the own ones, by name."""
+    mine, theirs = dict(own.named_parameters()), dict(other.named_parameters())
+    if {name: p.shape for name, p in mine.items()} != {name: p.shape for name, p in theirs.items()}:
+        raise ValueError("The two models are not alike: their parameters have other names or shapes.")
+    for name, parameter in theirs.items():
+        put(own, name, parameter)
 
 
 @torch.no_grad()

@@ -6,26 +6,28 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import nn
 
+from paperlib.models.capture import token_states
+from paperlib.models.parts import connector, vision_parameters, vision_tower, word_embeddings
 from paperlib.models.vlm import VLM
 
 
 def parts(vlm: VLM) -> list[dict]:
-    """The parts of a LLaVA in the order in which a picture passes them: {"part", "class", "parameters"} each.
+    """The parts of a model in the order in which a picture passes them: {"part", "class", "parameters"} each.
 
-    "blocks" counts the LLM's transformer blocks; parameters that the head shares with the word embeddings count once.
+    The tower is counted without the connector, of which it may be a part. Parameters that the head shares with the word
+    embeddings count once.
     """
-    core: Any = vlm.model.model  # a stock LlavaModel
     found = {
-        "vision tower": core.vision_tower,
-        "connector": core.multi_modal_projector,
-        "word embeddings": core.language_model.embed_tokens,
+        "vision tower": vision_tower(vlm.model),
+        "connector": connector(vlm.model),
+        "word embeddings": word_embeddings(vlm.model),
         "blocks of the LLM": vlm.layers,
     }
-    return [
-        {"part": name, "class": type(part).__name__, "parameters": sum(p.numel() for p in part.parameters())}
-        for name, part in found.items()
-    ]
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in found.items()}
+    counts["vision tower"] = sum(p.numel() for _, p in vision_parameters(vlm.model))
+    return [{"part": name, "class": type(part).__name__, "parameters": counts[name]} for name, part in found.items()]
 
 
 def prompt_tokens(vlm: VLM, question: str, image: Image.Image, answer: str) -> list[tuple[str, str]]:
@@ -49,13 +51,19 @@ def signals(vlm: VLM, image: Image.Image) -> list[dict]:
     rms: root mean square of the entries. Image tokens and words stand in one sequence, so their ratio tells how much
     louder the one is than the other.
     """
-    model: Any = vlm.model
-    pixels = vlm.batch([vlm.prompt("What is this?")], [image])["pixel_values"]
+    batch = vlm.batch([vlm.prompt("What is this?")], [image])
+    seen: dict[str, torch.Tensor] = {}
+
+    def note(module: nn.Module, args: tuple, output: Any) -> None:
+        seen["features of the vision tower"] = args[0]  # what the connector is given
+
+    with connector(vlm.model).register_forward_hook(note):
+        (tokens,) = token_states(vlm, batch, [0])
     found = {
-        "pixels": pixels,
-        "features of the vision tower": model.model.vision_tower(pixels, output_hidden_states=True).hidden_states[-1],
-        "image tokens": model.get_image_features(pixels).pooler_output[0],
-        "word embeddings": model.get_input_embeddings().weight,
+        "pixels": batch["pixel_values"],
+        **seen,
+        "image tokens": tokens[0],
+        "word embeddings": word_embeddings(vlm.model).weight,
     }
     return [
         {"signal": name, "shape": " x ".join(map(str, value.shape)), "rms": float(value.float().square().mean().sqrt())}

@@ -98,6 +98,11 @@ def lineage_of(model: str) -> Lineage:
     return Lineage(model, Source(model))
 
 
+def is_lineage(model: str) -> bool:
+    """Whether a model's name is that of a lineage that comes with the project, or the path of a lineage's file."""
+    return model in shipped() or model.partition("#")[0].endswith(".toml")
+
+
 @functools.cache
 def shipped() -> dict[str, Lineage]:
     """The lineages of `lineages.toml`, by name."""
@@ -133,7 +138,9 @@ def _lineage(name: str, table: dict, path: Path) -> Lineage:
     for key, kind in types.items():
         if key in table and not isinstance(table[key], kind):
             raise LineageError(f"{where} needs {key} as {kind.__name__}, got {table[key]!r}.")
-    if "tuned" not in table and table.get("built") not in BUILT:
+    if table.get("built", BUILT[0]) not in BUILT:
+        raise LineageError(f"{where} cannot be built here: built is one of {', '.join(BUILT)}.")
+    if "tuned" not in table and "built" not in table:
         raise LineageError(f"{where} must say where the tuned model is: tuned = {{ repo = ... }}.")
     parts = tuple(table.get("tuned_parts", Lineage.tuned_parts))
     if wrong := [part for part in parts if part not in PARTS]:

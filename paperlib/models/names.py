@@ -5,11 +5,9 @@ import re
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
-from huggingface_hub.errors import HfHubHTTPError
-
 from paperlib.models.adapter_files import is_adapter_folder
 from paperlib.models.input_checks import VLMError
+from paperlib.models.lineages import is_lineage, shipped
 from paperlib.study.study import repo_root
 
 NAMES = ("mini", "mini-stage1", "mini-base", "mini-untrained", "tiny")
@@ -19,14 +17,14 @@ ALIKE, SURE = 0.75, 0.85
 
 
 def check_name(name: str | Path) -> str:
-    """The name as text, if it may stand for a model: one of `NAMES`, a folder, or something of the form of a hub id.
+    """The name as text, if it may stand for a model: one of `NAMES`, a lineage, a folder, or of the form of a hub id.
 
     Raises VLMError for any other name, and for a hub id that is nearly the end of the path of adapters that are here.
     """
     text = str(name) if isinstance(name, Path) else name
     if not isinstance(text, str):
         raise no_model(name)
-    if text in NAMES or os.path.isdir(text):
+    if text in NAMES or is_lineage(text) or os.path.isdir(text):
         return text
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", text) or text.startswith("."):
         raise no_model(text)
@@ -48,31 +46,13 @@ def adapter_folders() -> list[str]:
     return [min(path, os.path.relpath(path), key=len) for path in found]
 
 
-def hub_source(name: str) -> str:
-    """Where to load a hub id from: the id, or its folder in the local cache if the hub does not answer.
-
-    The hub is asked once, since `from_pretrained` would ask for most of a minute. Raises VLMError if the hub does not
-    answer and the cache does not hold the model.
-    """
-    try:
-        get_hf_file_metadata(hf_hub_url(name, "config.json"))
-    except HfHubHTTPError:  # it answers: from_pretrained says what, and tries again where that helps
-        return name
-    except Exception as error:  # each way of not being reached has its own, that of HF_HUB_OFFLINE among them
-        kept = try_to_load_from_cache(name, "config.json")
-        if not isinstance(kept, str):
-            raise no_model(name) from error
-        return os.path.dirname(kept)
-    return name
-
-
 def no_model(name: object) -> VLMError:
     """The error for a name without a usable model. It says which names are nearest."""
     meant = " or ".join(repr(other) for other in near(name)) if isinstance(name, str) else ""
     return VLMError(
         f"No usable model {repr(name)[:80]}{f' (did you mean {meant}?)' if meant else ''}: give one of "
-        f"{', '.join(NAMES)}, a whole folder written by save_pretrained, or a hub id of an image-text model "
-        f"that this machine can reach."
+        f"{', '.join(NAMES)}, a lineage, a whole folder written by save_pretrained, or a hub id of an image-text "
+        f"model that this machine can reach."
     )
 
 
@@ -85,7 +65,7 @@ def near(name: str) -> list[str]:
     parent = os.path.dirname(name)
     beside = os.scandir(parent or ".") if os.path.isdir(parent or ".") else ()
     here = [os.path.join(parent, entry.name) for entry in beside if entry.is_dir() and entry.name[0] not in "._"]
-    found = sorted(_matches(name, [*NAMES, *adapter_folders(), *here]), key=lambda match: -match[0])
+    found = sorted(_matches(name, [*NAMES, *shipped(), *adapter_folders(), *here]), key=lambda match: -match[0])
     return list(dict.fromkeys(other for alike, _, other in found if alike >= ALIKE))[:2]
 
 

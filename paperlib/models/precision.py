@@ -35,6 +35,16 @@ def product_dtype(device: torch.device, fast: bool = True) -> torch.dtype:
     return torch.bfloat16 if fast and bfloat16_units(device) else torch.float32
 
 
+def weights_dtype(dtype: str, device: torch.device | str, built: bool) -> torch.dtype:
+    """In which precision weights are held: "float32", "bfloat16", "float16", or what "auto" comes to.
+
+    That is float32 on a CPU, and for the models that this project builds (built); bfloat16 on a GPU for all others.
+    """
+    if dtype == "auto":
+        return torch.float32 if built or torch.device(device).type == "cpu" else torch.bfloat16
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
+
+
 def dtype_name(dtype: torch.dtype) -> str:
     """The name that records and figures use: "bfloat16" or "float32"."""
     return str(dtype).removeprefix("torch.")

@@ -7,7 +7,7 @@ mini model and, say, ``llava-hf/llava-1.5-7b-hf`` run through the same code.
 import hashlib
 import logging
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 from paperlib.models.image_cache import cached_features
-from paperlib.models.input_checks import Batch, VLMError, check_batch, check_made, check_words
+from paperlib.models.input_checks import Batch, VLMError, check_batch, check_length, check_made, check_words
 from paperlib.models.loading import load_model
 from paperlib.models.names import check_name
 from paperlib.models.processors import WholePrompts, begun, encode
@@ -73,6 +73,7 @@ class VLM:
     name: str
     model: Any
     processor: Any
+    placement: Any = field(default=None, repr=False, compare=False)  # a `placement.Placement`, if the model may wait
 
     @property
     def base(self) -> Any:
@@ -91,8 +92,13 @@ class VLM:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.model.parameters()).device
+        """Where the model runs. Its weights are there, or wait until they are needed (`models.placement`)."""
+        return next(self.model.parameters()).device if self.placement is None else self.placement.device
+
+    def ready(self) -> None:
+        """Bring the weights to the device, if they wait elsewhere; running any part of the model does the same."""
+        if self.placement is not None:
+            self.placement.use(self)
 
     @property
     def image_token_id(self) -> int:
@@ -133,19 +139,18 @@ class VLM:
         answers for a processor that ends prompts by itself (PaliGemma's), since they would stand in the wrong place.
         """
         images = check_batch(prompts, images, answers)
+        self.ready()
         prefixed = "labels" in self.processor.model_input_names  # all but the answer attends in both directions
         if answers is not None and prefixed and not isinstance(self.processor, WholePrompts):
-            raise VLMError(
-                f"{type(self.processor).__name__} adds text after the prompt, so answers cannot follow it: use "
-                f"another family of models to score answers."
-            )
+            kind = type(self.processor).__name__
+            raise VLMError(f"{kind} adds text after the prompt, so answers cannot follow it: load it with load_vlm.")
         texts = prompts if answers is None else [p + a for p, a in zip(prompts, answers, strict=True)]
         self.tokenizer.padding_side = "right"
         # A list for each prompt: Gemma 3's and SmolVLM's processors would take a flat one for one prompt's pictures.
         pictures = None if images is None else [[image] for image in images]
+        # The side is said to both: InternVL's processor has one of its own.
+        options = {"padding": True, "padding_side": "right", "add_special_tokens": not begun(self.tokenizer, texts)}
         try:
-            # The side is said to both: InternVL's processor has one of its own.
-            options = {"padding": True, "padding_side": "right", "add_special_tokens": not begun(self.tokenizer, texts)}
             made = self.processor(text=texts, images=pictures, return_tensors="pt", **options)
         except ValueError as error:
             reason = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
@@ -153,7 +158,7 @@ class VLM:
                 f"These prompts and pictures do not go together ({reason}): make prompts with VLM.prompt, with "
                 f"has_image=False where there is no picture."
             ) from error
-        self._check_length(made["input_ids"].shape[1])
+        check_length(self.model, made["input_ids"].shape[1])
         if images is not None and not (made["input_ids"] == self.image_token_id).any(1).all():
             raise VLMError("Each prompt must have the place of its picture: make prompts with VLM.prompt.")
         batch = Batch(made.to(self.device))
@@ -205,31 +210,27 @@ class VLM:
         for kind in sorted(set(alike)):
             rows = [i for i, other in enumerate(alike) if other == kind]
             batch = self.batch([prompts[i] for i in rows], images and [images[i] for i in rows])
-            self._check_length(batch["input_ids"].shape[1] + max_new_tokens)
+            check_length(self.model, batch["input_ids"].shape[1] + max_new_tokens)
             new = self.model.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False)
             for i, ids in zip(rows, new[:, batch["input_ids"].shape[1] :], strict=True):
                 replies[i] = self.tokenizer.decode(ids, skip_special_tokens=True).strip()
         return replies
 
-    def _check_length(self, tokens: int) -> None:
-        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        if context and tokens > context:
-            raise VLMError(
-                f"Picture, question and answer need {tokens} tokens, but the model's context is {context}: ask in "
-                f"fewer words, or for fewer new tokens."
-            )
 
-
-def load_vlm(name: str | Path, device: str = "auto", seed: int = 0) -> VLM:
-    """Load a model in float32, in evaluation mode.
+def load_vlm(
+    name: str | Path, device: str = "auto", seed: int = 0, dtype: str = "auto", attention: str = "auto"
+) -> VLM:
+    """Load a model in evaluation mode.
 
     name: "mini" (both stages), "mini-stage1" (connector trained, LLM as it was), "mini-base" (assembled, connector
-    random), "mini-untrained" (random LLM and connector from ``seed``), "tiny" (random, for tests), a local folder as
-    `save_pretrained` writes it, a folder of adapters of the mini model, or a hub id.
-    device: "auto" takes a GPU if there is one.
+    random), "mini-untrained" (random LLM and connector from ``seed``), "tiny" (random, for tests), a lineage's tuned
+    model by the lineage's name or TOML file (`lineages.lineage_of`), a local folder as `save_pretrained` writes it, a
+    folder of adapters of the mini model, or a hub id.
+    device: "auto" takes a GPU if there is one. dtype: "float32", "bfloat16", "float16" or "auto", which is float32 on a
+    CPU and for what is built here, else bfloat16. attention: "eager", "sdpa", or "auto" for what transformers takes.
 
-    Raises VLMError for any other name (with the nearest name, if there is one) and for a device that is not there;
-    AssetError or AdapterError if a part is missing or damaged; DiskError without space to assemble the mini model.
+    Raises VLMError for any other name (with the nearest name, if there is one), for a gated repository, and for a device
+    that is not there; LineageError for a lineage's file that cannot be used; AssetError or AdapterError if a part is missing or damaged; DiskError without space to assemble the mini model.
 
     Example:
         >>> vlm = load_vlm("tiny", device="cpu")
@@ -244,7 +245,7 @@ def load_vlm(name: str | Path, device: str = "auto", seed: int = 0) -> VLM:
     """
     name = check_name(name)
     device = chosen_device(device)
-    model, processor = load_model(name, seed)
+    model, processor = load_model(name, seed, dtype, attention, device)
     return VLM(name, model.to(device).eval(), processor)
 
 

@@ -15,10 +15,12 @@ from paperlib.probes.logit_lens import first_tokens, word_ranks
 from paperlib.tasks.assets import manifest
 from paperlib.tasks.probe_tasks import ProbeTask
 
+SHOWN = 8  # rows and columns of words that a panel has room for
+
 
 @torch.no_grad()
 def words_at(vlm: VLM, task: ProbeTask, number: int, layer: int) -> list[list[str]]:
-    """The likeliest token of each image token of a task's picture at a layer, as rows of places from the top.
+    """The likeliest token of each image token of a task's picture at a layer, laid out as `layout` says.
 
     Raises ValueError for a layer that does not exist.
     """
@@ -28,8 +30,30 @@ def words_at(vlm: VLM, task: ProbeTask, number: int, layer: int) -> list[list[st
     likeliest = model.get_output_embeddings()(model.get_decoder().norm(states)).argmax(-1)
     # What the figure's font lacks is shown as a box.
     said = [visible(vlm.tokenizer.decode([token]).strip(), font()) for token in likeliest]
-    side = round(len(said) ** 0.5)
-    return [said[i : i + side] for i in range(0, len(said), side)]
+    return [[said[token] for token in row] for row in layout(len(said))]
+
+
+def layout(tokens: int) -> list[list[int]]:
+    """Numbers of the image tokens to show, in rows of at most `SHOWN`.
+
+    A square number of tokens lies over the picture, row by row from the top; of a large square, tokens at equal steps
+    are taken. Any other number (crops of a picture, line ends among tokens) has no places that a figure could show: its
+    tokens stand in their order, at equal steps.
+    """
+    side = round(tokens**0.5)
+    if side * side == tokens:
+        at = range(0, side, -(-side // SHOWN))
+        return [[row * side + column for column in at] for row in at]
+    order = list(range(0, tokens, -(-tokens // SHOWN**2)))
+    return [order[i : i + SHOWN] for i in range(0, len(order), SHOWN)]
+
+
+def place(token: int, tokens: int) -> str:
+    """Where an image token stands, in words: its row and column over the picture, or its number in the sequence."""
+    side = round(tokens**0.5)
+    if side * side == tokens:
+        return f"in row {token // side + 1}, column {token % side + 1}"
+    return f"number {token + 1} of {tokens}"
 
 
 def grid(vlm: VLM, task: ProbeTask, number: int, layers: Sequence[int]) -> dict:

@@ -39,6 +39,7 @@ PACKAGES = (
 )
 
 log = logging.getLogger("paperlib")
+_read: dict[str, str] = {}  # {repository: commit} of the weights that this process has opened
 
 
 class ResultError(RuntimeError):
@@ -48,8 +49,8 @@ class ResultError(RuntimeError):
 def provenance(study: Study, seconds: float, n: int, **extra: Any) -> dict:
     """What made a result: parameters, package versions, code version, platform, duration [s] and n examples.
 
-    `extra` is added on top (training budgets, a model revision, the device); it may not repeat a name used
-    here. No host name and no path is recorded.
+    `extra` is added on top (training budgets, the device); it may not repeat a name used here. Where the process has
+    opened weights of repositories (`note_source`), "sources" names their commits. No host name and no path is recorded.
     """
     made = {
         "preset": study.preset,
@@ -61,11 +62,16 @@ def provenance(study: Study, seconds: float, n: int, **extra: Any) -> dict:
         "platform": _platform(),
         "seconds": round(float(seconds), 3),
         "n": whole(n, "n", 0),
-    }
+    } | ({"sources": dict(sorted(_read.items()))} if _read else {})
     repeated = sorted(set(made) & set(extra))
     if repeated:
         raise ValueError(f"'{repeated[0]}' is already part of the provenance: give the extra entry another name.")
     return made | plain(extra)
+
+
+def note_source(repository: str, commit: str) -> None:
+    """Note which commit of a repository this process reads, for all provenance from now on."""
+    _read[repository] = commit
 
 
 def package_versions() -> dict[str, str | None]:

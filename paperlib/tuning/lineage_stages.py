@@ -62,6 +62,12 @@ class Stages(Mapping[str, VLM]):
             found.append("The vision tower was tuned too, and every stage here has the tuned one.")
         return [*found, *self._said]
 
+    @property
+    def caveat(self) -> str:
+        """What a figure of transplants must say beside its axis; "" where blocks are all that differs."""
+        tower = self.before and "vision tower" in self.lineage.tuned_parts and not self.trained_here
+        return "vision tower tuned too: both ends have the tuned one" if tower else ""
+
     def band(self, name: str) -> VLM:
         """A checkpoint of the lineage by its name in `bands`. Raises VLMError for others."""
         vlm = band_model(self.lineage, name, self[self.tuned])

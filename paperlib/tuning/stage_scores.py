@@ -16,8 +16,8 @@ from paperlib.stats.accuracy import intervals_apart
 from paperlib.stats.bootstrap import Interval
 from paperlib.study.study import Study
 from paperlib.tasks.conversations import Conversation
+from paperlib.tuning.lineage_stages import Stages
 from paperlib.tuning.packing import pack
-from paperlib.tuning.stages import STAGES, load_stage
 
 # Least accuracies of the tuned model on test scenes of seen concepts, and what text-only questions may lose.
 TARGETS = {"colour": 0.90, "shape": 0.90, "existence": 0.90, "count": 0.90, "name": 0.80}
@@ -63,17 +63,17 @@ def packed_turns(vlm: VLM, talk: Conversation, turns: int = 6, length: int = 400
     }
 
 
-def ask_stages(study: Study) -> dict[str, dict[str, list[Record]]]:
-    """Records of each stage by suite: the tuned model is asked everything, stage 1 half, the untrained model a quarter.
+def ask_stages(models: Stages, study: Study) -> dict[str, dict[str, list[Record]]]:
+    """Records of each stage by suite: the tuned model is asked everything, the one before half, the untrained less.
 
-    The untrained model only shows what the choices alone give, and one suite tells that. Suite "text" is asked in full,
-    so that its questions pair before and after tuning.
+    The untrained model (a quarter) only shows what the choices alone give, and one suite tells that. Suite "text" is
+    asked in full, so that its questions pair before and after tuning.
     """
-    asked = {"untrained": max(1, study.n_eval // 4), "stage 1": half(study), "tuned": study.n_eval}
+    asked = {models.untrained: max(1, study.n_eval // 4), models.before: half(study), models.tuned: study.n_eval}
     found = {}
-    for stage in STAGES:
-        vlm, suites = load_stage(study, stage), ("pictures",) if stage == "untrained" else ("pictures", *FAR)
-        found[stage] = {s: evaluate(vlm, study, s, n=None if s == "text" else asked[stage]) for s in suites}
+    for stage in models.names:
+        suites = ("pictures",) if stage == models.untrained else ("pictures", *FAR)
+        found[stage] = {s: evaluate(models[stage], study, s, n=None if s == "text" else asked[stage]) for s in suites}
     return found
 
 
@@ -97,12 +97,13 @@ def ask_conditions(vlm: VLM, study: Study, own: Sequence[Record]) -> dict[str, l
     }
 
 
-def judge(shown: Mapping[str, Mapping[str, Interval]], text: Interval) -> list[dict]:
+def judge(shown: Mapping[str, Mapping[str, Interval]], text: Interval | None, before: str | None) -> list[dict]:
     """The rules applied: {"rule", "target", "measured", "apart", "reached"} for each target and for text.
 
-    shown: accuracy by condition (`CONDITIONS`) and kind. text: tuned minus stage 1 on text-only questions. A kind is
-    reached if its accuracy is at least its target; ``apart`` tells whether its interval is also apart from those of
-    another and of a blank picture, and is None for text.
+    shown: accuracy by condition (`CONDITIONS`) and kind. text: tuned minus ``before``, a stage's name, on text-only
+    questions; None for both where there is no stage before, and then there is no row for text. A kind is reached if its
+    accuracy is at least its target; ``apart`` tells whether its interval is also apart from those of another and of a
+    blank picture, and is None for text.
     """
     own, other, blank = (shown[name] for name in ("its own picture", "another picture", "blank picture"))
     rows = [
@@ -115,5 +116,7 @@ def judge(shown: Mapping[str, Mapping[str, Interval]], text: Interval) -> list[d
         }
         for kind, target in TARGETS.items()
     ]
-    text_row = {"rule": "text, tuned minus stage 1", "target": -TEXT_MARGIN, "measured": text, "apart": None}
+    if text is None:
+        return rows
+    text_row = {"rule": f"text, tuned minus {before}", "target": -TEXT_MARGIN, "measured": text, "apart": None}
     return [*rows, text_row | {"reached": text.value >= -TEXT_MARGIN}]

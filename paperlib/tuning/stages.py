@@ -100,9 +100,10 @@ def tune(study: Study, progress: bool = True) -> None:
     """Train both stages for a study with ``retrain`` and save their adapters; resumable.
 
     A stage that was trained with the same recipe from the same start is kept, any other is trained again. Without
-    ``retrain`` this does nothing, and the shipped adapters are used.
+    ``retrain`` this does nothing, and the shipped adapters are used; nor for a model that was tuned elsewhere.
     """
-    for number, stage in enumerate(FOLDERS if study.retrain else (), start=1):
+    here = lineage_of(study.model).built is not None
+    for number, stage in enumerate(FOLDERS if study.retrain and here else (), start=1):
         config, folder = TrainConfig.of(study, number), adapter_folder(study, stage)
         start = start_of(study) if stage == "tuned" else None
         if finished(folder, config, start):

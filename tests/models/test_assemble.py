@@ -16,7 +16,8 @@ from small_models import changed, logits, louder, mini_base, one_sentence, pictu
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from paperlib.models import assemble
-from paperlib.models.assemble import GGUF, VISION_WEIGHTS, build_mini, build_tiny, untrained
+from paperlib.models.assemble import GGUF, VISION_WEIGHTS, build_mini, build_tiny
+from paperlib.models.grafting import randomized
 from paperlib.models.vlm import load_vlm
 from paperlib.study.disk import DiskError
 from paperlib.tasks.assets import AssetError, asset_path

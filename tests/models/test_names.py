@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import constants
 from small_models import one_sentence, tower_vlm, weights
 
-from paperlib.models import loading, names
+from paperlib.models import fetching
 from paperlib.models.input_checks import VLMError
 from paperlib.models.names import NAMES, adapter_folder, adapter_folders, check_name, near
 from paperlib.models.vlm import fingerprint, load_vlm
@@ -21,8 +21,8 @@ from paperlib.study.study import CODE_ROOT
 @pytest.fixture
 def no_hub(monkeypatch):
     """Whoever asks a hub fails the test."""
-    monkeypatch.setattr(names, "get_hf_file_metadata", None)
-    monkeypatch.setattr(loading, "AutoModelForImageTextToText", None)
+    monkeypatch.setattr(fetching, "get_hf_file_metadata", None)
+    monkeypatch.setattr(fetching, "AutoModelForImageTextToText", None)
     monkeypatch.chdir(CODE_ROOT)
 
 
@@ -175,13 +175,13 @@ def test_a_hub_without_the_model(hub):
 
 def test_a_hub_that_does_not_answer_is_asked_once(hub, monkeypatch):
     use_hub(monkeypatch, "http://127.0.0.1:9")  # nothing listens there
-    monkeypatch.setattr(loading, "AutoModelForImageTextToText", None)  # which would ask again and again
+    monkeypatch.setattr(fetching, "AutoModelForImageTextToText", None)  # which would ask again and again
     assert "can reach" in refused("nobody/no-such-model") and not hub
 
 
 def test_offline_no_hub_is_asked(hub, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(loading, "AutoModelForImageTextToText", None)
+    monkeypatch.setattr(fetching, "AutoModelForImageTextToText", None)
     assert "can reach" in refused("nobody/no-such-model") and not hub
 
 

@@ -147,7 +147,7 @@ def test_unknown_names(name, monkeypatch):
 
 def test_a_slip_asks_no_hub(monkeypatch):
     """Without a network each question to the hub is repeated for most of a minute."""
-    monkeypatch.setattr("paperlib.models.loading.AutoModelForImageTextToText", None)
+    monkeypatch.setattr("paperlib.models.fetching.AutoModelForImageTextToText", None)
     with pytest.raises(VLMError, match="minni"):
         load_vlm("minni")
 

@@ -1,0 +1,66 @@
+"""The models of a lineage in miniature: each stage is made of the parts that it says."""
+
+import pytest
+import torch
+
+from paperlib.models.before_after import weight_changes
+from paperlib.models.fetching import open_llm, open_tensors
+from paperlib.models.grafting import LLAVA_KEYS
+from paperlib.models.input_checks import VLMError
+from paperlib.models.lineage_models import band_model, model_before, tuned_model, untrained_model, weights_dtype
+from paperlib.models.lineages import Lineage, Source, shipped
+from paperlib.models.parts import connector, vision_parameters
+
+NAMES = ("llava-1.5-7b", "onevision-0.5b", "internvl3-1b", "qwen2.5-vl-3b", "smolvlm-256m")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_before_tuning_is_the_llm_as_it_was_in_the_tuned_models_body(hub, name):
+    lineage = shipped()[name]
+    tuned = tuned_model(lineage, torch.float32)
+    before, said = model_before(lineage, tuned, "before")
+    llm = dict(open_llm(lineage.llm, torch.float32).get_decoder().named_parameters())
+    for key, parameter in before.model.get_decoder().named_parameters():
+        rows = min(len(parameter), len(llm[key]))
+        assert torch.equal(parameter[:rows], llm[key][:rows])
+    same = [
+        a.data_ptr() == b.data_ptr() for (_, a), (_, b) in zip(*map(vision_parameters, (tuned.model, before.model)))
+    ]
+    assert same and all(same)
+    own, theirs = connector(before.model).state_dict(), connector(tuned.model).state_dict()
+    if lineage.connector is None:
+        assert all(torch.equal(own[key], theirs[key]) for key in own)
+    else:
+        file = open_tensors(lineage.connector)
+        for key, tensor in file.items():
+            beginning = next(b for b in LLAVA_KEYS if key.startswith(b))
+            assert torch.equal(own[LLAVA_KEYS[beginning] + key[len(beginning) :]], tensor)
+    assert all(change > 0.1 for change in weight_changes(before, tuned))
+    assert all("rows of the vocabulary" in sentence for sentence in said)
+
+
+def test_an_untrained_model_and_a_band(hub):
+    lineage = shipped()["llava-1.5-7b"]
+    tuned = tuned_model(lineage, torch.float32, "eager")
+    assert tuned.model.config._attn_implementation == "eager"
+    assert untrained_model(lineage, tuned).model.get_decoder() is not tuned.model.get_decoder()
+    before, _ = model_before(lineage, tuned, "before")
+    moved = weight_changes(before, band_model(lineage, "26:32", tuned))
+    assert [change > 0 for change in moved] == [False, False, True, False]
+    with pytest.raises(VLMError, match="has no band '1:2': those that are published: 0:2"):
+        band_model(lineage, "1:2", tuned)
+
+
+def test_precision():
+    assert weights_dtype(Lineage("x", Source("a/b")), "auto", "cpu") == torch.float32
+    assert weights_dtype(Lineage("x", Source("a/b")), "auto", "cuda:0") == torch.bfloat16
+    assert weights_dtype(Lineage("mini", built="mini"), "auto", "cuda:0") == torch.float32
+    assert weights_dtype(Lineage("x", Source("a/b")), "float16", "cpu") == torch.float16
+
+
+def test_lineages_that_lack_a_part(hub):
+    with pytest.raises(VLMError, match="names no tuned model"):
+        tuned_model(Lineage("x"), torch.float32)
+    tuned = tuned_model(shipped()["gemma-3-4b"], torch.float32)
+    with pytest.raises(VLMError, match="names no LLM before tuning"):
+        model_before(shipped()["gemma-3-4b"], tuned, "before")
