@@ -78,11 +78,7 @@ class Hub:
 
     def tuned(self, repo: str, model: Any, tokenizer: Any, dtype: torch.dtype, **files: dict) -> None:
         """A tuned model with its tokenizer and the JSON files of its processor."""
-        place = self.snapshot(repo)
-        save(model, place, dtype)
-        tokenizer.save_pretrained(place)
-        for name, content in files.items():
-            (place / f"{name}.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
+        save_tuned(self.snapshot(repo), model, tokenizer, dtype, **files)
 
     def llm(self, repo: str, llm: Any, tokenizer: Any, dtype: torch.dtype, pickles: bool = False) -> None:
         """An LLM before tuning; ``pickles``: its weights as older repositories hold them."""
@@ -100,15 +96,10 @@ class Hub:
         (place / "pytorch_model.bin.index.json").write_text(json.dumps(written), encoding="utf-8")
 
     def projector(self, repo: str, file: str, connector: nn.Module) -> None:
-        """A connector of two linear layers as LLaVA's own code saves it: pickled, in bfloat16, under its own keys."""
+        """The file of a connector of stage 1."""
         path = self.snapshot(repo) / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        numbers = {"linear_1": 0, "linear_2": 2}
-        own = {
-            f"model.mm_projector.{numbers[layer]}.{leaf}": tensor.to(torch.bfloat16)
-            for layer, leaf, tensor in ((*key.split("."), tensor) for key, tensor in connector.state_dict().items())
-        }
-        torch.save(own, path)
+        save_projector(connector, path)
 
 
 transformers.utils.logging.disable_progress_bar()
@@ -119,6 +110,23 @@ transformers.utils.logging.disable_progress_bar()
 def save(model: Any, place: Path, dtype: torch.dtype) -> None:
     """Weights in the precision of the true repository; in several files if they are large."""
     copy.deepcopy(model).to(dtype).save_pretrained(place, max_shard_size="150KB")
+
+
+def save_tuned(place: Path, model: Any, tokenizer: Any, dtype: torch.dtype, **files: dict) -> None:
+    """A tuned model's folder."""
+    save(model, place, dtype)
+    tokenizer.save_pretrained(place)
+    for name, content in files.items():
+        (place / f"{name}.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def save_projector(connector: nn.Module, path: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+    """A connector of two linear layers as LLaVA's own code saves it: pickled, under keys of its own."""
+    own, numbers = {}, {"linear_1": 0, "linear_2": 2}
+    for key, tensor in connector.state_dict().items():
+        layer, leaf = key.split(".")
+        own[f"model.mm_projector.{numbers[layer]}.{leaf}"] = tensor.to(dtype)
+    torch.save(own, path)
 
 
 def built(kind: Any, config: Any, seed: int) -> Any:
@@ -181,13 +189,13 @@ def text(vocabulary: int, layers: int, tokenizer: Any, **settings: Any) -> dict:
 # ---------------------------------------------------------------- lineages
 
 
-def llava(hub: Hub) -> str:
-    """LLaVA-1.5 7B: all three stages, checkpoints tuned in bands; the vocabulary grew by 64 rows for two tokens."""
-    tuned, bare = "llava-hf/llava-1.5-7b-hf", tokens.llama(pad_token="<unk>")
+def llava_parts() -> tuple[Any, Any, Any, dict]:
+    """A LLaVA-1.5, its tokenizer, that of its LLM before tuning, and the files of its processor."""
+    bare = tokens.llama(pad_token="<unk>")
     tokenizer = tokens.llama("<image>", "<pad>", pad_token="<pad>", extra_special_tokens={"image_token": "<image>"})
-    tokenizer.chat_template, rows, half = tokens.LLAVA, len(bare), torch.float16
+    tokenizer.chat_template = tokens.LLAVA
     config = LlavaConfig(
-        text_config=LlamaConfig(**text(rows + 64, 4, tokenizer)),
+        text_config=LlamaConfig(**text(len(bare) + 64, 4, tokenizer)),
         vision_config=CLIPVisionConfig(image_size=16, projection_dim=16, **VISION),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         image_seq_length=16,
@@ -204,8 +212,15 @@ def llava(hub: Hub) -> str:
             "num_additional_image_tokens": 1, "vision_feature_select_strategy": "default",
         },
     }  # fmt: skip
+    return model, tokenizer, bare, files
+
+
+def llava(hub: Hub) -> str:
+    """LLaVA-1.5 7B: all three stages, checkpoints tuned in bands; the vocabulary grew by 64 rows for two tokens."""
+    tuned, half = "llava-hf/llava-1.5-7b-hf", torch.float16
+    model, tokenizer, bare, files = llava_parts()
     hub.tuned(tuned, model, tokenizer, half, **files)
-    llm = before(model, rows)
+    llm = before(model, len(bare))
     hub.llm("lmsys/vicuna-7b-v1.5", llm, bare, half, pickles=True)
     hub.projector(
         "liuhaotian/llava-v1.5-mlp2x-336px-pretrain-vicuna-7b-v1.5",
@@ -426,6 +441,27 @@ LINEAGES: dict[str, Callable[[Hub], str]] = {
 def build(folder: str | Path) -> dict[str, str]:
     """Write all repositories into a folder: {lineage: repository of its tuned model}."""
     return {name: write(Hub(Path(folder))) for name, write in LINEAGES.items()}
+
+
+def plant(folder: Path) -> Path:
+    """A lineage in local folders whose tuning changed nothing: -> its TOML file, for `Study.model`.
+
+    The LLM before tuning is the tuned one, and the connector of stage 1 the tuned one, so whatever compares the two
+    stages must find exactly nothing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model, tokenizer, bare, files = llava_parts()
+    save_tuned(folder / "tuned", model, tokenizer, torch.float32, **files)
+    save(before(model, len(bare), moved=0), folder / "llm", torch.float32)
+    (folder / "connector").mkdir(exist_ok=True)
+    save_projector(model.model.multi_modal_projector, folder / "connector" / "mm_projector.bin", torch.float32)
+    path = folder / "planted.toml"
+    path.write_text(
+        '[planted]\ntuned = { repo = "tuned" }\nllm = { repo = "llm" }\n'
+        'connector = { repo = "connector", file = "mm_projector.bin" }\nnote = "tuning that changed nothing"\n',
+        encoding="utf-8",
+    )
+    return path
 
 
 if __name__ == "__main__":
