@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 
 from paperlib.models.input_checks import check_batch
 from paperlib.models.precision import mixed_precision
+from paperlib.models.processors import encode
 from paperlib.models.residual import interventions, run, watching
 from paperlib.models.token_sets import flat, tokens
 from paperlib.models.vlm import VLM, Batch, fingerprint
@@ -180,7 +181,7 @@ def _captured(
 ) -> dict[str, torch.Tensor]:
     """`capture` without the cache."""
     texts = prompts if answers is None else [p + a for p, a in zip(prompts, answers, strict=True)]
-    lengths = [len(ids) for ids in vlm.tokenizer(list(texts)).input_ids]
+    lengths = [len(ids) for ids in encode(vlm.tokenizer, list(texts)).input_ids]
     order = sorted(range(len(prompts)), key=lengths.__getitem__, reverse=True)
     found: dict[str, torch.Tensor] = {}
     with vlm.cached_features(), mixed_precision(vlm.device, fast):

@@ -92,3 +92,13 @@ def check_made(batch: Batch) -> Batch:
             f"answer starts: pass what vlm.batch(prompts, pictures, answers) returns."
         )
     return batch
+
+
+def check_length(model: Any, tokens: int) -> None:
+    """Raises VLMError if a sequence of so many tokens does not fit into a model's context."""
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if context and tokens > context:
+        raise VLMError(
+            f"Picture, question and answer need {tokens} tokens, but the model's context is {context}: ask in fewer "
+            f"words, or for fewer new tokens."
+        )

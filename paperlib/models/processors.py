@@ -9,13 +9,26 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoProcessor,
+    AutoTokenizer,
+    PaliGemmaProcessor,
+    ProcessorMixin,
+)
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import is_torchvision_available
 
 from paperlib.models.input_checks import VLMError
 
 VIDEO = "video_processor"
+# How PaliGemma is asked; it has no turns. Its own repository has no template.
+PREFIX = (
+    "{% for message in messages %}"
+    "{% for part in message['content'] if part['type'] == 'image' %}{{ '<image>' }}{% endfor %}{{ bos_token }}"
+    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}{{ '\n' }}{% endfor %}"
+)
 
 
 def load_processor(source: str, name: str | None = None, **options: Any) -> Any:
@@ -40,15 +53,42 @@ def load_processor(source: str, name: str | None = None, **options: Any) -> Any:
     except (OSError, ValueError, KeyError, TypeError) as error:  # a file that is missing, or holds something else
         reason = " ".join(str(error).split())[:120].rstrip(".").replace(". ", "; ")
         raise VLMError(
-            f"{called} of {name!r} cannot be opened ({reason}): give a whole folder, with the files that "
-            f"processor.save_pretrained writes."
+            f"{called} of {name!r} cannot be opened ({reason}): give a whole folder, with the files "
+            f"that processor.save_pretrained writes."
         ) from error
     if getattr(made, "image_processor", None) is None or getattr(made, "tokenizer", None) is None:
         raise VLMError(
             f"{name!r} has no processor with a tokenizer and an image processor, only a {type(made).__name__}: write "
             f"the files of its processor beside the model (processor.save_pretrained)."
         )
+    if isinstance(made, PaliGemmaProcessor):
+        return WholePrompts(made.image_processor, made.tokenizer, chat_template=made.chat_template or PREFIX)
     return made
+
+
+def encode(tokenizer: Any, texts: str | list[str], **options: Any) -> Any:
+    """What a tokenizer makes of prompts as `VLM.batch` does, but for pictures, whose place is one token."""
+    return tokenizer(texts, add_special_tokens=not begun(tokenizer, texts), **options)
+
+
+def begun(tokenizer: Any, texts: str | list[str]) -> bool:
+    """Whether the chat template has written the token that begins a text (Gemma's), so that none is to be added."""
+    first = texts if isinstance(texts, str) else texts[0]
+    return bool(tokenizer.bos_token) and first.startswith(tokenizer.bos_token)
+
+
+class WholePrompts(PaliGemmaProcessor):
+    """PaliGemma's processor for prompts that hold all that the model reads before an answer.
+
+    The original writes the end of a prompt by itself, so that no answer could follow, and takes no text without a
+    picture. Here its chat template writes the same.
+    """
+
+    prepare_inputs_layout = ProcessorMixin.prepare_inputs_layout
+    validate_inputs = ProcessorMixin.validate_inputs
+
+
+WholePrompts.__name__ = PaliGemmaProcessor.__name__  # so that what it saves is read as that of the original
 
 
 def _without_videos(kind: Any, source: str, options: dict) -> Any:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import torch
 
+from paperlib.models.processors import encode
 from paperlib.models.vlm import VLM, Batch, Spans
 
 TokenSet = list[torch.Tensor]
@@ -77,7 +78,7 @@ def spelled(vlm: VLM, prompts: list[str], parts: list[str]) -> TokenSet:
         start = prompt.find(part)
         if start < 0 or not part:
             raise ValueError(f"The prompt does not hold {part!r}: pass a part of its text.")
-        offsets = vlm.tokenizer(prompt, return_offsets_mapping=True)["offset_mapping"]
+        offsets = encode(vlm.tokenizer, prompt, return_offsets_mapping=True)["offset_mapping"]
         inside = [i for i, (a, b) in enumerate(offsets) if a < start + len(part) and b > start]
         found.append(torch.tensor(inside))
     return found

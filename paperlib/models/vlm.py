@@ -16,10 +16,11 @@ from PIL import Image
 from torch import nn
 
 from paperlib.models.image_cache import cached_features
-from paperlib.models.input_checks import Batch, VLMError, check_batch, check_made, check_words
+from paperlib.models.input_checks import Batch, VLMError, check_batch, check_length, check_made, check_words
 from paperlib.models.loading import load_model
 from paperlib.models.names import check_name
 from paperlib.models.precision import chosen_device
+from paperlib.models.processors import WholePrompts, begun, encode
 from paperlib.models.unwrapping import base_model
 
 # Processors say once per process that they fall back to PIL; this project has no torchvision on purpose.
@@ -139,31 +140,33 @@ class VLM:
         """
         images = check_batch(prompts, images, answers)
         self.ready()
-        if answers is not None and "labels" in self.processor.model_input_names:
-            raise VLMError(
-                f"{type(self.processor).__name__} adds text after the prompt, so answers cannot follow it: use "
-                f"another family of models to score answers."
-            )
+        prefixed = "labels" in self.processor.model_input_names  # all but the answer attends in both directions
+        if answers is not None and prefixed and not isinstance(self.processor, WholePrompts):
+            kind = type(self.processor).__name__
+            raise VLMError(f"{kind} adds text after the prompt, so answers cannot follow it: load it with load_vlm.")
         texts = prompts if answers is None else [p + a for p, a in zip(prompts, answers, strict=True)]
         self.tokenizer.padding_side = "right"
         # A list for each prompt: Gemma 3's and SmolVLM's processors would take a flat one for one prompt's pictures.
         pictures = None if images is None else [[image] for image in images]
+        # The side is said to both: InternVL's processor has one of its own.
+        options = {"padding": True, "padding_side": "right", "add_special_tokens": not begun(self.tokenizer, texts)}
         try:
-            # Said to both: InternVL's processor has a side of its own.
-            made = self.processor(text=texts, images=pictures, padding=True, padding_side="right", return_tensors="pt")
+            made = self.processor(text=texts, images=pictures, return_tensors="pt", **options)
         except ValueError as error:
             reason = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
             raise VLMError(
                 f"These prompts and pictures do not go together ({reason}): make prompts with VLM.prompt, with "
                 f"has_image=False where there is no picture."
             ) from error
-        self._check_length(made["input_ids"].shape[1])
+        check_length(self.model, made["input_ids"].shape[1])
         if images is not None and not (made["input_ids"] == self.image_token_id).any(1).all():
             raise VLMError("Each prompt must have the place of its picture: make prompts with VLM.prompt.")
         batch = Batch(made.to(self.device))
-        heads = self.tokenizer(prompts)["input_ids"]
-        wholes = self.tokenizer(texts)["input_ids"]
+        heads, wholes = (encode(self.tokenizer, part)["input_ids"] for part in (prompts, texts))
         batch.answer_lengths = [len(whole) - len(head) for head, whole in zip(heads, wholes, strict=True)]
+        if batch.pop("labels", None) is not None:
+            for types, span in zip(batch["token_type_ids"], self.spans(batch), strict=True):
+                types[span.answer] = 1
         return batch
 
     def spans(self, batch: Batch) -> list[Spans]:
@@ -191,7 +194,7 @@ class VLM:
 
     @torch.inference_mode()
     def answers(self, images: list[Image.Image] | None, questions: list[str], max_new_tokens: int = 24) -> list[str]:
-        """`answer` for many questions. Those of equal prompt length share a batch, so no left padding is needed.
+        """`answer` for many questions. Those of equal length, pictures of equal size, share a batch: none is padded.
 
         Raises VLMError as `prompt` and `batch` do, if the answer does not fit into the context, and for fewer than one
         new token.
@@ -200,24 +203,18 @@ class VLM:
             raise VLMError(f"max_new_tokens must be a whole number of at least 1, got {max_new_tokens!r}.")
         images = check_batch(questions, images)
         prompts = [self.prompt(q, images is not None) for q in questions]
-        lengths = [len(ids) for ids in self.tokenizer(prompts)["input_ids"]]
+        sizes = [image.size for image in images] if images else [(0, 0)] * len(prompts)
+        lengths = [len(ids) for ids in encode(self.tokenizer, prompts)["input_ids"]]
+        alike = [(length, *size) for length, size in zip(lengths, sizes, strict=True)]
         replies = [""] * len(prompts)
-        for length in sorted(set(lengths)):
-            rows = [i for i, n in enumerate(lengths) if n == length]
+        for kind in sorted(set(alike)):
+            rows = [i for i, other in enumerate(alike) if other == kind]
             batch = self.batch([prompts[i] for i in rows], images and [images[i] for i in rows])
-            self._check_length(batch["input_ids"].shape[1] + max_new_tokens)
+            check_length(self.model, batch["input_ids"].shape[1] + max_new_tokens)
             new = self.model.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False)
             for i, ids in zip(rows, new[:, batch["input_ids"].shape[1] :], strict=True):
                 replies[i] = self.tokenizer.decode(ids, skip_special_tokens=True).strip()
         return replies
-
-    def _check_length(self, tokens: int) -> None:
-        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        if context and tokens > context:
-            raise VLMError(
-                f"Picture, question and answer need {tokens} tokens, but the model's context is {context}: ask in "
-                f"fewer words, or for fewer new tokens."
-            )
 
 
 def load_vlm(

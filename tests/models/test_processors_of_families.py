@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from miniature_hub import CHATML, tokenizer_with
+from miniature_tokenizers import CHATML, tokenizer_with
 from PIL import Image
 from small_models import one_sentence, tower_vlm
 from transformers import (
