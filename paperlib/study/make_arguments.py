@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 
 from paperlib.study.grid import Run, runs_of
-from paperlib.study.study import CODE_ROOT, PRESETS, Study, StudyError
+from paperlib.study.presets import PRESETS
+from paperlib.study.study import CODE_ROOT, Study, StudyError
 
 # What `python -m venv`, pip and make install leave at the top of an environment.
 OF_A_VENV = {"pyvenv.cfg", "bin", "include", "lib", "lib64", "share", "etc", "man", "Scripts", "Lib", "Include"}
