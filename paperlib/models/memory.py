@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -40,7 +40,7 @@ def in_halves(
     return [result for part in parts for result in in_halves(run, part, halves)]
 
 
-def divided(rows: Sequence) -> list[Sequence]:
+def divided(rows: Sequence) -> list[Any]:
     """The two halves of a list, or the list alone if it has one entry."""
     half = (len(rows) + 1) // 2
     return [rows[:half], rows[half:]] if len(rows) > 1 else [rows]

@@ -8,6 +8,7 @@ from paperlib.stats.bootstrap import Interval
 from paperlib.study.study import CODE_ROOT, Study
 from paperlib.tasks.conversations import conversation
 from paperlib.tuning import stage_scores
+from paperlib.tuning.lineage_stages import Stages
 from paperlib.tuning.stage_scores import (
     CONDITIONS,
     TARGETS,
@@ -49,9 +50,14 @@ def test_conditions_ask_the_same_kinds(study, monkeypatch):
 
 def test_stages_are_asked_in_their_shares(study, monkeypatch):
     asked = []
-    monkeypatch.setattr(stage_scores, "load_stage", lambda study, stage: stage)
     monkeypatch.setattr(stage_scores, "evaluate", lambda vlm, study, suite, n=None: asked.append((vlm, suite, n)) or [])
-    found = stage_scores.ask_stages(Study.make("mini", n_eval=8))
+
+    class Named(Stages):
+        def __getitem__(self, name):
+            return name
+
+    study = Study.make("mini", n_eval=8)
+    found = stage_scores.ask_stages(Named(study), study)
     assert set(found["untrained"]) == {"pictures"} and set(found["tuned"]) == {"pictures", *stage_scores.FAR}
     assert {(s, n) for s, suite, n in asked if suite == "pictures"} == {("untrained", 2), ("stage 1", 4), ("tuned", 8)}
     assert all(n is None for _, suite, n in asked if suite == "text")
@@ -63,10 +69,11 @@ def test_the_rules():
 
     good, poor = accuracies(0.95, 0.9, 1.0), accuracies(0.4, 0.3, 0.5)
     shown = {"its own picture": good, "another picture": poor, "blank picture": poor}
-    rows = judge(shown, Interval(-TEXT_MARGIN, -0.1, 0.1, 40))
+    rows = judge(shown, Interval(-TEXT_MARGIN, -0.1, 0.1, 40), "stage 1")
     assert all(row["reached"] for row in rows) and [row["apart"] for row in rows] == [True] * len(TARGETS) + [None]
-    rows = judge(shown | {"blank picture": good}, Interval(-TEXT_MARGIN - 0.01, -0.1, 0.1, 40))
+    rows = judge(shown | {"blank picture": good}, Interval(-TEXT_MARGIN - 0.01, -0.1, 0.1, 40), "stage 1")
     assert not rows[-1]["reached"] and not any(row["apart"] for row in rows)
-    rows = judge(shown | {"its own picture": accuracies(0.85, 0.8, 0.95)}, Interval(0.0, -0.1, 0.1, 40))
+    rows = judge(shown | {"its own picture": accuracies(0.85, 0.8, 0.95)}, Interval(0.0, -0.1, 0.1, 40), "stage 1")
     assert {row["rule"]: row["reached"] for row in rows}["name"] is True
     assert not any(row["reached"] for row in rows if row["rule"] in ("colour", "count", "existence", "shape"))
+    assert [row["rule"] for row in judge(shown, None, None)] == list(TARGETS)  # no stage before, no rule about text
