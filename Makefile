@@ -11,7 +11,10 @@ PRESET ?= mini
 RUN ?= $(PRESET)
 CORES ?= all
 CONFIG ?=
-SEEDS ?= 0,1,2
+MODEL ?=
+MODELS ?=
+SEEDS ?=
+GPUS ?= 1
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -22,6 +25,8 @@ $(error VENV must be one path without blanks and colons, got '$(VENV)')
 endif
 # A word as the shell reads it back, quotes in it included.
 QUOTED = '$(subst ','\'',$(1))'
+# What `make figures` is told beside CONFIG: one model or several, one seed or several.
+WORDS = $(if $(MODEL),model=$(MODEL)) $(if $(MODELS),models=$(MODELS)) $(if $(SEEDS),seeds=$(SEEDS)) $(CONFIG)
 # The notebooks, as the Snakefile lists them.
 NOTEBOOKS := $(shell sed -n 's/^    "\([0-9][0-9]_[a-z_]*\)":.*/\1/p' Snakefile)
 
@@ -43,18 +48,22 @@ endif
 
 # --nolock: Snakemake's lock outlives a killed run and would stop the next one from going on where it ended.
 # --keep-going: a notebook that fails keeps no other from running.
-SNAKEMAKE = $(BIN)/python -m snakemake --cores $(CORES) --rerun-incomplete --nolock --keep-going --quiet host
+SNAKEMAKE = $(BIN)/python -m snakemake --cores $(CORES) --resources gpu=$(GPUS) --rerun-incomplete --nolock \
+  --keep-going --quiet host
 
 # The tests are many and small: a process on each core, with one thread, is faster than one process with many threads.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4
 
-.PHONY: help checked install assets figures test notebooks reference redraw claims lint bench clean distclean
+.PHONY: help checked install assets figures compare plan test notebooks reference redraw claims lint bench clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make install    create $(VENV) and install the pinned packages"
 	@echo "make assets     fetch and verify model weights, pictures and questions (about 125 MB)"
-	@echo "make figures    run the study: PRESET=mini (default), gpu or smoke; CONFIG=\"seed=1 retrain=true\""
+	@echo "make figures    run the study: PRESET=mini (default), gpu, paper or smoke; MODEL=llava-1.5-7b; a grid of"
+	@echo "                runs with MODELS=a,b SEEDS=0,1,2; CONFIG=\"retrain=true n_eval=80\""
+	@echo "make compare    figures over all runs at hand, and their verdicts side by side"
+	@echo "make plan       what a run will fetch, need and take: PRESET=paper MODEL=llava-1.5-7b GPU=a100-80gb"
 	@echo "make test       pytest, and nbval over the notebooks at preset smoke"
 	@echo "make reference  train and ask every band for notebook 05: PRESET=mini SEEDS=0,1,2; goes on after a kill"
 	@echo "make notebooks  execute notebooks/ in place at their own parameters, as they are committed"
@@ -73,7 +82,7 @@ checked:
 	  "or name it with make PYTHON=..." >&2; exit 1; }
 	@$(ANY_PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("paperlib needs Python 3.11 or newer " \
 	  "and $(ANY_PYTHON) is %d.%d: name a newer one with make PYTHON=..." % sys.version_info[:2])'
-	@$(ANY_PYTHON) -m paperlib.study.make_arguments $(call QUOTED,$(VENV)) $(call QUOTED,$(PRESET)) $(CONFIG)
+	@$(ANY_PYTHON) -m paperlib.study.make_arguments $(call QUOTED,$(VENV)) $(call QUOTED,$(PRESET)) $(WORDS)
 
 # Torch first: with it in place, no other package can bring another build.
 $(STAMP): requirements.lock pyproject.toml | checked
@@ -87,7 +96,15 @@ assets: $(STAMP)
 	$(BIN)/python -m paperlib.tasks.assets
 
 figures: assets
-	$(SNAKEMAKE) --config preset=$(PRESET) $(CONFIG)
+	$(SNAKEMAKE) --config preset=$(PRESET) $(WORDS)
+
+# From the results of all runs at hand, or of those named: RUNS="mini smoke-tiny-seed1".
+compare: $(STAMP)
+	$(BIN)/python -m paperlib.figures.compare $(RUNS)
+
+# What a run will fetch and take, before anything is fetched: GPU=a100-80gb.
+plan: $(STAMP)
+	$(BIN)/python -m paperlib.models.plan '$(PRESET)' $(if $(GPU),gpu=$(GPU)) $(WORDS)
 
 # The notebooks are executed at preset smoke by the same Snakefile, then nbval executes each result again:
 # every cell must run, and cells marked with the comment NBVAL_CHECK_OUTPUT must give the same output twice.
@@ -106,7 +123,7 @@ notebooks: assets
 	  --ExecutePreprocessor.record_timing=False $(NOTEBOOKS:%=notebooks/%.ipynb)
 
 reference: assets
-	$(BIN)/python -m paperlib.tuning.band_runs '$(PRESET)' '$(SEEDS)'
+	$(BIN)/python -m paperlib.tuning.band_runs '$(PRESET)' '$(or $(SEEDS),0,1,2)'
 
 redraw: $(STAMP)
 	$(BIN)/python -m paperlib.figures.publish figures/$(RUN)/*.json

@@ -3,18 +3,14 @@
 The notebooks of a lineage share one kernel, since importing torch takes longer than most of them.
 """
 
-import json
-import math
 import os
-from pathlib import Path
 
 import papermill
 import pytest
 from jupyter_client.manager import start_new_kernel
-from miniature_hub import LINEAGES, REVISION, plant
 from papermill.engines import NBClientEngine, papermill_engines
 
-from paperlib.study.study import CODE_ROOT, Study
+from paperlib.study.study import CODE_ROOT
 
 NOTEBOOKS = sorted((CODE_ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
@@ -36,7 +32,17 @@ def execute(kernel, model, folder):
     manager, root = kernel
     papermill_engines.register("here", NBClientEngine)
     for path in NOTEBOOKS:
-        papermill.execute_notebook(path, folder / path.name, {"preset": "smoke", "overrides": {"model": model, "n_eval": 2}},
-            kernel_name="python3", km=manager, progress_bar=False, cwd=str(path.parent))
-        client = manager.blocking_client(); client.start_channels(); client.wait_for_ready()
-        client.execute_interactive("%reset -f"); client.stop_channels()
+        papermill.execute_notebook(
+            path,
+            folder / path.name,
+            {"preset": "smoke", "overrides": {"model": model, "n_eval": 2}},
+            kernel_name="python3",
+            km=manager,
+            progress_bar=False,
+            cwd=str(path.parent),
+        )
+        client = manager.blocking_client()
+        client.start_channels()
+        client.wait_for_ready()
+        client.execute_interactive("%reset -f")
+        client.stop_channels()

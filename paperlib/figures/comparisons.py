@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from paperlib.figures import style
-from paperlib.figures.style import GREY, PAGE, SERIES, SMALL, figure
+from paperlib.figures.style import COLUMN, FAINT, GREEN, GREY, PAGE, SERIES, SMALL, VERMILION, figure
 
 
 @figure
@@ -86,4 +86,35 @@ def pareto(data: dict) -> Figure:
         ax.axhline(y, color=GREY, linewidth=0.9, linestyle=(":", "--", "-.")[i % 3], zorder=1, label=style.plain(label))
     ax.set(xlabel=data["xlabel"], ylabel=data["ylabel"], title=style.titled(data))
     fig.legend(*ax.get_legend_handles_labels(), loc="outside right upper", handlelength=1.6)
+    return fig
+
+
+VERDICTS = {"supported": GREEN, "not supported": VERMILION}  # all else is open
+
+
+@figure
+def verdict_map(data: dict) -> Figure:
+    """Verdicts by claim and method (rows) and by run (columns), in words and colours; a dash where a run has none.
+
+    data: {"rows": [name, ..], "columns": [name, ..], "values": rows of words or None}.
+    """
+    rows, columns = data["rows"], data["columns"]
+    width = max(COLUMN, 1.6 + 1.15 * len(columns))
+    fig, ax = plt.subplots(figsize=(width, 0.26 * len(rows) + 1.0), layout="constrained")
+    for i, line in enumerate(data["values"]):
+        for j, word in enumerate(line):
+            ax.add_patch(
+                plt.Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=VERDICTS.get(word, FAINT), edgecolor="white", lw=1.5)
+            )
+            shown = "–" if word is None else "open" if word not in VERDICTS else word
+            ax.text(
+                j, i, shown, ha="center", va="center", fontsize=SMALL, color="black" if shown == "open" else "white"
+            )
+    ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
+    ax.set_yticks(range(len(rows)), [style.plain(row) for row in rows])
+    ax.set_xticks(
+        range(len(columns)), [style.plain(c) for c in columns], rotation=30, ha="right", rotation_mode="anchor"
+    )
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
     return fig

@@ -12,7 +12,7 @@ def with_connector(vlm: VLM, other: VLM) -> VLM:
     """A model behind the connector of another: what tuning changed in the connector alone. Memory is shared."""
     made = VLM(f"{vlm.name}, connector of {other.name}", shared(vlm.model), vlm.processor)
     _take(connector(made.model), connector(other.model))
-    return made
+    return _beside(vlm, made)
 
 
 def with_blocks(vlm: VLM, other: VLM) -> VLM:
@@ -22,6 +22,13 @@ def with_blocks(vlm: VLM, other: VLM) -> VLM:
     """
     made = VLM(f"{vlm.name}, blocks of {other.name}", shared(vlm.model), vlm.processor)
     _take(made.layers, other.layers)
+    return _beside(vlm, made)
+
+
+def _beside(vlm: VLM, made: VLM) -> VLM:
+    """Made of a model whose weights may wait on the CPU, a model may have to wait too."""
+    if vlm.placement is not None:
+        vlm.placement.add(made)
     return made
 
 
@@ -42,7 +49,7 @@ def weight_changes(before: VLM, after: VLM) -> list[float]:
     """
     found = []
     for old, new in zip(before.layers, after.layers, strict=True):
-        pairs = [(a, b) for a, b in zip(new.parameters(), old.parameters(), strict=True) if a.ndim > 1]
+        pairs = [(a, b.to(a.device)) for a, b in zip(new.parameters(), old.parameters(), strict=True) if a.ndim > 1]
         squares = torch.tensor([[(a - b).square().sum(), b.square().sum()] for a, b in pairs]).sum(0)
         found.append(float((squares[0] / squares[1]).sqrt()))
     return found

@@ -83,13 +83,15 @@ def open_tensors(source: Source) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise not_there(source, f"holds no {inside}")
     try:
-        found = dict(_safetensors(path)) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        found = (
+            dict(_safetensors(path)) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        )
         if not isinstance(found, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in found.values()):
             raise ValueError("it holds something else than tensors by name")
     except Exception as error:  # pickle, zip and safetensors each fail in their own ways
         raise SourceError(
-            f"The connector file {path.name} of {source.repo!r} is no file of tensors ({type(error).__name__}): fetch it "
-            f"again, or name another in the lineage."
+            f"The connector file {path.name} of {source.repo!r} is no file of tensors ({type(error).__name__}): fetch "
+            f"it again, or name another in the lineage."
         ) from error
     return found
 
@@ -124,8 +126,8 @@ def _open(kind: Any, source: Source, dtype: torch.dtype, attention: str | None, 
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         if "gated" in str(error):
             raise gated(source.repo) from error
-        reason = " ".join(str(error).split())[:120].rstrip(".").replace(". ", "; ")
+        reason = " ".join(str(error).split())[:90].rstrip(".").replace(". ", "; ")
         raise SourceError(
-            f"{source.repo!r} holds no {what} that can be opened ({reason}): give a whole folder written by "
+            f"{source.repo[-80:]!r} holds no {what} that can be opened ({reason}): give a whole folder written by "
             f"save_pretrained, or a hub id of such a model."
         ) from error

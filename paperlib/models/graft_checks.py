@@ -23,10 +23,14 @@ def architecture(config: Any) -> str:
 
 
 def check_architecture(tuned: Any, before: Any, what: str) -> None:
-    """Raises VLMError unless two text configurations are of one architecture, with equal heads and activations."""
+    """Raises VLMError unless two text configurations are of one architecture."""
     mine, theirs = architecture(tuned), architecture(before)
     if mine != theirs:
         raise VLMError(f"{what} is a {theirs}, but the tuned model's is a {mine}: give the LLM that it was tuned from.")
+
+
+def check_settings(tuned: Any, before: Any, what: str) -> None:
+    """Raises VLMError unless two text configurations have equal heads and activations."""
     for name in MUST_AGREE:
         one, other = (getattr(config, name, None) for config in (tuned, before))
         if one is not None and other is not None and one != other:

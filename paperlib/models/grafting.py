@@ -14,19 +14,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from paperlib.models.graft_checks import changed_settings, check_architecture, check_names, check_shapes
+from paperlib.models.graft_checks import changed_settings, check_architecture, check_names, check_settings, check_shapes
 from paperlib.models.input_checks import VLMError
 from paperlib.models.parts import connector, tied, vision_parameters, vision_tower
 from paperlib.models.unwrapping import base_model
+from paperlib.stats.words import listed
 
-# Beginnings of a connector's keys in checkpoints: LLaVA's own file, and whole models of transformers.
-USUAL_KEYS = {
-    "model.mm_projector.0.": "linear_1.",
-    "model.mm_projector.2.": "linear_2.",
-    "model.multi_modal_projector.": "",
-    "multi_modal_projector.": "",
-    "model.connector.": "",
-}
+# Beginnings of a connector's keys: in LLaVA's own file, and in whole models of transformers.
+LLAVA_KEYS = {"model.mm_projector.0.": "linear_1.", "model.mm_projector.2.": "linear_2."}
+USUAL_KEYS = LLAVA_KEYS | dict.fromkeys(
+    ("model.multi_modal_projector.", "multi_modal_projector.", "model.connector."), ""
+)
 WORDS, NORM = "embed_tokens.weight", "norm."
 
 
@@ -67,6 +65,7 @@ def graft_llm(model: Any, llm: Any, name: str) -> list[str]:
     check_architecture(base.config.get_text_config(), llm.config.get_text_config(), what)
     check_names(set(mine), set(found), what)
     check_shapes({k: v for k, v in mine.items() if k != WORDS}, found, what)
+    check_settings(base.config.get_text_config(), llm.config.get_text_config(), what)
     said = changed_settings(base.config.get_text_config(), llm.config.get_text_config(), what)
     head, words = base.get_output_embeddings(), found[WORDS]
     scores = words if tied(llm) else llm.get_output_embeddings().weight
@@ -88,9 +87,7 @@ def graft_llm(model: Any, llm: Any, name: str) -> list[str]:
 
 
 @torch.no_grad()
-def graft_connector(
-    model: Any, tensors: Mapping[str, torch.Tensor], keys: Mapping[str, str] | None, name: str
-) -> None:
+def graft_connector(model: Any, tensors: Mapping[str, torch.Tensor], keys: Mapping[str, str] | None, name: str) -> None:
     """Put a connector's weights into a model, by name.
 
     keys: {beginning of a key in the file: what stands in its place in the model's connector}; `USUAL_KEYS` if empty.
@@ -167,8 +164,5 @@ def _beside(tuned: Mapping[str, torch.Tensor], before: Mapping[str, torch.Tensor
     """What tuning changed of the LLM beside its blocks, which a transplant of blocks leaves as it is."""
     names = {WORDS: "the word embeddings"} | ({} if one else {"head": "the head"})
     names |= {key: "the final norm" for key in tuned if key.startswith(NORM)}
-    parts = [
-        called for key, called in names.items() if not torch.equal(tuned[key].to(before[key].device), before[key])
-    ]
-    parts = list(dict.fromkeys(parts))
-    return [f"Beside the blocks, tuning changed {' and '.join(parts)}."] if parts else []
+    parts = [called for key, called in names.items() if not torch.equal(tuned[key].to(before[key].device), before[key])]
+    return [f"Beside the blocks, tuning changed {listed(list(dict.fromkeys(parts)))}."] if parts else []

@@ -12,16 +12,27 @@ from paperlib.models.fetching import open_llm, open_tensors, open_vlm
 from paperlib.models.grafting import graft_connector, graft_llm, randomized, share_equal, shared
 from paperlib.models.input_checks import VLMError
 from paperlib.models.lineages import Lineage
-from paperlib.models.loading import open_source
+from paperlib.models.loading import load_model, open_source
+from paperlib.models.names import adapter_folder
 from paperlib.models.parts import check_sees
+from paperlib.models.precision import dtype_name, held_dtype
 from paperlib.models.vlm import VLM
+
+
+def weights_dtype(lineage: Lineage, dtype: str, device: torch.device | str) -> torch.dtype:
+    """In which precision a lineage's weights are held; dtype: as `precision.held_dtype` takes it."""
+    return held_dtype(dtype, device, lineage.built is not None)
 
 
 def tuned_model(lineage: Lineage, dtype: torch.dtype, attention: str | None = None) -> VLM:
     """The tuned model with its processor, on the CPU. Raises VLMError if it cannot be opened or sees no pictures."""
     if lineage.tuned is None:
         raise VLMError(f"The lineage {lineage.name!r} names no tuned model: give it `tuned`.")
-    return VLM(f"{lineage.name} tuned", *open_source(lineage.tuned, dtype, attention))
+    if adapter_folder(lineage.tuned.repo) is not None:  # tuned here, and given by its folder
+        opened = load_model(lineage.tuned.repo, 0, dtype_name(dtype), attention or "auto")
+    else:
+        opened = open_source(lineage.tuned, dtype, attention)
+    return VLM(f"{lineage.name} tuned", *opened)
 
 
 def untrained_model(lineage: Lineage, tuned: VLM, seed: int = 0) -> VLM:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -88,7 +89,7 @@ def lineage_of(model: str) -> Lineage:
         return found[name]
     if model in shipped():
         return shipped()[model]
-    if "/" not in model and not os.path.isdir(model):
+    if not os.path.isdir(model) and not _hub_id(model):
         near = get_close_matches(model.lower(), shipped(), 2, 0.5)
         meant = f" (did you mean {' or '.join(near)}?)" if near else ""
         raise LineageError(
@@ -151,6 +152,8 @@ def _lineage(name: str, table: dict, path: Path) -> Lineage:
     sources: dict[str, Any] = {
         key: _source(table[key], f"{where}, {key},", path) for key in ("tuned", "llm", "connector") if key in table
     }
+    if "connector" in sources and not sources["connector"].file:
+        raise LineageError(f"{where}, connector, must name its file: file = 'mm_projector.bin', for example.")
     return Lineage(
         name,
         **sources,
@@ -172,5 +175,14 @@ def _source(value: object, where: str, path: Path) -> Source:
     keys = value.get("keys", {})
     if not isinstance(keys, dict) or not all(isinstance(new, str) for new in keys.values()):
         raise LineageError(f"{where} needs keys as a table from texts to texts, got {keys!r}.")
-    beside = path.parent / value["repo"]
+    beside = path.parent / Path(value["repo"]).expanduser()
+    if not beside.is_dir() and not _hub_id(value["repo"]):
+        raise LineageError(
+            f"{where} names {value['repo']!r}, which is no folder beside {path.name} and no hub id (owner/name)."
+        )
     return Source(**value | {"repo": str(beside) if beside.is_dir() else value["repo"]})
+
+
+def _hub_id(repo: str) -> bool:
+    """Whether a text has the form of a hub id, owner/name; "." and "~" begin paths."""
+    return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", repo) is not None

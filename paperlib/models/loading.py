@@ -15,7 +15,7 @@ from paperlib.models.input_checks import VLMError
 from paperlib.models.lineages import Source, is_lineage, lineage_of
 from paperlib.models.names import NAMES, adapter_folder, no_model
 from paperlib.models.parts import check_sees
-from paperlib.models.precision import weights_dtype
+from paperlib.models.precision import held_dtype
 from paperlib.models.processors import load_processor
 from paperlib.study.checks import whole
 
@@ -26,7 +26,7 @@ def load_model(
     """A model on the CPU, and its processor.
 
     name: as `names.check_name` returns it. seed: for the random weights of "tiny" and "mini-untrained". dtype: as
-    `precision.weights_dtype` takes it, with the device where the model will run. attention: "eager", "sdpa", or "auto"
+    `precision.held_dtype` takes it, with the device where the model will run. attention: "eager", "sdpa", or "auto"
     for what transformers takes. Raises VLMError, AssetError, AdapterError and DiskError as `vlm.load_vlm` does.
     """
     seed = whole(seed, "seed", 0, 2**64 - 1, error=VLMError)  # torch would take 1.5 for 1
@@ -36,7 +36,7 @@ def load_model(
     elif adapter is None and name not in NAMES:
         source = lineage_of(name).tuned if is_lineage(name) else Source(name)
         try:
-            return open_source(source or Source(name), weights_dtype(dtype, device, built=False), chosen)
+            return open_source(source or Source(name), held_dtype(dtype, device, built=False), chosen)
         except SourceError as error:
             raise (error if is_lineage(name) else no_model(name)) from error
     else:
@@ -49,7 +49,7 @@ def load_model(
     model = randomized(model, seed) if name == "mini-untrained" else model
     if chosen is not None:
         model.set_attn_implementation(chosen)
-    return model.to(weights_dtype(dtype, device, built=True)), processor
+    return model.to(held_dtype(dtype, device, built=True)), processor
 
 
 def open_source(source: Source, dtype: torch.dtype, attention: str | None = None) -> tuple[Any, Any]:

@@ -64,7 +64,9 @@ def check_sees(model: Any, name: str) -> None:
     connector(base)
     vision_tower(base)
     if not isinstance(getattr(base.get_decoder(), "layers", None), nn.ModuleList):
-        raise VLMError(f"{type(base).__name__} of {name!r} has no decoder with blocks: choose a model of another family.")
+        raise VLMError(
+            f"{type(base).__name__} of {name!r} has no decoder with blocks: choose a model of another family."
+        )
 
 
 def tied(model: Any) -> bool:

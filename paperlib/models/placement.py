@@ -6,7 +6,8 @@ A model is brought back before any of its parts runs, so experiments need not kn
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -52,8 +53,8 @@ class Placement:
     def __init__(self, accelerator: Accelerator):
         """accelerator: the device, and how much of its memory is free."""
         self.accelerator = accelerator
-        self._models: list[Any] = []  # the one that was used last stands last
-        self._weights: dict[int, list[nn.Parameter]] = {}  # as they are without an intervention in force
+        self._held: list[_Held] = []  # the one that was used last stands last
+        self._current: _Held | None = None
 
     @property
     def device(self) -> torch.device:
@@ -61,39 +62,71 @@ class Placement:
         return self.accelerator.device
 
     def add(self, vlm: Any) -> None:
-        """Take care of a model from now on. vlm: a `VLM`."""
-        self._models.insert(0, vlm)
-        self._weights[id(vlm)] = list(vlm.model.parameters())
+        """Take care of a model, a `VLM`, for as long as someone holds it."""
+        held = _Held(vlm, self._forget)
+        self._held.insert(0, held)
         vlm.placement = self
         base = vlm.base
         parts = (base, base.model, base.get_decoder(), base.get_decoder().norm, base.get_output_embeddings())
         seeing = (word_embeddings(base), connector(base), vision_tower(base))
-        for part in {id(part): part for part in (*parts, *seeing) if part is not None}.values():
-            part.register_forward_pre_hook(lambda module, args: self.use(vlm), prepend=True)
+        for part in {id(part): part for part in (*parts, *seeing)}.values():
+            part.register_forward_pre_hook(_Bring(self, held), prepend=True)
 
     def use(self, vlm: Any) -> None:
         """Bring a model to the device. Raises VLMError if it does not fit there even alone."""
-        if self._models[-1] is vlm and all(self.accelerator.holds(p) for p in self._weights[id(vlm)][:1]):
+        self._bring(next(held for held in self._held if held.vlm() is vlm))
+
+    def _bring(self, held: _Held) -> None:
+        here, kept = self.accelerator.holds, {id(weight) for weight in held.weights}
+        if held is self._current and here(held.weights[0]):
             return
-        own = self._weights[id(vlm)]
-        away, kept = [p for p in own if not self.accelerator.holds(p)], {id(p) for p in own}
-        needed, spare = _size(away), SPARE * _size(own)
-        for other in [m for m in self._models if m is not vlm]:
+        away = [weight for weight in held.weights if not here(weight)]
+        needed, spare = _size(away), SPARE * _size(held.weights)
+        for other in [other for other in self._held if other is not held]:
             if needed + spare <= self.accelerator.free():
                 break
-            theirs = self._weights[id(other)]
-            self.accelerator.release(p for p in theirs if id(p) not in kept and self.accelerator.holds(p))
+            self.accelerator.release([w for w in other.weights if id(w) not in kept and here(w)])
         if needed > (free := self.accelerator.free()):
             raise VLMError(
-                f"{vlm.name} needs {needed / 1e9:.1f} GB more on {self.device} and {free / 1e9:.1f} GB are free: end "
+                f"{held.name} needs {needed / 1e9:.1f} GB more on {self.device} and {free / 1e9:.1f} GB are free: end "
                 f"what else runs there, choose dtype=bfloat16, a smaller model, or device=cpu."
             )
         self.accelerator.take(away)
-        for module in vlm.model.modules():  # few and small: they stay
+        for module in held.modules:  # their buffers are few and small: they stay
             for name, buffer in module._buffers.items():
                 module._buffers[name] = None if buffer is None else buffer.to(self.device)
-        self._models.remove(vlm)
-        self._models.append(vlm)
+        self._held.remove(held)
+        self._held.append(held)
+        self._current = held
+
+    def _forget(self, held: _Held) -> None:
+        self._held.remove(held)
+        self._current = None if self._current is held else self._current
+
+    def __deepcopy__(self, memo: dict) -> None:
+        """A copy of a model is taken care of only once it is added."""
+
+
+class _Held:
+    """A model that is taken care of, and its weights as they are without an intervention in force."""
+
+    def __init__(self, vlm: Any, forget: Callable[[_Held], None]):
+        self.vlm = weakref.ref(vlm, lambda _: forget(self))
+        self.name, self.weights, self.modules = vlm.name, list(vlm.model.parameters()), list(vlm.model.modules())
+
+
+class _Bring:
+    """A hook that brings a model to the device before one of its parts runs. In a copy of the model it does nothing."""
+
+    def __init__(self, placement: Placement | None, held: _Held | None):
+        self.placement, self.held = placement, held
+
+    def __call__(self, module: nn.Module, args: tuple) -> None:
+        if self.placement is not None and self.held is not None:
+            self.placement._bring(self.held)
+
+    def __deepcopy__(self, memo: dict) -> _Bring:
+        return _Bring(None, None)
 
 
 def _size(tensors: Iterable[torch.Tensor]) -> int:

@@ -9,8 +9,20 @@ from contextlib import AbstractContextManager
 
 import torch
 
+from paperlib.models.input_checks import VLMError
+from paperlib.study.study import device_fault
+
 # Values of ONEDNN_MAX_CPU_ISA that switch such units off; oneDNN ignores other values.
 _WITHOUT_UNITS = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
+
+
+def chosen_device(device: str) -> str:
+    """The device that a name stands for: "auto" takes a GPU if there is one. Raises VLMError if it is not there."""
+    if missing := device_fault(str(device)):
+        raise VLMError(missing)
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
 
 
 def bfloat16_units(device: torch.device) -> bool:
@@ -35,7 +47,7 @@ def product_dtype(device: torch.device, fast: bool = True) -> torch.dtype:
     return torch.bfloat16 if fast and bfloat16_units(device) else torch.float32
 
 
-def weights_dtype(dtype: str, device: torch.device | str, built: bool) -> torch.dtype:
+def held_dtype(dtype: str, device: torch.device | str, built: bool) -> torch.dtype:
     """In which precision weights are held: "float32", "bfloat16", "float16", or what "auto" comes to.
 
     That is float32 on a CPU, and for the models that this project builds (built); bfloat16 on a GPU for all others.

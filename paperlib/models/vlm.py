@@ -19,9 +19,9 @@ from paperlib.models.image_cache import cached_features
 from paperlib.models.input_checks import Batch, VLMError, check_batch, check_length, check_made, check_words
 from paperlib.models.loading import load_model
 from paperlib.models.names import check_name
+from paperlib.models.precision import chosen_device
 from paperlib.models.processors import WholePrompts, begun, encode
 from paperlib.models.unwrapping import base_model
-from paperlib.study.study import device_fault
 
 # Processors say once per process that they fall back to PIL; this project has no torchvision on purpose.
 logging.getLogger("transformers.image_processing_backends").setLevel(logging.ERROR)
@@ -229,8 +229,9 @@ def load_vlm(
     device: "auto" takes a GPU if there is one. dtype: "float32", "bfloat16", "float16" or "auto", which is float32 on a
     CPU and for what is built here, else bfloat16. attention: "eager", "sdpa", or "auto" for what transformers takes.
 
-    Raises VLMError for any other name (with the nearest name, if there is one), for a gated repository, and for a device
-    that is not there; LineageError for a lineage's file that cannot be used; AssetError or AdapterError if a part is missing or damaged; DiskError without space to assemble the mini model.
+    Raises VLMError for any other name (with the nearest name, if there is one), for a gated repository, and for a
+    device that is not there; LineageError for a lineage's file that cannot be used; AssetError or AdapterError if a
+    part is missing or damaged; DiskError without space to assemble the mini model.
 
     Example:
         >>> vlm = load_vlm("tiny", device="cpu")
@@ -247,15 +248,6 @@ def load_vlm(
     device = chosen_device(device)
     model, processor = load_model(name, seed, dtype, attention, device)
     return VLM(name, model.to(device).eval(), processor)
-
-
-def chosen_device(device: str) -> str:
-    """The device that a name stands for: "auto" takes a GPU if there is one. Raises VLMError if it is not there."""
-    if missing := device_fault(str(device)):
-        raise VLMError(missing)
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
 
 
 def fingerprint(vlm: VLM) -> str:

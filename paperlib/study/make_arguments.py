@@ -13,7 +13,9 @@ import re
 import sys
 from pathlib import Path
 
-from paperlib.study.study import CODE_ROOT, PRESETS, Study, StudyError
+from paperlib.study.grid import Run, runs_of
+from paperlib.study.presets import PRESETS
+from paperlib.study.study import CODE_ROOT, Study, StudyError
 
 # What `python -m venv`, pip and make install leave at the top of an environment.
 OF_A_VENV = {"pyvenv.cfg", "bin", "include", "lib", "lib64", "share", "etc", "man", "Scripts", "Lib", "Include"}
@@ -48,8 +50,11 @@ def check_venv(text: str) -> None:
         )
 
 
-def check_config(preset: str, words: list[str]) -> Study:
-    """The study of PRESET and of the words of CONFIG ("name=value"). Raises StudyError for what cannot be used."""
+def check_config(preset: str, words: list[str]) -> dict[str, Run]:
+    """The runs of PRESET and of words "name=value", which are those of CONFIG, and models=, seeds=.
+
+    Raises StudyError for what cannot be used.
+    """
     config = {}
     for word in words:
         name, equals, value = word.partition("=")
@@ -63,8 +68,9 @@ def check_config(preset: str, words: list[str]) -> Study:
     if preset not in PRESETS:  # before YAML, which would read an empty one as none
         raise StudyError(f"There is no preset {preset!r}: say PRESET= and one of {', '.join(PRESETS)}.")
     if importlib.util.find_spec("yaml") is None:  # before the first installation names alone can be checked
-        return Study.make(preset, **dict.fromkeys(config))
-    return study_of({"preset": preset} | values(config))
+        Study.make(preset, **dict.fromkeys(set(config) - {"models", "seeds"}))
+        return {}
+    return runs_of({"preset": preset} | values(config))
 
 
 def values(config: dict) -> dict:
@@ -87,11 +93,6 @@ def values(config: dict) -> dict:
                 f"false."
             ) from None
     return read
-
-
-def study_of(config: dict) -> Study:
-    """The study of a configuration that has been read, with its preset, "mini" if it names none."""
-    return Study.make(**{"preset": "mini"} | config)
 
 
 if __name__ == "__main__":

@@ -4,22 +4,24 @@
     models.names            # ("untrained", "stage 1", "tuned"), or whichever there are
     models["tuned"]         # loaded when first asked for
 
-On a GPU that cannot hold all of them, those that were not asked for the longest wait in the host's memory.
+On a GPU that cannot hold all of them, those that were not used for the longest time wait on the CPU, and come back
+before they run (`models.placement`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 
+from paperlib.models.grafting import share_equal
 from paperlib.models.lineage_models import band_model
 from paperlib.models.lineages import Lineage, lineage_of
-from paperlib.models.vlm import VLM, chosen_device
+from paperlib.models.placement import Accelerator, Placement
+from paperlib.models.precision import chosen_device
+from paperlib.models.vlm import VLM
 from paperlib.study.study import Study
-from paperlib.tuning.stages import BEFORE_ONLY, STAGE_1, TUNED, UNTRAINED, _built, _elsewhere, stage_names
-
-SPARE = 0.2  # share of a model's size that stays free beside it, for what passes need
+from paperlib.tuning.stages import BEFORE_ONLY, STAGE_1, TUNED, UNTRAINED, make_stage, stage_names
 
 
 class Stages(Mapping[str, VLM]):
@@ -32,8 +34,8 @@ class Stages(Mapping[str, VLM]):
     of.
     """
 
-    def __init__(self, study: Study, free: Callable[[torch.device], int] | None = None):
-        """free: how many bytes a device has left; by default asked of the GPU."""
+    def __init__(self, study: Study, accelerator: Accelerator | None = None):
+        """accelerator: where models run and how much memory it has; by default the study's device, if it is no CPU."""
         self.study, self.lineage = study, lineage_of(study.model)
         self.names = stage_names(self.lineage)
         self.untrained = UNTRAINED if UNTRAINED in self.names else None
@@ -43,7 +45,11 @@ class Stages(Mapping[str, VLM]):
         self.trained_here = self.lineage.built is not None
         self.note = self.lineage.note
         self.missing, self._said = _missing(self.lineage), list[str]()
-        self._free, self._loaded = free or _free_bytes, dict[str, VLM]()
+        device = torch.device(chosen_device(study.device))
+        if accelerator is None and device.type != "cpu":
+            accelerator = Accelerator(device)
+        self._placement = None if accelerator is None else Placement(accelerator)
+        self._loaded: dict[str, VLM] = {}
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -69,20 +75,22 @@ class Stages(Mapping[str, VLM]):
         return "vision tower tuned too: both ends have the tuned one" if tower else ""
 
     def band(self, name: str) -> VLM:
-        """A checkpoint of the lineage by its name in `bands`. Raises VLMError for others."""
-        vlm = band_model(self.lineage, name, self[self.tuned])
-        vlm.model.to(self[self.tuned].device)
+        """A checkpoint of the lineage by its name in `bands`, made anew: it is large, and asked once.
+
+        Raises VLMError for a name that there is not, and for a checkpoint that cannot be opened.
+        """
+        alike = tuple(vlm for stage, vlm in self._loaded.items() if stage == self.before)
+        vlm = band_model(self.lineage, name, self._loaded.get(self.tuned) or self._load(self.tuned), alike)
+        if self._placement is not None:
+            self._placement.add(vlm)
         return vlm
 
     def __getitem__(self, name: str) -> VLM:
         if name not in self.names:
             raise KeyError(name)
-        if name not in self._loaded:
-            self._loaded[name] = self._load(name)
-        found = self._loaded.pop(name)
-        self._loaded[name] = found  # the last one asked for stands last
-        self._settle(found)
-        return found
+        vlm = self._loaded[name] if name in self._loaded else self._load(name)
+        vlm.ready()
+        return vlm
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -91,26 +99,17 @@ class Stages(Mapping[str, VLM]):
         return len(self.names)
 
     def _load(self, name: str) -> VLM:
-        if self.trained_here:
-            return _built(self.study, name)
-        tuned = None if name == TUNED else self[TUNED]
-        if tuned is not None:
-            tuned.model.to("cpu")  # parts are put together there
-        vlm, said = _elsewhere(self.study, self.lineage, name, tuned)
+        tuned = None
+        if name != self.tuned and not self.trained_here:  # made of the tuned model, wherever that lies
+            tuned = self._loaded.get(self.tuned) or self._load(self.tuned)
+        vlm, said = make_stage(self.study, self.lineage, name, tuned)
         self._said += said
+        for other in self._loaded.values() if self.trained_here else ():  # each was read from files of its own
+            share_equal(vlm.model, other.model)
+        if self._placement is not None:
+            self._placement.add(vlm)
+        self._loaded[name] = vlm
         return vlm
-
-    def _settle(self, vlm: VLM) -> None:
-        """Bring a model to the study's device; where it does not fit, others leave it, the longest unused first."""
-        device = torch.device(chosen_device(self.study.device))
-        if device.type == "cpu":
-            return
-        size = sum(p.numel() * p.element_size() for p in vlm.model.parameters() if p.device.type == "cpu")
-        for other in [m for m in self._loaded.values() if m is not vlm and m.device.type != "cpu"]:
-            if size * (1 + SPARE) <= self._free(device):
-                break
-            other.model.to("cpu")
-        vlm.model.to(device)
 
 
 def stages_of(study: Study) -> Stages:
@@ -127,7 +126,3 @@ def _missing(lineage: Lineage) -> dict[str, str]:
     elif lineage.connector is None:
         found[STAGE_1] = f"no connector of stage 1 is published for {lineage.name}"
     return found
-
-
-def _free_bytes(device: torch.device) -> int:
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from paperlib.models.adapter_files import RECORD, AdapterError, read_adapters
 from paperlib.models.adapters import apply_adapter, connector_digest, save_adapter
-from paperlib.models.lineage_models import model_before, tuned_model, untrained_model, weights_dtype
+from paperlib.models.lineage_models import band_model, model_before, tuned_model, untrained_model, weights_dtype
 from paperlib.models.lineages import Lineage, lineage_of
-from paperlib.models.vlm import VLM, VLMError, chosen_device, load_vlm
+from paperlib.models.precision import chosen_device
+from paperlib.models.vlm import VLM, VLMError, load_vlm
 from paperlib.scoring.evaluation import evaluate
 from paperlib.stats.accuracy import summarize
 from paperlib.study.results import plain, provenance, read_json
@@ -39,7 +40,23 @@ def load_stage(study: Study, stage: str) -> VLM:
     if stage not in (there := stage_names(lineage)):
         why = "; it comes as it is" if there == (UNTRAINED, TUNED) else ""
         raise VLMError(f"{study.model!r} has no stage {stage!r}: use one of {'; '.join(there)}{why}.")
-    return _built(study, stage) if lineage.built else _elsewhere(study, lineage, stage)[0]
+    vlm, _ = make_stage(study, lineage, stage)
+    vlm.model.to(chosen_device(study.device))
+    return vlm
+
+
+def load_band(study: Study, blocks: str) -> VLM:
+    """A fresh model of a checkpoint that others tuned in some blocks alone, by its name among the lineage's bands.
+
+    Raises VLMError for a band that the lineage does not have, and for one that cannot be opened.
+    """
+    lineage = lineage_of(study.model)
+    if blocks not in lineage.bands:  # before the tuned model is read
+        there = ", ".join(map(repr, lineage.bands)) or "none"
+        raise VLMError(f"{study.model!r} has no published band {blocks!r}: those that there are: {there}.")
+    vlm = band_model(lineage, blocks, make_stage(study, lineage, TUNED)[0])
+    vlm.model.to(chosen_device(study.device))
+    return vlm
 
 
 def stage_names(lineage: Lineage) -> tuple[str, ...]:
@@ -50,44 +67,51 @@ def stage_names(lineage: Lineage) -> tuple[str, ...]:
     return (UNTRAINED, *before, TUNED)
 
 
-def _built(study: Study, stage: str) -> VLM:
+def make_stage(study: Study, lineage: Lineage, stage: str, tuned: VLM | None = None) -> tuple[VLM, list[str]]:
+    """A stage in the study's precision, on the CPU, and what could not be taken over or differs besides, in sentences.
+
+    tuned: the tuned model, if it is here already; what the stage has in common with it is shared.
+    """
+    chosen_device(study.device)  # refused before anything is read
+    return (_built(study, lineage, stage), []) if lineage.built else _elsewhere(study, lineage, stage, tuned)
+
+
+def _built(study: Study, lineage: Lineage, stage: str) -> VLM:
     """A stage of a model that this project assembles and tunes."""
     if stage == UNTRAINED:
-        name = "tiny" if lineage_of(study.model).built == "tiny" else "mini-untrained"
-        return load_vlm(name, study.device, study.seed)
-    vlm, folder = _base(study), adapter_folder(study, stage)
+        name = "tiny" if lineage.built == "tiny" else "mini-untrained"
+        return load_vlm(name, "cpu", study.seed, study.dtype, study.attention)
+    vlm, folder = _base(study, "cpu"), adapter_folder(study, stage)
     if study.retrain:
         check_recipe(folder, TrainConfig.of(study, list(FOLDERS).index(stage) + 1))
-    apply_adapter(vlm.model, folder)
+    apply_adapter(vlm.model, folder)  # in float32; what is loaded is rounded afterwards
+    if study.attention != "auto":
+        vlm.model.set_attn_implementation(study.attention)
+    vlm.model.to(weights_dtype(lineage, study.dtype, "cpu"))
     return VLM(f"{study.model} {stage}", vlm.model.eval(), vlm.processor)
 
 
-def _elsewhere(study: Study, lineage: Lineage, stage: str, tuned: VLM | None = None) -> tuple[VLM, list[str]]:
-    """A stage of a model that was tuned elsewhere, and what could not be taken over. tuned: if it is here already."""
-    device = chosen_device(study.device)
+def _elsewhere(study: Study, lineage: Lineage, stage: str, tuned: VLM | None) -> tuple[VLM, list[str]]:
+    """A stage of a model that was tuned elsewhere."""
     if tuned is None:
-        attention = None if study.attention == "auto" else study.attention
-        tuned = tuned_model(lineage, weights_dtype(lineage, study.dtype, device), attention)
-    vlm, said = tuned, list[str]()
+        dtype = weights_dtype(lineage, study.dtype, chosen_device(study.device))
+        tuned = tuned_model(lineage, dtype, None if study.attention == "auto" else study.attention)
     if stage == UNTRAINED:
-        vlm = untrained_model(lineage, tuned, study.seed)
-    elif stage != TUNED:
-        vlm, said = model_before(lineage, tuned, stage)
-    vlm.model.to(device)
-    return vlm, said
+        return untrained_model(lineage, tuned, study.seed), []
+    return (tuned, []) if stage == TUNED else model_before(lineage, tuned, stage)
 
 
 def adapter_folder(study: Study, stage: str) -> Path:
     """Where a stage's adapters are: the shipped ones, or those that `tune` makes for this study."""
     if study.retrain:
         return trained_folder(study) / FOLDERS[stage]
-    return study.adapters / f"{study.model}-{FOLDERS[stage]}"
+    return study.adapters / f"{lineage_of(study.model).built}-{FOLDERS[stage]}"
 
 
 def trained_folder(study: Study) -> Path:
     """Where a study keeps the adapters that it trains. Models other than the preset's have folders of their own."""
     usual = Study.make(study.preset).model
-    model = "" if study.model == usual else f"-{study.model}"
+    model = "" if study.model == usual else f"-{lineage_of(study.model).name}"
     return study.cache / "adapters" / f"{study.preset}{model}-seed{study.seed}"
 
 
@@ -175,9 +199,9 @@ def check_recipe(folder: Path, config: TrainConfig) -> None:
         )
 
 
-def _base(study: Study) -> VLM:
+def _base(study: Study, device: str | None = None) -> VLM:
     name = "tiny" if lineage_of(study.model).built == "tiny" else "mini-base"
-    return load_vlm(name, study.device, seed=study.seed)
+    return load_vlm(name, device or study.device, seed=study.seed)
 
 
 def _summary(names: list[str]) -> dict:

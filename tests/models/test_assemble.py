@@ -292,7 +292,7 @@ def test_tiny_tokenizer_knows_every_byte(text):
 
 def test_untrained_shares_the_tower_and_nothing_else(parts):
     base = LlavaForConditionalGeneration.from_pretrained(build_mini())
-    before, fresh = weights(base), untrained(base, seed=1)
+    before, fresh = weights(base), randomized(base, seed=1)
     differ = changed(before, weights(fresh))
     assert not {name for name in differ if "vision_tower" in name}
     matrices = {name for name, p in base.named_parameters() if p.ndim > 1 and "vision_tower" not in name}
@@ -302,8 +302,8 @@ def test_untrained_shares_the_tower_and_nothing_else(parts):
     words = fresh.get_input_embeddings().weight
     assert words.std().item() == pytest.approx(base.config.text_config.initializer_range, rel=0.05)
     assert fresh.generation_config.eos_token_id == 2
-    assert not changed(weights(fresh), weights(untrained(base, seed=1)))
-    assert changed(weights(fresh), weights(untrained(base, seed=2)))
+    assert not changed(weights(fresh), weights(randomized(base, seed=1)))
+    assert changed(weights(fresh), weights(randomized(base, seed=2)))
 
 
 @pytest.mark.assets

@@ -10,6 +10,7 @@ from paperlib.models.input_checks import VLMError
 from paperlib.models.lineage_models import band_model, model_before, tuned_model, untrained_model, weights_dtype
 from paperlib.models.lineages import Lineage, Source, shipped
 from paperlib.models.parts import connector, vision_parameters
+from paperlib.study.study import CODE_ROOT
 
 NAMES = ("llava-1.5-7b", "onevision-0.5b", "internvl3-1b", "qwen2.5-vl-3b", "smolvlm-256m")
 
@@ -37,6 +38,10 @@ def test_before_tuning_is_the_llm_as_it_was_in_the_tuned_models_body(hub, name):
             assert torch.equal(own[LLAVA_KEYS[beginning] + key[len(beginning) :]], tensor)
     assert all(change > 0.1 for change in weight_changes(before, tuned))
     assert all("rows of the vocabulary" in sentence for sentence in said)
+    # What tuning left as it was lies in memory once.
+    mine, theirs = dict(before.model.named_parameters()), dict(tuned.model.named_parameters())
+    for key, parameter in mine.items():
+        assert (parameter is theirs[key]) == torch.equal(parameter, theirs[key])
 
 
 def test_an_untrained_model_and_a_band(hub):
@@ -47,15 +52,23 @@ def test_an_untrained_model_and_a_band(hub):
     before, _ = model_before(lineage, tuned, "before")
     moved = weight_changes(before, band_model(lineage, "26:32", tuned))
     assert [change > 0 for change in moved] == [False, False, True, False]
-    with pytest.raises(VLMError, match="has no band '1:2': those that are published: 0:2"):
+    alike = band_model(lineage, "26:32", tuned, (before,))
+    assert all((a is b) == (i != 2) for i, (one, other) in enumerate(zip(alike.layers, before.layers))
+               for a, b in zip(one.parameters(), other.parameters()) if a.ndim > 1)  # fmt: skip
+    with pytest.raises(VLMError, match="has no band '1:2': those that are published: '0:2'"):
         band_model(lineage, "1:2", tuned)
 
 
 def test_precision():
-    assert weights_dtype(Lineage("x", Source("a/b")), "auto", "cpu") == torch.float32
     assert weights_dtype(Lineage("x", Source("a/b")), "auto", "cuda:0") == torch.bfloat16
     assert weights_dtype(Lineage("mini", built="mini"), "auto", "cuda:0") == torch.float32
-    assert weights_dtype(Lineage("x", Source("a/b")), "float16", "cpu") == torch.float16
+
+
+def test_a_folder_of_adapters_is_a_tuned_model(monkeypatch):
+    """As any name that load_vlm takes; the mini model stands for its parts here."""
+    monkeypatch.setattr("paperlib.models.loading.build_mini", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # it is assembled, and no hub is asked
+        tuned_model(Lineage("x", Source(str(CODE_ROOT / "data" / "adapters" / "bands" / "mid"))), torch.float32)
 
 
 def test_lineages_that_lack_a_part(hub):

@@ -3,7 +3,7 @@
 import pytest
 
 from paperlib.models import lineages
-from paperlib.models.lineages import LineageError, Source, lineage_of, read, shipped
+from paperlib.models.lineages import LineageError, Source, is_lineage, lineage_of, read, shipped
 
 GOOD = '[mine]\ntuned = { repo = "org/model" }\n'
 
@@ -38,6 +38,18 @@ def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(LineageError, match="did you mean llava-1.5-7b") as error:
         lineage_of("llava1.5-7b")
     one_sentence(error)
+
+
+@pytest.mark.parametrize("model", ["./no/such/folder", "~/models/x", "a/b/c", "", "https://x.org/a/b"])
+def test_what_is_neither_a_folder_nor_a_hub_id(model):
+    with pytest.raises(LineageError, match="There is no model") as error:
+        lineage_of(model)
+    one_sentence(error)
+
+
+def test_names_and_files_of_lineages_are_told_from_hub_ids():
+    assert is_lineage("llava-1.5-7b") and is_lineage("mini") and is_lineage("x/mine.toml") and is_lineage("m.toml#a")
+    assert not is_lineage("org/model") and not is_lineage("mini-stage1")
 
 
 def test_a_readers_own_file(tmp_path):
@@ -78,6 +90,10 @@ def test_a_readers_own_file(tmp_path):
         (GOOD + "gated = 'no'\n", "needs gated as bool"),
         (GOOD + "bands = ['0:2']\n", "needs bands as a table"),
         (GOOD + "built = 'large'\n", "built is one of mini, tiny"),
+        (GOOD + "connector = { repo = 'a/b' }\n", "connector, must name its file"),
+        ("[mine]\ntuned = { repo = './gone' }\n", "no folder beside mine.toml and no hub id"),
+        ("[mine]\ntuned = { repo = '~/gone' }\n", "no folder beside mine.toml and no hub id"),
+        (GOOD + "llm = { repo = 'vicuna' }\n", "llm, names 'vicuna', which is no folder"),
     ],
 )
 def test_files_that_say_too_little_or_too_much(tmp_path, text, says):

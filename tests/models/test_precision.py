@@ -113,3 +113,15 @@ def test_nothing_goes_to_bfloat16_without_asking():
         path.name for path in files for line in path.read_text(encoding="utf-8").splitlines() if forced.search(line)
     )
     assert found == ["finetune.py", "precision.py"], "finetune rounds the frozen LLM where product_dtype says so"
+
+
+def test_weights_are_held_in_bfloat16_on_a_gpu_but_for_what_is_built_here():
+    for dtype, device, built, expected in (
+        ("auto", "cpu", False, torch.float32),
+        ("auto", "cuda:0", False, torch.bfloat16),
+        ("auto", "cuda:0", True, torch.float32),
+        ("float16", "cpu", True, torch.float16),
+        ("bfloat16", "cpu", False, torch.bfloat16),
+        ("float32", "cuda", False, torch.float32),
+    ):
+        assert precision.held_dtype(dtype, device, built) == expected

@@ -1,4 +1,4 @@
-"""Processors without torchvision: each family's, as its repository holds it, and what is told where none can be made."""
+"""Processors without torchvision: each family's, as a repository holds it, and what is told where none is."""
 
 import copy
 import json
@@ -116,8 +116,7 @@ def test_every_family_shows_a_picture(name, tmp_path, layout):
     made = load_processor(str(tmp_path))
     assert "video_processor" not in type(made).get_attributes()
     template = made.apply_chat_template(
-        [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Who?"}]}],
-        add_generation_prompt=True,
+        [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Who?"}]}], add_generation_prompt=True
     )
     assert template.endswith("assistant\n") and "Who?" in template
     inputs = made(text=[template], images=[[Image.new("RGB", (24, 24), "red")]], return_tensors="pt")

@@ -2,12 +2,22 @@
 
 import pytest
 import torch
+from pretended import Pretended, size
+from small_models import logits, one_sentence, picture
 
+from paperlib.models.input_checks import VLMError
 from paperlib.models.lineages import LineageError
+from paperlib.models.parts import vision_parameters
 from paperlib.models.vlm import VLM
 from paperlib.study.study import Study
 from paperlib.tuning.lineage_stages import Stages, stages_of
-from paperlib.tuning.stages import BEFORE_ONLY, load_stage, stage_names
+from paperlib.tuning.stages import BEFORE_ONLY, load_band, load_stage, stage_names, tune
+
+
+@pytest.fixture
+def tuned_study(study):
+    tune(study, progress=False)
+    return study
 
 
 def study_of(model):
@@ -51,21 +61,71 @@ def test_a_fresh_model_of_a_stage(hub):
     assert next(one.model.parameters()).data_ptr() != next(other.model.parameters()).data_ptr()
 
 
-def test_the_longest_unused_leaves_a_device_that_is_full(hub, monkeypatch):
-    """The device here is "meta": moves are recorded, so that the order of moves is what is tested."""
-    models = Stages(study_of("llava-1.5-7b"), free=lambda device: 0)
-    loaded = {name: models[name] for name in models}
-    moves = []
-    for name, vlm in loaded.items():
-        monkeypatch.setattr(vlm.model, "to", lambda device, name=name: moves.append((name, str(device))))
-    monkeypatch.setattr("paperlib.tuning.lineage_stages.chosen_device", lambda device: "meta")
-    monkeypatch.setattr(VLM, "device", property(lambda self: torch.device("meta")))
-    models["untrained"]
-    assert moves == [("stage 1", "cpu"), ("tuned", "cpu"), ("untrained", "meta")]
-    moves.clear()
-    models._free = lambda device: 2**40
-    models["tuned"]
-    assert moves == [("tuned", "meta")]
+def test_the_longest_unused_waits_where_a_device_is_full(hub):
+    """The device pretends to have room for little more than one model; weights lie on the CPU in truth."""
+    each = size(load_stage(study_of("llava-1.5-7b"), "tuned").model)
+    device = Pretended(int(1.3 * each))
+    models, roomy = Stages(study_of("llava-1.5-7b"), device), stages_of(study_of("llava-1.5-7b"))
+    batch = roomy["tuned"].batch([roomy["tuned"].prompt("Who?")], [picture(0)])
+    tuned, before = models["tuned"], models["stage 1"]
+    assert device.holds_all(before) and not device.holds_all(tuned)
+    for name in ("tuned", "stage 1", "untrained", "tuned"):
+        assert torch.equal(logits(models[name].model, batch), logits(roomy[name].model, batch))
+        assert {other: device.holds_all(vlm) for other, vlm in models._loaded.items()} == {
+            other: other == name for other in models._loaded
+        }
+    band = models.band("0:2")
+    logits(band.model, batch)
+    assert device.holds_all(band) and not device.holds_all(tuned)
+
+
+def parameters(vlm):
+    return dict(vlm.base.named_parameters())
+
+
+def test_stages_hold_in_memory_once_what_is_equal(hub, tuned_study):
+    for models, parts in (
+        (stages_of(study_of("llava-1.5-7b")), ("vision_tower",)),
+        (stages_of(study_of("qwen2.5-vl-3b")), ("visual.", "embed_tokens")),
+        (stages_of(tuned_study), ("vision_tower", "embed_tokens")),
+    ):
+        before, tuned = parameters(models[models.before]), parameters(models["tuned"])
+        assert {name for name in tuned if tuned[name].data_ptr() == before[name].data_ptr()} == {
+            name for name in tuned if torch.equal(tuned[name], before[name])
+        }
+        assert all(tuned[name] is before[name] for name in tuned if any(part in name for part in parts))
+        assert any(tuned[name] is not before[name] for name in tuned if ".layers." in name)
+        seen = parameters(models["untrained"])
+        assert all(seen[name] is tuned[name] for name, _ in tower_of(models["tuned"]))
+
+
+def tower_of(vlm):
+    mine = {id(p) for _, p in vision_parameters(vlm.base)}
+    return [(name, p) for name, p in vlm.base.named_parameters() if id(p) in mine]
+
+
+@pytest.mark.parametrize("model", ["tiny", "internvl3-1b"])
+def test_precision_and_attention_come_from_the_study(hub, tuned_study, model):
+    retrain = model == "tiny"
+    study = Study.make("smoke", model=model, n_eval=2, retrain=retrain, dtype="bfloat16", attention="eager")
+    models = stages_of(study)
+    for vlm in [*models.values(), load_stage(study, "tuned")]:
+        assert {p.dtype for p in vlm.model.parameters()} == {torch.bfloat16}
+        assert vlm.base.get_decoder().config._attn_implementation == "eager"
+    usual = stages_of(Study.make("smoke", model=model, n_eval=2, retrain=retrain))["tuned"]
+    assert {p.dtype for p in usual.model.parameters()} == {torch.float32}
+    assert usual.base.get_decoder().config._attn_implementation == "sdpa"
+
+
+def test_bands_load_by_name(hub):
+    study = study_of("llava-1.5-7b")
+    assert load_band(study, "26:32").name == "llava-1.5-7b band 26:32"
+    with pytest.raises(VLMError, match="no published band '6:18': those that there are: '0:2'") as error:
+        load_band(study, "6:18")
+    one_sentence(error.value)
+    with pytest.raises(VLMError, match="those that there are: none") as error:
+        load_band(study_of("smolvlm-256m"), "0:2")
+    one_sentence(error.value)
 
 
 def test_a_model_that_is_none():

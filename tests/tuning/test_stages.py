@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from small_models import one_sentence
 
 from paperlib.models.adapter_files import AdapterError, digests
 from paperlib.models.adapters import made_for
@@ -197,10 +198,14 @@ def test_without_retrain_nothing_is_trained(study):
 
 
 def test_bad_stages_are_refused(study):
-    with pytest.raises(VLMError, match="Unknown stage 'half': use one of untrained, stage 1, tuned"):
-        recipe.load_stage(study, "half")
-    with pytest.raises(VLMError, match="comes as it is"):
-        recipe.load_stage(Study.make("mini", model="some/model"), "stage 1")
+    for model, stage, says in (
+        ("tiny", "half", "'tiny' has no stage 'half': use one of untrained; stage 1; tuned"),
+        ("some/model", "stage 1", "has no stage 'stage 1': use one of untrained; tuned; it comes as it is"),
+        ("smolvlm-256m", "stage 1", "use one of untrained; LLM before tuning, tuned connector; tuned"),
+    ):
+        with pytest.raises(VLMError, match=says) as error:
+            recipe.load_stage(Study.make("smoke", model=model), stage)
+        one_sentence(error.value)
 
 
 @pytest.mark.parametrize("stage", recipe.FOLDERS)

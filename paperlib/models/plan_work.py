@@ -1,0 +1,48 @@
+"""How many sequences each notebook runs, from the study's budgets; a test compares it with what a smoke run runs.
+
+One sequence is one row of a forward pass through the LLM. Counts follow the notebooks' own cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paperlib.study.study import Study
+
+TEXT_TOKENS = 60  # of a question with its chat format and a choice, about
+STAGES = 3
+KINDS_OF_PICTURES, KINDS_OF_TEXT = 29, 2  # kinds of question with a picture, and without
+CHOICES = 2  # sequences that an example's choices need, about
+TASKS = 5  # of the probes
+WINDOWS = 7  # of blocks in a sweep
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a notebook runs. share: of the blocks that a sequence passes, on average (sweeps resume in the middle)."""
+
+    notebook: str
+    sequences: int
+    tokens: int
+    share: float = 1.0
+
+    def flops(self, weights: int) -> float:
+        """Operations of all sequences through an LLM of so many weights: two for each weight and token."""
+        return 2.0 * weights * self.sequences * self.tokens * self.share
+
+
+def work_of(study: Study, image_tokens: int) -> list[Work]:
+    """The work of each notebook of a study."""
+    n, tokens = study.n_eval, image_tokens + TEXT_TOKENS
+    asked = n * KINDS_OF_PICTURES * CHOICES
+    scenes = max(96, 3 * n)
+    swept = max(2, n // 5) * 10 * CHOICES
+    points = min(2500, max(250, 25 * n))
+    return [
+        Work("00_meet_the_model", 60, tokens),
+        Work("01_tune_a_vlm", round(asked * (1 + 0.5 + 0.25 + 3 * 0.5)), tokens),
+        Work("02_probe_layers", TASKS * scenes * (STAGES + 2), tokens),
+        Work("03_intervene_on_layers", swept * (WINDOWS * (2 + 3 + 1) + 20), tokens, 0.6),
+        Work("04_measure_geometry", points * (2 * STAGES + 1), tokens),
+        Work("05_tune_a_band", asked, tokens),
+    ]
