@@ -245,7 +245,7 @@ def onevision(hub: Hub) -> str:
     tokenizer.chat_template, bare.chat_template = tokens.ONEVISION, tokens.PLAIN
     rows, crops = len(tokenizer) + 8, [[16, 16], [16, 32], [32, 16]]
     config = LlavaOnevisionConfig(
-        text_config=Qwen2Config(**text(rows + 64, 3, tokenizer, tie_word_embeddings=True)),
+        text_config=Qwen2Config(**text(rows + 64, 4, tokenizer, tie_word_embeddings=True)),
         vision_config=SiglipVisionConfig(image_size=16, vision_use_head=False, **VISION),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
@@ -316,7 +316,7 @@ def qwen(hub: Hub) -> str:
     ids = dict(zip(names, tokenizer.convert_tokens_to_ids([f"<|{name}|>" for name in names]), strict=True))
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 1, 1]}
     config = Qwen2_5_VLConfig(
-        text_config=text(rows, 3, tokenizer, tie_word_embeddings=True, rope_parameters=rope),
+        text_config=text(rows, 4, tokenizer, tie_word_embeddings=True, rope_parameters=rope),
         vision_config={
             "hidden_size": 16, "out_hidden_size": WIDTH, "intermediate_size": 32, "depth": 2, "num_heads": 2,
             "patch_size": PATCH, "temporal_patch_size": 2, "spatial_merge_size": 2, "window_size": 4 * PATCH,
@@ -376,7 +376,7 @@ def paligemma(hub: Hub) -> str:
     tokenizer = tokens.gemma(*places, "<image>", extra_special_tokens={"image_token": "<image>"})
     rows = len(bare)
     config = PaliGemmaConfig(
-        text_config=GemmaConfig(**text(rows + 1216, 3, tokenizer, head_dim=8, tie_word_embeddings=True)),
+        text_config=GemmaConfig(**text(rows + 1216, 4, tokenizer, head_dim=8, tie_word_embeddings=True)),
         vision_config=SiglipVisionConfig(image_size=16, vision_use_head=False, projection_dim=WIDTH, **VISION),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         projection_dim=WIDTH,
