@@ -51,6 +51,8 @@ def clone(tmp_path):
         "paperlib/study/study.py",
         "paperlib/study/checks.py",
         "paperlib/study/make_arguments.py",
+        "paperlib/study/grid.py",
+        "paperlib/study/presets.py",
     ):
         shutil.copy(CODE_ROOT / name, clone / name)
     for folder in ("notebooks", "tests", "data/cache", "bin"):

@@ -188,7 +188,7 @@ def test_every_notebook_has_a_rule_and_waits_for_the_one_that_trains(clone):
 @pytest.mark.parametrize(
     "config, words",
     [
-        ("preset=large", "There is no preset 'large': choose one of smoke, mini, gpu."),
+        ("preset=large", "There is no preset 'large': choose one of smoke, mini, gpu, paper."),
         ("n_evals=3", "There is no parameter 'n_evals': choose among"),
         ("retrain=yess", "retrain must be a bool, got str 'yess'"),
         ("model=@me/x", "model=@me/x cannot be read as YAML"),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from paperlib.interventions.tracing import trace
+from paperlib.models.memory import in_halves
 from paperlib.models.precision import mixed_precision
 from paperlib.models.vlm import VLM
 from paperlib.scoring.choices import Chunk, chunks
@@ -35,10 +36,14 @@ class Sweep:
         fast: bool = True,
     ):
         self.vlm, self.examples, self.fast = vlm, list(examples), fast
-        self.chunks: list[Chunk] = chunks(vlm, self.examples, images, batch_size)
         at = list(at)
         with vlm.cached_features(), mixed_precision(vlm.device, fast):
-            self.traces = [trace(vlm, chunk.inputs, at) for chunk in self.chunks]
+            traced = [
+                both
+                for whole in chunks(vlm, self.examples, images, batch_size)
+                for both in in_halves(lambda chunk: [(chunk, trace(vlm, chunk.inputs, at))], whole, Chunk.halves)
+            ]
+        self.chunks, self.traces = [chunk for chunk, _ in traced], [made for _, made in traced]
 
     def clean(self) -> list[Record]:
         """Records without any intervention."""

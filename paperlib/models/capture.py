@@ -24,6 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from paperlib.models.input_checks import check_batch
+from paperlib.models.memory import divided, in_halves
 from paperlib.models.precision import mixed_precision
 from paperlib.models.processors import encode
 from paperlib.models.residual import interventions, run, watching
@@ -184,17 +185,21 @@ def _captured(
     lengths = [len(ids) for ids in encode(vlm.tokenizer, list(texts)).input_ids]
     order = sorted(range(len(prompts)), key=lengths.__getitem__, reverse=True)
     found: dict[str, torch.Tensor] = {}
+
+    def passed(rows: Sequence[int]) -> list[tuple[list[int], dict[str, torch.Tensor]]]:
+        batch = vlm.batch(
+            [prompts[i] for i in rows],
+            None if images is None else [images[i] for i in rows],
+            None if answers is None else [answers[i] for i in rows],
+        )
+        return [(list(rows), states(vlm, batch, positions))]
+
     with vlm.cached_features(), mixed_precision(vlm.device, fast):
-        for rows in (order[i : i + batch_size] for i in range(0, len(order), batch_size)):
-            batch = vlm.batch(
-                [prompts[i] for i in rows],
-                None if images is None else [images[i] for i in rows],
-                None if answers is None else [answers[i] for i in rows],
-            )
-            parts = states(vlm, batch, positions)
-            found = found or {name: part.new_empty(len(order), *part.shape[1:]) for name, part in parts.items()}
-            for name, part in parts.items():
-                found[name][rows] = part
+        for batched in (order[i : i + batch_size] for i in range(0, len(order), batch_size)):
+            for rows, parts in in_halves(passed, batched, divided):
+                found = found or {name: part.new_empty(len(order), *part.shape[1:]) for name, part in parts.items()}
+                for name, part in parts.items():
+                    found[name][rows] = part
     return found
 
 

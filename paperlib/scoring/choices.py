@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from paperlib.models.input_checks import check_words
+from paperlib.models.memory import divided
 from paperlib.models.precision import float32_products
 from paperlib.models.vlm import VLM, Batch
 from paperlib.study.checks import seeded, whole
@@ -57,6 +58,16 @@ class Chunk:
             if tuple(ids[start : start + len(row.tokens)]) != row.tokens:
                 raise ValueError(f"VLM.batch tokenizes the choice {row.text!r} unlike VLM.tokenizer does.")
         return inputs
+
+    def halves(self) -> list[Chunk]:
+        """The sequences in two chunks, or this chunk if it has one sequence."""
+        if len(self.rows) == 1:
+            return [self]
+        pictures = divided(self.pictures) if self.pictures else [None, None]
+        return [
+            Chunk(self.vlm, list(r), p and list(p), self.blank)
+            for r, p in zip(divided(self.rows), pictures, strict=True)
+        ]
 
     @torch.no_grad()
     def read(self, hidden: torch.Tensor) -> list[tuple[int, int, float, int]]:

@@ -25,10 +25,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from paperlib.models.memory import in_halves
 from paperlib.models.precision import mixed_precision
 from paperlib.models.residual import run
 from paperlib.models.vlm import VLM
-from paperlib.scoring.choices import chunks
+from paperlib.scoring.choices import Chunk, chunks
 from paperlib.tasks.benchmarks import Example
 
 MEAN_PER_TOKEN = frozenset({"captions"})  # benchmarks
@@ -91,7 +92,8 @@ def choice_logprobs(
     """
     parts = chunks(vlm, examples, images, batch_size, seed)
     with vlm.cached_features(), mixed_precision(vlm.device, fast), _evaluating(vlm.model), torch.no_grad():
-        return records(examples, (read for part in parts for read in part.read(run(vlm, part.inputs))))
+        found = (in_halves(lambda chunk: chunk.read(run(vlm, chunk.inputs)), part, Chunk.halves) for part in parts)
+        return records(examples, (read for reads in found for read in reads))
 
 
 def records(examples: Sequence[Example], reads: Iterable[tuple[int, int, float, int]]) -> list[Record]:

@@ -89,9 +89,14 @@ def test_what_is_refused(preset, words, said):
 
 
 def test_what_is_taken():
-    assert check_config("mini", []) == Study.make("mini")
+    assert [run.study for run in check_config("mini", []).values()] == [Study.make("mini")]
     words = ["seed=1", "retrain=true", "n_eval=3", "model=a/b=c", "device=cpu"]
-    assert check_config("gpu", words) == Study.make("gpu", seed=1, retrain=True, n_eval=3, model="a/b=c", device="cpu")
+    wanted = Study.make("gpu", seed=1, retrain=True, n_eval=3, model="a/b=c", device="cpu")
+    assert [run.study for run in check_config("gpu", words).values()] == [wanted]
+    many = check_config("smoke", ["models=tiny,a/b", "seeds=0,1"])
+    assert [(run.study.model, run.study.seed) for run in many.values()] == [
+        ("tiny", 0), ("tiny", 1), ("a/b", 0), ("a/b", 1)
+    ]  # fmt: skip
 
 
 def run(*words, isolated=False):

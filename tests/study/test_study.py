@@ -18,7 +18,7 @@ def test_every_preset_makes_a_study(preset):
     study = Study.make(preset)
     assert study.preset == preset and study.seed == 0 and study.device == "auto"
     assert study.retrain is (preset == "smoke")  # nothing is shipped for the tiny model
-    assert study.model == ("tiny" if preset == "smoke" else "mini")
+    assert study.model == {"smoke": "tiny", "paper": "llava-1.5-7b"}.get(preset, "mini")
 
 
 def test_mini_is_the_default_and_overrides_replace_values():
