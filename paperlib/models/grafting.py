@@ -77,7 +77,7 @@ def graft_llm(model: Any, llm: Any, name: str) -> list[str]:
     fresh = {WORDS: _rows(mine[WORDS], words, what, said)}
     fresh |= {key: _as(found[key], mine[key]) for key in mine if key != WORDS}
     fresh_head = fresh[WORDS] if tied(base) else _rows(head.weight, scores, f"The head of {name}")
-    said += _beside(mine | {"head": head.weight}, fresh | {"head": fresh_head}, tied(base))
+    said += _beside(mine | {"head": head.weight}, fresh | {"head": fresh_head}, tied(llm))
     if tied(llm) and not tied(base):
         said.append(f"{what} scores words with its word embeddings; tuning gave the head weights of its own.")
     for key, parameter in fresh.items():
@@ -160,9 +160,12 @@ def _rows(own: torch.Tensor, other: torch.Tensor, what: str, said: list[str] | N
     return nn.Parameter(torch.cat([rows, rest]) if len(rest) else rows, requires_grad=False)
 
 
-def _beside(tuned: Mapping[str, torch.Tensor], before: Mapping[str, torch.Tensor], one: bool) -> list[str]:
-    """What tuning changed of the LLM beside its blocks, which a transplant of blocks leaves as it is."""
-    names = {WORDS: "the word embeddings"} | ({} if one else {"head": "the head"})
+def _beside(tuned: Mapping[str, torch.Tensor], before: Mapping[str, torch.Tensor], headless: bool) -> list[str]:
+    """What tuning changed of the LLM beside its blocks, which a transplant of blocks leaves as it is.
+
+    headless: whether the LLM before had no head of its own that could change.
+    """
+    names = {WORDS: "the word embeddings"} | ({} if headless else {"head": "the head"})
     names |= {key: "the final norm" for key in tuned if key.startswith(NORM)}
     parts = [called for key, called in names.items() if not torch.equal(tuned[key].to(before[key].device), before[key])]
     return [f"Beside the blocks, tuning changed {listed(list(dict.fromkeys(parts)))}."] if parts else []

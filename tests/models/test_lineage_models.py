@@ -12,10 +12,19 @@ from paperlib.models.lineages import Lineage, Source, shipped
 from paperlib.models.parts import connector, vision_parameters
 from paperlib.study.study import CODE_ROOT
 
-NAMES = ("llava-1.5-7b", "onevision-0.5b", "internvl3-1b", "qwen2.5-vl-3b", "smolvlm-256m")
+ROWS, HEAD = "rows of the vocabulary", "tuning gave the head weights of its own"
+# What is said of each pair in miniature, which has the true one's differences.
+SAID = {
+    "llava-1.5-7b": [ROWS],
+    "onevision-0.5b": [ROWS, "tuning changed the word embeddings and the final norm"],
+    "internvl3-1b": [ROWS, HEAD],
+    "qwen2.5-vl-3b": [],
+    "smolvlm-256m": [ROWS, HEAD],
+    "paligemma-3b": [ROWS],
+}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SAID)
 def test_before_tuning_is_the_llm_as_it_was_in_the_tuned_models_body(hub, name):
     lineage = shipped()[name]
     tuned = tuned_model(lineage, torch.float32)
@@ -37,7 +46,7 @@ def test_before_tuning_is_the_llm_as_it_was_in_the_tuned_models_body(hub, name):
             beginning = next(b for b in LLAVA_KEYS if key.startswith(b))
             assert torch.equal(own[LLAVA_KEYS[beginning] + key[len(beginning) :]], tensor)
     assert all(change > 0.1 for change in weight_changes(before, tuned))
-    assert all("rows of the vocabulary" in sentence for sentence in said)
+    assert len(said) == len(SAID[name]) and all(part in sentence for part, sentence in zip(SAID[name], said))
     # What tuning left as it was lies in memory once.
     mine, theirs = dict(before.model.named_parameters()), dict(tuned.model.named_parameters())
     for key, parameter in mine.items():
@@ -51,9 +60,9 @@ def test_an_untrained_model_and_a_band(hub):
     assert untrained_model(lineage, tuned).model.get_decoder() is not tuned.model.get_decoder()
     before, _ = model_before(lineage, tuned, "before")
     moved = weight_changes(before, band_model(lineage, "26:32", tuned))
-    assert [change > 0 for change in moved] == [False, False, True, False]
+    assert [change > 0 for change in moved] == [False, False, False, True]
     alike = band_model(lineage, "26:32", tuned, (before,))
-    assert all((a is b) == (i != 2) for i, (one, other) in enumerate(zip(alike.layers, before.layers))
+    assert all((a is b) == (i != 3) for i, (one, other) in enumerate(zip(alike.layers, before.layers))
                for a, b in zip(one.parameters(), other.parameters()) if a.ndim > 1)  # fmt: skip
     with pytest.raises(VLMError, match="has no band '1:2': those that are published: '0:2'"):
         band_model(lineage, "1:2", tuned)

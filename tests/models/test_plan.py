@@ -21,6 +21,7 @@ KNOWN = {
     "internvl3-2b": 2.09,
     "qwen2-vl-2b": 2.21,
     "qwen2.5-vl-3b": 3.75,
+    "qwen3-vl-2b": 2.13,
     "smolvlm-256m": 0.256,
     "smolvlm-500m": 0.507,
     "paligemma-3b": 2.92,
@@ -32,7 +33,7 @@ KNOWN = {
 def test_weights_add_up_to_what_the_model_is_known_for(name):
     size = size_of(shipped()[name])
     assert size.parameters / 1e9 == pytest.approx(KNOWN[name], rel=0.01)
-    assert 0 < size.connector < size.llm < size.parameters and size.image_tokens >= 64
+    assert 0 < size.connector < size.llm < size.parameters and size.image_tokens > 20
 
 
 def test_the_tiny_model_is_counted_exactly():
@@ -42,9 +43,10 @@ def test_the_tiny_model_is_counted_exactly():
 
 
 def test_a_configuration_that_is_here_serves(hub, tmp_path):
+    layers = load_vlm("smolvlm-256m", "cpu").model.config.get_text_config().num_hidden_layers
     folder = hub / "models--HuggingFaceTB--SmolVLM-256M-Instruct" / "snapshots" / REVISION
-    assert size_of(Lineage("x", Source(str(folder)))).layers == 4
-    assert size_of(Lineage("x", Source("HuggingFaceTB/SmolVLM-256M-Instruct"))).layers == 4
+    assert size_of(Lineage("x", Source(str(folder)))).layers == layers
+    assert size_of(Lineage("x", Source("HuggingFaceTB/SmolVLM-256M-Instruct"))).layers == layers
     with pytest.raises(PlanError, match="give its lineage a `plan`") as error:
         size_of(Lineage("x", Source("org/nothing")))
     assert "\n" not in str(error.value)
