@@ -3,6 +3,7 @@
 The notebooks of a lineage share one kernel, since importing torch takes longer than most of them.
 """
 
+import math
 import os
 
 import papermill
@@ -10,7 +11,12 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 from papermill.engines import NBClientEngine, papermill_engines
 
-from paperlib.study.study import CODE_ROOT
+from paperlib.models.lineages import lineage_of
+from paperlib.stats.interval import Interval
+from paperlib.stats.tables import read_table_file
+from paperlib.study.results import read_result
+from paperlib.study.study import CODE_ROOT, Study
+from paperlib.tuning.stages import BEFORE_ONLY, STAGE_1, stage_names
 
 NOTEBOOKS = sorted((CODE_ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
@@ -29,8 +35,10 @@ def kernel(hub_folder, tmp_path_factory):
 
 
 def execute(kernel, model, folder):
+    """Run all notebooks on a model and return the folder of its results."""
     manager, root = kernel
     papermill_engines.register("here", NBClientEngine)
+    study = Study.make("smoke", model=model, n_eval=2)
     for path in NOTEBOOKS:
         papermill.execute_notebook(
             path,
@@ -44,5 +52,42 @@ def execute(kernel, model, folder):
         client = manager.blocking_client()
         client.start_channels()
         client.wait_for_ready()
-        client.execute_interactive("%reset -f")
+        client.execute_interactive("%reset -f", silent=True)
         client.stop_channels()
+    return root, study
+
+
+# A published connector of stage 1; none; no LLM before tuning.
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["llava-1.5-7b", "qwen2.5-vl-3b", "gemma-3-4b"])
+def test_every_notebook_runs_and_says_what_is_absent(kernel, tmp_path, model):
+    root, study = execute(kernel, model, tmp_path)
+    results, figures = root / "results" / study.run, root / "figures" / study.run
+    tables = {path.stem: read_table_file(path) for path in sorted(results.glob("*.json"))}
+    lineage = lineage_of(model)
+    names = stage_names(lineage)
+    before = names[1] if len(names) == 3 else None
+    assert before == (None if lineage.llm is None else STAGE_1 if lineage.connector else BEFORE_ONLY)
+    # stages by their own names, in every table that has them
+    for name in ("01_accuracy", "02_profiles", "02_lens", "04_dimension", "04_meeting", "04_cosine_to_input"):
+        assert {row["stage"] for row in tables[name]} - {"shuffled words"} <= set(names), name
+    assert {row["stage"] for row in tables["04_meeting"]} == set(names)
+    # what is there, and what is not, with its reason
+    absent = {row["what"]: row["why"] for stem in tables if stem.endswith("_absent") for row in tables[stem]}
+    assert all(why for why in absent.values()) and any("tuned elsewhere" in why for why in absent.values())
+    assert ("03_transplant" in tables) == ("04_drift" in tables) == ("05_prediction" in tables) == (before is not None)
+    assert any("no LLM before tuning" in why for why in absent.values()) == (before is None)
+    assert ("05_published_bands" in tables) == bool(lineage.bands)
+    claims = {(row["claim"], row["method"]) for stem in tables if stem.endswith("_claims") for row in tables[stem]}
+    assert {("C1", "bypass"), ("C2", "probe transfer"), ("C3", "votes of methods")} <= claims
+    assert (("C5", "neighbourhood overlap") in claims) == (before is not None)
+    # every number is one
+    for name, rows in tables.items():
+        for row in rows:
+            for value in row.values():
+                for number in value[:3] if isinstance(value, Interval) else [value]:
+                    assert not isinstance(number, float) or math.isfinite(number), (name, row)
+    # whose they are, and a figure for each notebook that draws
+    made = read_result(results / "02_profiles.json")["provenance"]
+    assert made["model"] == model and made["parameters"]["n_eval"] == 2
+    assert {path.name[:2] for path in figures.glob("*.png")} >= {"00", "01", "02", "03", "04"}
