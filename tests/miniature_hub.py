@@ -396,7 +396,7 @@ def paligemma(hub: Hub) -> str:
 
 
 def gemma(hub: Hub) -> str:
-    """Gemma 3 4B: no LLM came before; image tokens see each other, and half of the blocks see few tokens back."""
+    """Gemma 3 4B: no LLM came before; image tokens see each other, and most blocks see a window of tokens."""
     tuned = "google/gemma-3-4b-it"
     special = {
         "boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"
@@ -405,7 +405,7 @@ def gemma(hub: Hub) -> str:
     tokenizer.chat_template = tokens.GEMMA
     ids = {name: tokenizer.convert_tokens_to_ids(token) for name, token in special.items()}
     layers = ["sliding_attention", "sliding_attention", "sliding_attention", "full_attention"]
-    window = {"head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 24, "layer_types": layers}
+    window = {"head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 256, "layer_types": layers}
     config = Gemma3Config(
         text_config=Gemma3TextConfig(**text(len(tokenizer) + 63, 4, tokenizer, tie_word_embeddings=True, **window)),
         vision_config=SiglipVisionConfig(image_size=32, vision_use_head=False, **VISION),

@@ -100,9 +100,11 @@ def verdict_map(rows: Sequence[Mapping]) -> dict:
     )
     runs = list(dict.fromkeys((row["model"], row["seed"], row["run"]) for row in rows))
     said = {(row["claim"], row["method"], row["run"]): row["verdict"] for row in rows}
+    labels = [f"{model}, seed {seed}" for model, seed, _ in runs]  # runs that differ in more are called by their names
+    shown = [run if labels.count(label) > 1 else label for label, (_, _, run) in zip(labels, runs, strict=True)]
     return {
         "rows": [f"{claim}, {method}" for claim, method in lines],
-        "columns": [f"{model}, seed {seed}" for model, seed, _ in runs],
+        "columns": shown,
         "values": [[said.get((*line, run)) for _, _, run in runs] for line in lines],
     }
 

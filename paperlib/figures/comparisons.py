@@ -107,9 +107,8 @@ def verdict_map(data: dict) -> Figure:
                 plt.Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=VERDICTS.get(word, FAINT), edgecolor="white", lw=1.5)
             )
             shown = "–" if word is None else "open" if word not in VERDICTS else word
-            ax.text(
-                j, i, shown, ha="center", va="center", fontsize=SMALL, color="black" if shown == "open" else "white"
-            )
+            colour = "white" if word in VERDICTS else "black"
+            ax.text(j, i, shown, ha="center", va="center", fontsize=SMALL, color=colour)
     ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
     ax.set_yticks(range(len(rows)), [style.plain(row) for row in rows])
     ax.set_xticks(
