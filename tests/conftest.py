@@ -2,9 +2,14 @@
 
 import contextlib
 
+import hypothesis
 import pytest
 
 from paperlib.study.study import CODE_ROOT, Study
+
+# No test depends on seconds: a machine that is busy with something else is slow, not wrong.
+hypothesis.settings.register_profile("study", deadline=None)
+hypothesis.settings.load_profile("study")
 
 
 def pytest_collection_modifyitems(items):
