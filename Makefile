@@ -13,8 +13,8 @@ CORES ?= all
 CONFIG ?=
 MODEL ?=
 MODELS ?=
-SEEDS ?=
 GPUS ?= 1
+THREE_SEEDS := 0,1,2
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -26,7 +26,8 @@ endif
 # A word as the shell reads it back, quotes in it included.
 QUOTED = '$(subst ','\'',$(1))'
 # What `make figures` is told beside CONFIG: one model or several, one seed or several.
-WORDS = $(if $(MODEL),model=$(MODEL)) $(if $(MODELS),models=$(MODELS)) $(if $(SEEDS),seeds=$(SEEDS)) $(CONFIG)
+MODEL_WORDS = $(if $(MODEL),model=$(MODEL)) $(if $(MODELS),models=$(MODELS)) $(CONFIG)
+WORDS = $(MODEL_WORDS) $(if $(SEEDS),seeds=$(SEEDS))
 # The notebooks, as the Snakefile lists them.
 NOTEBOOKS := $(shell sed -n 's/^    "\([0-9][0-9]_[a-z_]*\)":.*/\1/p' Snakefile)
 
@@ -82,7 +83,7 @@ checked:
 	  "or name it with make PYTHON=..." >&2; exit 1; }
 	@$(ANY_PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("paperlib needs Python 3.11 or newer " \
 	  "and $(ANY_PYTHON) is %d.%d: name a newer one with make PYTHON=..." % sys.version_info[:2])'
-	@$(ANY_PYTHON) -m paperlib.study.make_arguments $(call QUOTED,$(VENV)) $(call QUOTED,$(PRESET)) $(WORDS)
+	@$(ANY_PYTHON) -m paperlib.study.make_arguments $(call QUOTED,$(VENV)) $(call QUOTED,$(PRESET)) $(MODEL_WORDS)
 
 # Torch first: with it in place, no other package can bring another build.
 $(STAMP): requirements.lock pyproject.toml | checked
@@ -123,7 +124,7 @@ notebooks: assets
 	  --ExecutePreprocessor.record_timing=False $(NOTEBOOKS:%=notebooks/%.ipynb)
 
 reference: assets
-	$(BIN)/python -m paperlib.tuning.band_runs '$(PRESET)' '$(or $(SEEDS),0,1,2)'
+	$(BIN)/python -m paperlib.tuning.band_runs '$(PRESET)' '$(if $(filter undefined,$(origin SEEDS)),$(THREE_SEEDS),$(SEEDS))'
 
 redraw: $(STAMP)
 	$(BIN)/python -m paperlib.figures.publish figures/$(RUN)/*.json

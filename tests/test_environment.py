@@ -135,7 +135,7 @@ def test_the_package_declares_its_requirements_and_python():
     assert undeclared(cells(), *NEEDED, *EXTRAS["notebooks"]) == set()
     snakefile = re.findall(r"^(?:import|from) .*", (CODE_ROOT / "Snakefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert snakefile and undeclared({"Snakefile": "\n".join(snakefile)}, *NEEDED, *EXTRAS["run"]) == set()
-    assert undeclared(sources("tests"), *NEEDED, *EXTRAS["test"]) == set()
+    assert undeclared(sources("tests"), *NEEDED, *EXTRAS["test"], *EXTRAS["run"]) == set()
 
 
 def test_an_undeclared_import_is_found():

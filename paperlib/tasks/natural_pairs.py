@@ -7,6 +7,7 @@ of the hub is named "id" or "id@revision" and has a column of pictures and one o
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -98,16 +99,16 @@ def _of_folder(folder: Path) -> Iterator[tuple[str, list[str], Path]]:
 
 def _of_hub(name: str) -> list[tuple[str, list[str], Image.Image]]:
     try:
-        from datasets import get_dataset_split_names, load_dataset
+        datasets: Any = importlib.import_module("datasets")  # large, and needed for nothing else
     except ImportError as error:
         raise PairsError(
             f"{name!r} is no folder here, and data sets of the hub need a package: pip install datasets."
         ) from error
     repo, _, revision = name.partition("@")
     try:
-        splits = get_dataset_split_names(repo, revision=revision or None)
+        splits = datasets.get_dataset_split_names(repo, revision=revision or None)
         split = next((wanted for wanted in SPLITS if wanted in splits), splits[0])
-        rows: Any = load_dataset(repo, split=split, revision=revision or None)
+        rows: Any = datasets.load_dataset(repo, split=split, revision=revision or None)
     except Exception as error:  # the hub, its formats and the network fail in many ways
         raise PairsError(
             f"The data set {name!r} cannot be read ({type(error).__name__}): name a local folder."

@@ -149,6 +149,11 @@ DATA = {
             {"title": "change", "value": "points", "values": [[0, 0], [-3, 5]], "centre": 0},
         ],
     },
+    "verdict_map": {
+        "rows": ["C1, bypass", "C2, patching"],
+        "columns": ["mini, seed 0", "other, seed 1"],
+        "values": [["supported", None], ["not supported", "not testable at this scale"]],
+    },
     "pareto": {
         "xlabel": "time (%)",
         "ylabel": "accuracy (%)",

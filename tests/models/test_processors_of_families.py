@@ -2,6 +2,7 @@
 
 import copy
 import json
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -112,6 +113,8 @@ def test_this_machine_has_no_torchvision():
 
 @pytest.mark.parametrize("layout", ["new", "old"])
 def test_every_family_shows_a_picture(name, tmp_path, layout):
+    if name == "smolvlm" and find_spec("num2words") is None:
+        pytest.skip("this class of processor needs num2words; SmolVLM's own repositories name another")
     tokenizer = write(name, tmp_path, layout)
     made = load_processor(str(tmp_path))
     assert "video_processor" not in type(made).get_attributes()
