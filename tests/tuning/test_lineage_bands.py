@@ -18,7 +18,7 @@ def test_every_band_that_is_there_is_asked_and_the_others_are_named(asked):
     results, absent = asked
     arms, bands = {run["arm"] for run in results.runs}, set(lineage_of("llava-1.5-7b").bands)
     named = {what.removeprefix("the band ") for what in absent}
-    assert {"full", "stage 1"} <= arms and len(arms) >= 4 and named
+    assert {"full", "stage 1"} <= arms and len(arms) >= 4
     assert (arms - {"stage 1"}) | named == bands | {"full"} and arms & named <= {"full"}
     assert all("can't be reached" in why for why in absent.values())
     counts = {len(run["answers"]) for run in results.runs}
