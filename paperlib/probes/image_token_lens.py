@@ -1,7 +1,6 @@
 """What each image token of a picture would say at a layer, as the logit lens reads it, laid out over the picture."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,8 +25,7 @@ def words_at(vlm: VLM, task: ProbeTask, number: int, layer: int) -> list[list[st
     """
     batch = vlm.batch([vlm.prompt(task.questions[number])], [task.scenes[number].render()])
     states = token_states(vlm, batch, [layer])[0][0].to(vlm.device)
-    model: Any = vlm.model
-    likeliest = model.get_output_embeddings()(model.get_decoder().norm(states)).argmax(-1)
+    likeliest = vlm.unembed(states).argmax(-1)
     # What the figure's font lacks is shown as a box.
     said = [visible(vlm.tokenizer.decode([token]).strip(), font()) for token in likeliest]
     return [[said[token] for token in row] for row in layout(len(said))]

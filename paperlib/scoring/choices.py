@@ -84,9 +84,12 @@ class Chunk:
         ]
         model: Any = self.vlm.model
         with float32_products(self.vlm.device):
-            logits = model.get_output_embeddings()(
-                hidden[tuple(zip(*where, strict=True))].float()
-            ).float()  # [n read, V]
+            states, head = hidden[tuple(zip(*where, strict=True))].float(), model.get_output_embeddings()
+            if getattr(head, "weight", states).dtype == torch.float32:
+                logits = head(states).float()  # [n read, V]
+            else:  # a head in half precision would not take float32 states
+                bias = None if head.bias is None else head.bias.float()
+                logits = torch.nn.functional.linear(states, head.weight.float(), bias)
         position, token = torch.tensor(reads, device=logits.device).T
         chosen = (logits[position, token] - logits.logsumexp(-1)[position]).cpu().double()
         parts = iter(chosen.split([len(tokens) for row in self.rows for _, tokens in row.reads]))

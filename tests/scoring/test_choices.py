@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,3 +100,17 @@ def test_a_text_is_no_list_of_choices():
     asked = SimpleNamespace(id="a", choices="ab", answer="a")
     with pytest.raises(ValueError, match="must be a tuple of texts, got one text: 'ab'"):
         check_examples([asked])
+
+
+def test_weights_in_half_precision_are_scored_in_float32():
+    """As those of the hub's models on a GPU are."""
+    from paperlib.models.vlm import load_vlm
+    from paperlib.scoring.records import choice_logprobs
+    from paperlib.tasks import examples
+
+    asked = examples("pope", 2)
+    whole = choice_logprobs(load_vlm("tiny", "cpu"), asked)
+    half = load_vlm("tiny", "cpu")
+    half.model.to(torch.bfloat16)
+    for a, b in zip(whole, choice_logprobs(half, asked), strict=True):
+        assert b.logprobs == pytest.approx(a.logprobs, abs=0.2) and b.logprobs != a.logprobs
