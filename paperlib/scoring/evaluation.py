@@ -8,8 +8,6 @@ import hashlib
 import json
 from collections.abc import Iterable
 
-from PIL import Image
-
 from paperlib.models.vlm import VLM, fingerprint
 from paperlib.scoring.metrics import object_f1
 from paperlib.scoring.records import Record, choice_logprobs
@@ -60,14 +58,14 @@ def describe(vlm: VLM, study: Study, n: int | None = None) -> dict:
     asked = benchmarks.load("describe", "test", study.n_eval if n is None else n, study.seed)
     key = {"weights": fingerprint(vlm), "code": code_digest(__name__), "describe": [e.id for e in asked]}
 
-    def shown() -> list[Image.Image]:
-        return [e.picture.render() for e in asked if e.picture]
+    def written() -> list[str]:
+        found: list[str] = []
+        for at in range(0, len(asked), study.eval_batch):  # all at once would not fit beside a large model
+            pictures = [e.picture.render() for e in asked[at : at + study.eval_batch] if e.picture]
+            found += vlm.answers(pictures, [DESCRIBE] * len(pictures), max_new_tokens=64)
+        return found
 
-    said = cached(
-        study.cache / "evaluations",
-        key,
-        lambda: {"said": vlm.answers(shown(), [DESCRIBE] * len(asked), max_new_tokens=64)},
-    )["said"]
+    said = cached(study.cache / "evaluations", key, lambda: {"said": written()})["said"]
     truths = [set(e.info["objects"]) for e in asked]
     return {
         "captions": [[s, e.answer] for s, e in zip(said, asked, strict=True)],

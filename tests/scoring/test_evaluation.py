@@ -1,5 +1,7 @@
 """Suites, cached records and captions, on the tiny model; the shipped model on the questions that it must answer."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -68,6 +70,20 @@ def test_describe_scores_the_objects_that_captions_name(study, tiny, monkeypatch
     monkeypatch.setattr(tiny, "answers", lambda pictures, questions, **_: [true for _, true in said["captions"]])
     monkeypatch.setattr(evaluation, "fingerprint", lambda vlm: "one that repeats the truth")
     assert describe(tiny, study, n=3)["f1"] == 1.0
+
+
+def test_describe_asks_for_no_more_captions_at_once_than_the_study_allows(study, tiny, monkeypatch):
+    asked, whole = [], describe(tiny, study, n=5)
+
+    def answers(pictures, questions, **_):
+        asked.append(len(pictures))
+        first = sum(asked[:-1])
+        return [said for said, _ in whole["captions"][first : first + len(pictures)]]
+
+    monkeypatch.setattr(tiny, "answers", answers)
+    monkeypatch.setattr(evaluation, "fingerprint", lambda vlm: "asked anew")
+    assert describe(tiny, replace(study, eval_batch=2), n=5) == whole
+    assert asked == [2, 2, 1]
 
 
 def test_the_shipped_model_sees():
