@@ -1,4 +1,4 @@
-"""Every benchmark: right answers, balance, no leak from training, no answer in the question, refusals."""
+"""Every miniature benchmark: right answers, balance, no leak from training, no answer in the question, refusals."""
 
 import json
 import os
@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from paperlib.study.study import CODE_ROOT
-from paperlib.tasks import benchmarks
 from paperlib.tasks.assets import asset_path
-from paperlib.tasks.benchmarks import BENCHMARKS, EASY_COLOURS, EASY_SHAPES, PictureFile, load
+from paperlib.tasks.benchmarks import BENCHMARKS, EASY_COLOURS, EASY_SHAPES, Example, load, twins
 from paperlib.tasks.charts import draw_chart
 from paperlib.tasks.conversations import conversation
 from paperlib.tasks.questions import DESCRIBE
@@ -33,8 +32,8 @@ SEEDS = st.integers(0, 2**32)
 def scenes_drawn_once():
     """Kinds and tests ask about the same scenes, and drawing them is most of the work."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(benchmarks, "draw_scene", cache(draw_scene))
-        patch.setattr(benchmarks, "draw_chart", cache(draw_chart))
+        patch.setattr(twins, "draw_scene", cache(draw_scene))
+        patch.setattr(twins, "draw_chart", cache(draw_chart))
         yield
 
 
@@ -295,10 +294,10 @@ def test_examples_are_the_same_in_every_process():
 
 def test_balancing_takes_the_first_and_never_the_same_twice():
     def example(answer, group):
-        return benchmarks.Example(group, "b", "k", "test", "Q?", answer, ("yes", "no"), None, group)
+        return Example(group, "b", "k", "test", "Q?", answer, ("yes", "no"), None, group)
 
     pairs = [("yes", "a"), ("yes", "a"), ("yes", "b"), ("yes", "c"), ("no", "d")]
     stream = [example(*pair) for pair in pairs]
-    assert [ex.group for ex in benchmarks._balanced(iter(stream), 3)] == ["a", "b", "d"]
-    assert [ex.group for ex in benchmarks._balanced(iter(stream), 4)] == ["a", "d"]  # only one no can be had
-    assert [ex.group for ex in benchmarks._balanced(iter(stream), 1)] == ["a"]
+    assert [ex.group for ex in twins._balanced(iter(stream), 3)] == ["a", "b", "d"]
+    assert [ex.group for ex in twins._balanced(iter(stream), 4)] == ["a", "d"]  # only one no can be had
+    assert [ex.group for ex in twins._balanced(iter(stream), 1)] == ["a"]
