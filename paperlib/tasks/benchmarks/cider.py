@@ -6,9 +6,7 @@ Java. Where there is none, a simple one is used, which differs on rare forms; ev
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
 import re
 import shutil
 from collections.abc import Sequence
@@ -73,8 +71,10 @@ def _ptb(captions: list[list[str]]) -> list[list[str]]:
         raise SourceError("The tokenizer 'ptb' needs Java: install it, or use 'simple'.")
     tokenizer = _package("pycocoevalcap.tokenizer.ptbtokenizer").PTBTokenizer()
     rows = {i: [{"caption": " ".join(text.split())} for text in texts] for i, texts in enumerate(captions)}
-    with contextlib.redirect_stderr(io.StringIO()):
+    try:
         found = tokenizer.tokenize(rows)
+    except OSError as error:  # it writes beside its own files
+        raise SourceError(f"The tokenizer 'ptb' cannot run ({type(error).__name__}): use 'simple'.") from error
     return [found[i] for i in range(len(captions))]
 
 

@@ -15,7 +15,7 @@ from paperlib.tasks.benchmarks.punctuation import COMMA_IN_NUMBER, without_punct
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 DIGITS = {"none": "0", **{word: str(number) for number, word in enumerate(NUMBERS)}}
 ARTICLES = {"a", "an", "the"}
-# Words that lost their apostrophe get it back; the evaluation's table lists these. Each of the second list may have lost
+# Words that lost their apostrophe get it back; the evaluation's table lists these. Each of the second list may have
 # either of its apostrophes, but not both.
 ONCE = """
 ain't aren't can't could've couldn't didn't doesn't don't hadn't hasn't haven't he'd he's how'd how'll how's isn't
