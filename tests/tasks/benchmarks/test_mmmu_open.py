@@ -23,10 +23,11 @@ def test_lmms_eval_scores_every_open_answer_as_wrong():
         ("It is 4.", {4.0}),
         ("x = 4\nso y = 12.345 m", {"12.345 m", 12.35}),  # "=" counts in the last line alone
         ("Red Fox", {"red fox"}),
-        ("the answer is 1,200 or 3e2", {"1,200 or 3e2", 1200.0, 300.0}),
+        # As the script has it, the ends of longer numbers count too.
+        ("the answer is 1,200 or 3e2", {"1,200 or 3e2", 1200.0, 300.0, 200.0, 2.0}),
     ],
 )
-def test_pieces(reply, found):
+def test_pieces_of_a_reply(reply, found):
     assert set(pieces(reply)) == found
 
 
