@@ -115,6 +115,7 @@ def cells():
 PROJECT = tomllib.loads((CODE_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NEEDED = [Requirement(text) for text in PROJECT["dependencies"]]
 EXTRAS = {name: [Requirement(text) for text in texts] for name, texts in PROJECT["optional-dependencies"].items()}
+UNLOCKED = EXTRAS.pop("benchmarks")  # for data sets that the study does without; imported by name where it is there
 DECLARED = NEEDED + [requirement for extra in EXTRAS.values() for requirement in extra]
 
 
@@ -159,6 +160,13 @@ def test_ranges_are_ranges_and_every_pin_lies_in_its_range():
     for requirement in DECLARED:
         assert {s.operator for s in requirement.specifier} <= {">=", "<"} and requirement.specifier, requirement
         assert requirement.specifier.contains(LOCK[canonicalize_name(requirement.name)]), requirement
+
+
+def test_the_extra_for_public_benchmarks_is_in_no_pin_and_changes_none():
+    names = {canonicalize_name(requirement.name) for requirement in UNLOCKED}
+    assert names == {"datasets", "pyarrow", "pycocoevalcap"} and not names & set(LOCK)
+    assert all({s.operator for s in requirement.specifier} == {">=", "<"} for requirement in UNLOCKED)
+    assert not names & {module for text in sources("paperlib").values() for module in imports(text)}
 
 
 def test_what_the_lock_is_made_from_is_declared():

@@ -7,11 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from _pytest.pathlib import fnmatch_ex
 
 from paperlib.study import CODE_ROOT
 
 PACKAGE = CODE_ROOT / "paperlib"
-WINGS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+# Wings, and packages within them, by their dotted names below paperlib.
+WINGS = sorted(".".join(path.parent.relative_to(PACKAGE).parts) for path in PACKAGE.glob("*/**/__init__.py"))
+
+
+def folder(wing):
+    return PACKAGE.joinpath(*wing.split("."))
 
 
 @pytest.mark.parametrize("wing", WINGS)
@@ -21,13 +27,13 @@ def test_a_wing_says_what_it_is_for_and_offers_what_is_there(wing):
     for name in module.__all__:
         assert getattr(module, name) is not None
         # Python binds a submodule to its name on first import, so an equal name would mean one thing or the other.
-        assert not (PACKAGE / wing / f"{name}.py").exists()
+        assert not (folder(wing) / f"{name}.py").exists()
 
 
 @pytest.mark.parametrize("wing", WINGS)
 def test_a_wing_defines_nothing_itself(wing):
     """`paperlib.study.sources` leaves a wing's own file out."""
-    tree = ast.parse((PACKAGE / wing / "__init__.py").read_text(encoding="utf-8"))
+    tree = ast.parse((folder(wing) / "__init__.py").read_text(encoding="utf-8"))
     assert not any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in ast.walk(tree))
 
 
@@ -49,11 +55,21 @@ def test_the_root_is_short_and_files_are_too():
 
 
 def test_tests_mirror_the_package():
-    """Every module has a test file in the same wing, of the same name or with a longer one."""
+    """Every module has a test file in the same wing and folder, of the same name or with a longer one."""
+    modules = [path.relative_to(PACKAGE) for path in PACKAGE.glob("*/**/*.py") if path.stem != "__init__"]
+    assert Path("tasks/benchmarks/twins.py") in modules
+    tests = Path(__file__).parent
     missing = [
-        f"{path.parent.name}/{path.stem}"
-        for path in sorted(PACKAGE.glob("*/*.py"))
-        if path.stem != "__init__"
-        and not list((Path(__file__).parent / path.parent.name).glob(f"test_{path.stem}*.py"))
+        path.as_posix() for path in sorted(modules) if not list((tests / path.parent).glob(f"test_{path.stem}*.py"))
     ]
     assert not missing
+
+
+def test_pytest_descends_wherever_tests_mirror_the_package(pytestconfig):
+    """A folder of tests that pytest passes by would be green for ever: `tests/benchmarks` alone is for `make bench`."""
+    patterns = pytestconfig.getini("norecursedirs")
+    mirrored = {path.parent.relative_to(PACKAGE) for path in PACKAGE.glob("*/**/*.py")}
+    tests = Path(__file__).parent
+    assert Path("tasks/benchmarks") in mirrored
+    assert not [path for path in mirrored for pattern in patterns if fnmatch_ex(pattern, tests / path)]
+    assert any(fnmatch_ex(pattern, tests / "benchmarks") for pattern in patterns)

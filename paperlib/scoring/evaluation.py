@@ -14,8 +14,7 @@ from paperlib.scoring.records import Record, choice_logprobs
 from paperlib.study.results import cached
 from paperlib.study.sources import code_digest
 from paperlib.study.study import Study
-from paperlib.tasks import benchmarks
-from paperlib.tasks.benchmarks import examples, vocabulary
+from paperlib.tasks.benchmarks import examples, load, vocabulary
 from paperlib.tasks.questions import DESCRIBE
 
 
@@ -55,7 +54,7 @@ def evaluate(
 
 def describe(vlm: VLM, study: Study, n: int | None = None) -> dict:
     """Free captions of test scenes: {"captions": [[said, true], ...], "precision", "recall", "f1"} of named things."""
-    asked = benchmarks.load("describe", "test", study.n_eval if n is None else n, study.seed)
+    asked = load("describe", "test", study.n_eval if n is None else n, study.seed)
     key = {"weights": fingerprint(vlm), "code": code_digest(__name__), "describe": [e.id for e in asked]}
 
     def written() -> list[str]:

@@ -76,7 +76,8 @@ def relaxed_match(prediction: str, answer: str, tolerance: float = 0.05) -> bool
     """ChartQA's relaxed accuracy (Masry et al. 2022): numbers within 5 % of the answer, other texts equal.
 
     Percentages are read as fractions, thousands may be set off by commas, letter case and outer spaces don't
-    count. The tolerance is relative, so an answer of 0 must be met exactly.
+    count. The tolerance is relative, so an answer of 0 must be met exactly. The public rule,
+    string for string, is `paperlib.tasks.benchmarks.chartqa.score`.
     """
     if not isinstance(prediction, str) or not isinstance(answer, str):
         raise ValueError(f"A prediction and its answer must be texts, got {shown(prediction)} and {shown(answer)}.")

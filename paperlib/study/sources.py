@@ -3,7 +3,8 @@
 Caches and Snakemake's rules are keyed by these files alone, so that an edit elsewhere (the colour of a curve) leaves a
 captured state valid. Imports are read from the syntax tree: nothing is imported, so this takes milliseconds and no
 torch. Imports inside functions count too. Names that a wing re-exports are followed to the module that defines them,
-so a wing's own ``__init__.py`` is never a source.
+so a wing's own ``__init__.py`` is never a source. Nor is that of a package in a wing, which counts with all its modules
+where it is imported whole.
 """
 
 from __future__ import annotations
@@ -67,22 +68,26 @@ def _imported(tree: ast.AST) -> Iterable[Path]:
         if isinstance(node, ast.Import):
             yield from (_file(alias.name) for alias in node.names if alias.name.startswith("paperlib."))
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "paperlib":
-            yield from filter(None, (_defined(node.module, alias.name) for alias in node.names))
+            for alias in node.names:
+                yield from _defined(node.module, alias.name)
 
 
-def _defined(module: str, name: str) -> Path | None:
-    """The file that defines a name imported from a module; None for what the package's root holds (its version)."""
+def _defined(module: str, name: str) -> list[Path]:
+    """The file that defines a name imported from a module; none for what the package's root holds (its version)."""
     if not (folder := CODE_ROOT.joinpath(*module.split("."))).is_dir():
-        return _file(module)
+        return [_file(module)]
     if (file := folder / f"{name}.py").is_file():
-        return file
-    return _offered(folder / "__init__.py").get(name)
+        return [file]
+    if (folder / name / "__init__.py").is_file():
+        return sorted(file for file in (folder / name).rglob("*.py") if file.name != "__init__.py")
+    found = _offered(folder / "__init__.py").get(name)
+    return [found] if found else []
 
 
 @functools.cache
 def _offered(init: Path) -> dict[str, Path]:
     """The file by each name that a wing's ``__init__.py`` offers, by an import or by its table ``submod_attrs``."""
-    wing = f"paperlib.{init.parent.name}"
+    wing = ".".join(init.parent.relative_to(CODE_ROOT).parts)
     found: dict[str, Path] = {}
     for node in ast.walk(ast.parse(init.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("paperlib."):

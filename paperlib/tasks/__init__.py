@@ -1,4 +1,4 @@
-"""What is asked. Open `scenes.py` first, then `questions.py` and `benchmarks.py`.
+"""What is asked. Open `scenes.py` first, then `questions.py` and `benchmarks/`.
 
 Scenes and charts are drawn from a seed, so every answer is known. Nothing here imports torch.
 """
@@ -10,7 +10,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "assets": ["credit_line"],
-        "benchmarks": ["ASKED_SUITES", "PICTURE_SUITES", "Example", "examples"],
+        "benchmarks.example": ["Example"],
+        "benchmarks.suites": ["ASKED_SUITES", "PICTURE_SUITES", "examples"],
         "charts": ["draw_chart"],
         "counterfactuals": ["counterfactual"],
         "conversations": ["conversation"],

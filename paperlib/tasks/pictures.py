@@ -1,6 +1,7 @@
 """Pictures as a viewer shows them: any PIL image in RGB, 8 bits a channel, or a sentence that says why not."""
 
-from typing import Protocol
+from pathlib import Path
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -17,6 +18,20 @@ class Picture(Protocol):
 
 class PictureError(ValueError):
     """A picture cannot be shown; the message is one sentence that says what to do."""
+
+
+def opened(file: Path | BinaryIO, what: str) -> Image.Image:
+    """The picture in a file, in RGB as a viewer shows it; of an animation, the first frame.
+
+    what: how messages name it. Raises PictureError for a file that is not there or no picture, and as `as_shown`.
+    """
+    try:
+        with Image.open(file) as image:
+            return as_shown(image, what).copy()  # what is shown outlives the open file
+    except PictureError:
+        raise
+    except Exception as error:  # the system, and each of Pillow's readers in its own way
+        raise PictureError(f"{what} is not a picture that can be opened.") from error
 
 
 def as_shown(picture: Image.Image, what: str = "The picture") -> Image.Image:

@@ -41,7 +41,8 @@ def test_imports_inside_a_function_count():
 
 
 def test_no_wing_is_a_source_itself():
-    every = [f"paperlib.{name.replace('/', '.')}" for name in names(PACKAGE.glob("*/*.py")) if "__init__" not in name]
+    modules = names(PACKAGE.glob("*/**/*.py"))
+    every = [f"paperlib.{name.replace('/', '.')}" for name in modules if "__init__" not in name]
     assert not any(path.name == "__init__.py" for path in sources.module_sources(*every))
 
 
@@ -75,6 +76,30 @@ def test_a_name_of_a_wing_is_followed_to_its_module(tmp_path):
     cells = [{"cell_type": "code", "source": ["from paperlib.tasks import compose"]}]
     (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells}))
     assert sources.notebook_sources(tmp_path / "a.ipynb") == sources.module_sources("paperlib.tasks.scenes")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from paperlib.tasks.benchmarks import examples",  # offered by a package within a wing
+        "from paperlib.tasks import examples",  # and by the wing, from there
+        "from paperlib.tasks.benchmarks import suites",
+        "import paperlib.tasks.benchmarks.suites",
+    ],
+)
+def test_a_name_of_a_package_in_a_wing_is_followed_to_its_module(tmp_path, line):
+    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": [{"cell_type": "code", "source": [line]}]}))
+    found = sources.notebook_sources(tmp_path / "a.ipynb")
+    assert found == sources.module_sources("paperlib.tasks.benchmarks.suites")
+    assert {"tasks/benchmarks/twins", "tasks/benchmarks/example"} <= names(found)
+    assert "tasks/benchmarks/pope" not in names(found)  # so a public benchmark voids no evaluation of miniatures
+
+
+def test_a_package_in_a_wing_that_is_imported_whole_counts_with_all_its_modules(tmp_path):
+    line = "from paperlib.tasks import benchmarks"
+    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": [{"cell_type": "code", "source": [line]}]}))
+    found = names(sources.notebook_sources(tmp_path / "a.ipynb"))
+    assert {"tasks/benchmarks/pope", "tasks/benchmarks/suites"} <= found and "tasks/benchmarks/__init__" not in found
 
 
 @pytest.mark.parametrize("module", ["paperlib.nothing", "paperlib.tasks", "numpy", ""])

@@ -1,4 +1,4 @@
-"""Every benchmark: right answers, balance, no leak from training, no answer in the question, refusals."""
+"""Every miniature benchmark: right answers, balance, no leak from training, no answer in the question, refusals."""
 
 import json
 import os
@@ -8,17 +8,14 @@ import sys
 from collections import Counter, defaultdict
 from functools import cache
 
-import numpy as np
 import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from paperlib.study.study import CODE_ROOT
-from paperlib.tasks import benchmarks
 from paperlib.tasks.assets import asset_path
-from paperlib.tasks.benchmarks import BENCHMARKS, EASY_COLOURS, EASY_SHAPES, PictureFile, load
+from paperlib.tasks.benchmarks import BENCHMARKS, EASY_COLOURS, EASY_SHAPES, Example, load, twins
 from paperlib.tasks.charts import draw_chart
 from paperlib.tasks.conversations import conversation
 from paperlib.tasks.questions import DESCRIBE
@@ -33,8 +30,8 @@ SEEDS = st.integers(0, 2**32)
 def scenes_drawn_once():
     """Kinds and tests ask about the same scenes, and drawing them is most of the work."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(benchmarks, "draw_scene", cache(draw_scene))
-        patch.setattr(benchmarks, "draw_chart", cache(draw_chart))
+        patch.setattr(twins, "draw_scene", cache(draw_scene))
+        patch.setattr(twins, "draw_chart", cache(draw_chart))
         yield
 
 
@@ -214,23 +211,6 @@ def test_pictures_are_rendered_as_rgb(name, split):
             assert image.mode == "RGB" and image.size == ((64, 64) if name == "easyvqa" else (128, 128))
 
 
-def test_a_file_that_is_no_picture_is_refused_in_one_sentence(tmp_path):
-    good = tmp_path / "good.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(good)
-    assert PictureFile(good).render().size == (32, 32)
-    (tmp_path / "words.png").write_text("no picture", encoding="utf-8")
-    (tmp_path / "empty.png").touch()
-    (tmp_path / "half.png").write_bytes(good.read_bytes()[:600])
-    spoilt = bytearray(good.read_bytes())
-    spoilt[60:2000] = bytes(1940)
-    (tmp_path / "spoilt.png").write_bytes(spoilt)
-    for name in ("words.png", "empty.png", "half.png", "spoilt.png", "missing.png"):
-        with pytest.raises(ValueError) as caught:
-            PictureFile(tmp_path / name).render()
-        assert name in str(caught.value) and str(tmp_path) not in str(caught.value)
-        assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
-
-
 # --- refusals, and the same everywhere
 
 
@@ -295,10 +275,10 @@ def test_examples_are_the_same_in_every_process():
 
 def test_balancing_takes_the_first_and_never_the_same_twice():
     def example(answer, group):
-        return benchmarks.Example(group, "b", "k", "test", "Q?", answer, ("yes", "no"), None, group)
+        return Example(group, "b", "k", "test", "Q?", answer, ("yes", "no"), None, group)
 
     pairs = [("yes", "a"), ("yes", "a"), ("yes", "b"), ("yes", "c"), ("no", "d")]
     stream = [example(*pair) for pair in pairs]
-    assert [ex.group for ex in benchmarks._balanced(iter(stream), 3)] == ["a", "b", "d"]
-    assert [ex.group for ex in benchmarks._balanced(iter(stream), 4)] == ["a", "d"]  # only one no can be had
-    assert [ex.group for ex in benchmarks._balanced(iter(stream), 1)] == ["a"]
+    assert [ex.group for ex in twins._balanced(iter(stream), 3)] == ["a", "b", "d"]
+    assert [ex.group for ex in twins._balanced(iter(stream), 4)] == ["a", "d"]  # only one no can be had
+    assert [ex.group for ex in twins._balanced(iter(stream), 1)] == ["a"]

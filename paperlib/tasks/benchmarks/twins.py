@@ -1,8 +1,8 @@
-"""The questions that models are evaluated on: one `Example` type, one loader per benchmark.
+"""The miniature benchmarks: questions about scenes and charts that are drawn from a seed.
 
     load("scenes", "test", 100)        # 100 questions of every kind about test scenes
 
-Miniature benchmarks, each of which asks what a benchmark of the paper asks:
+Each asks what a benchmark of the paper asks:
 
     scenes      what a picture shows, eight kinds of question     (in-domain visual questions)
     pope        existence with random, popular and adversarial negatives    (POPE, arXiv 2305.10355)
@@ -20,17 +20,15 @@ Yes/no questions are half yes and half no. Splits: "test" has seen concepts in s
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from paperlib.study.checks import whole
 from paperlib.tasks.assets import asset_path
+from paperlib.tasks.benchmarks.example import Example, PictureFile
 from paperlib.tasks.charts import draw_chart
 from paperlib.tasks.concepts import concepts
-from paperlib.tasks.pictures import Picture, PictureError, as_shown
+from paperlib.tasks.pictures import Picture
 from paperlib.tasks.questions import (
     CHART_KINDS,
     DESCRIBE,
@@ -42,7 +40,7 @@ from paperlib.tasks.questions import (
     ask_text,
     hard_negative,
 )
-from paperlib.tasks.scenes import COLOURS, SHAPES, draw_scene
+from paperlib.tasks.scenes import draw_scene
 
 MOST = 10**5  # examples of a kind, as `Study` allows: streams of scenes end
 EASY_ROOT = "easy_vqa/data/test"
@@ -51,42 +49,6 @@ POPE_KINDS = {f"existence {negatives}": negatives for negatives in NEGATIVES}
 OF_SHAPES = ("shape", "colour")  # kinds that ask about no concept, so that nothing in them can be held out
 EASY_COLOURS = ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow")
 EASY_SHAPES = ("circle", "rectangle", "triangle")
-
-
-@dataclass(frozen=True)
-class Example:
-    """One question about one picture (or none). ``choices`` holds the answer; it is empty for free captioning.
-
-    ``group`` names the picture or concept, the unit that intervals resample. ``picture.render()`` gives an RGB image.
-    """
-
-    id: str
-    benchmark: str
-    kind: str
-    split: str
-    question: str
-    answer: str
-    choices: tuple[str, ...]
-    picture: Picture | None
-    group: str
-    info: dict = field(default_factory=dict, compare=False)
-
-
-@dataclass(frozen=True)
-class PictureFile:
-    """A picture on disk. Raises PictureError when rendered if the file is no picture that can be shown."""
-
-    path: Path
-
-    def render(self) -> Image.Image:
-        """The picture in RGB."""
-        try:
-            with Image.open(self.path) as image:
-                return as_shown(image, self.path.name).copy()  # what is shown outlives the open file
-        except PictureError:
-            raise
-        except Exception as error:  # the system, and each of Pillow's readers in its own way
-            raise PictureError(f"{self.path.name} is not a picture that can be opened.") from error
 
 
 def load(benchmark: str, split: str = "test", n: int = 100, seed: int = 0) -> list[Example]:
@@ -230,31 +192,3 @@ BENCHMARKS = {
     "text": (("text knowledge", "text category"), ("test", "held-out"), _text),
     "easyvqa": (("easy yes/no", "easy shape", "easy colour"), ("test",), _easyvqa),
 }
-
-
-SUITES = {
-    "pictures": (("scenes", "test"), ("knowledge", "test"), ("charts", "test"), ("captions", "test")),
-    "pope": (("pope", "test"),),
-    "held-out concepts": (("scenes", "held-out"), ("knowledge", "held-out")),
-    "outside": (("easyvqa", "test"),),
-    "text": (("text", "test"), ("text", "held-out")),
-    "validation": (("scenes", "validation"), ("knowledge", "validation"), ("charts", "validation")),
-}
-PICTURE_SUITES = ("pictures", "pope", "held-out concepts", "outside")  # performance is the mean accuracy over these
-ASKED_SUITES = (*PICTURE_SUITES, "text")  # what every arm is asked
-
-
-def examples(suite: str, n: int, seed: int = 0) -> list[Example]:
-    """All examples of a suite, n of each kind and split. Raises ValueError for an unknown suite.
-
-    >>> examples("pope", 1)[0].question
-    'Is there a blue star in the picture?'
-    """
-    if not isinstance(suite, str) or suite not in SUITES:
-        raise ValueError(f"Unknown suite {suite!r}: use one of {', '.join(SUITES)}.")
-    return [example for name, split in SUITES[suite] for example in load(name, split, n, seed)]
-
-
-def vocabulary() -> list[str]:
-    """The names of all things that scenes can hold."""
-    return [c.name for c in concepts().values()] + [f"{c} {s}" for c in COLOURS for s in SHAPES]
