@@ -65,6 +65,12 @@ def test_tests_mirror_the_package():
     assert not missing
 
 
+def test_no_two_test_files_share_a_name():
+    """Pytest imports them by their names alone, and refuses the second."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert not {name for name in names if names.count(name) > 1}
+
+
 def test_pytest_descends_wherever_tests_mirror_the_package(pytestconfig):
     """A folder of tests that pytest passes by would be green for ever: `tests/benchmarks` alone is for `make bench`."""
     patterns = pytestconfig.getini("norecursedirs")

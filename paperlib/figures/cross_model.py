@@ -27,6 +27,7 @@ class Curve:
     ylabel: str = ""
     scale: float = 1.0
     keep: tuple[str, ...] = ()  # of the values of ``panels``; all if empty
+    units: Mapping[str, str] = field(default_factory=dict)  # behind a panel's name, where that is the label of y
 
 
 CURVES = (
@@ -44,7 +45,7 @@ CURVES = (
     Curve("dimension", "tuned", "04_dimension", "dimension", "series", {"stage": "tuned"}, "intrinsic dimension",
           1, ("captions", "pictures (mean)")),
     Curve("alignment", "tuned", "04_meeting", "value", "measure", {"stage": "tuned"}, "",
-          1, ("neighbourhood overlap", "mutual kNN", "CKA")),
+          1, ("neighbourhood overlap", "mutual kNN", "CKA"), {"neighbourhood overlap": " (%)", "mutual kNN": " (%)"}),
     Curve("towards_text", "with captions before tuning", "04_to_text", "overlap", "pictures", {}, "overlap (%)",
           1, ("tuned",)),
     Curve("gain_of_alignment", "gained by tuning", "04_gain", "gain", "pictures", {}, "gain (points)"),
@@ -73,7 +74,8 @@ def panels_of(curve: Curve, tables: Mapping[str, Sequence[tuple[str, list[dict]]
     shown = {panel: rows for panel, rows in parts.items() if not curve.keep or panel in curve.keep}
     looks = {model: {"colour": i % STYLES, "dash": i // STYLES} for i, model in enumerate(tables)}
     return [
-        {"title": f"{panel}: {curve.title}", "ylabel": curve.ylabel or panel, "share": False,
+        {"title": f"{panel}: {curve.title}", "share": False,
+         "ylabel": curve.ylabel or panel + curve.units.get(panel, ""),
          "lines": lines_of(rows, "model", scale=curve.scale, looks=looks)}
         for panel, rows in shown.items()
     ]  # fmt: skip

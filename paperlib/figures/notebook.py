@@ -106,7 +106,10 @@ class Notebook:
         self.say(f"**{claim}, by {method}: {verdict}.** {finding}")
 
     def finish(self) -> None:
-        """Say how long the notebook took."""
+        """Say how long the notebook took. What an earlier run lacked or claimed, and this one does not, is removed."""
+        for name, told in (("absent", self._absent), ("claims", self._claims)):
+            if not told:
+                (self.study.results / f"{self.number}_{name}.json").unlink(missing_ok=True)
         print(f"done in {time.perf_counter() - self.started:.0f} s")
 
     def _lap(self) -> float:

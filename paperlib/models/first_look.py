@@ -10,6 +10,8 @@ from torch import nn
 
 from paperlib.models.capture import token_states
 from paperlib.models.parts import connector, vision_parameters, vision_tower, word_embeddings
+from paperlib.models.processors import encode
+from paperlib.models.token_sets import spelled
 from paperlib.models.vlm import VLM
 
 
@@ -35,10 +37,12 @@ def prompt_tokens(vlm: VLM, question: str, image: Image.Image, answer: str) -> l
 
     Roles are image, question, answer, and template for the chat format.
     """
-    batch = vlm.batch([vlm.prompt(question)], [image], [answer])
+    prompt = vlm.prompt(question)
+    batch = vlm.batch([prompt], [image], [answer])
     spans = vlm.spans(batch)[0]
-    start = int(spans.question[0])  # the chat format puts the question right behind the picture
-    roles = dict.fromkeys(range(start, start + len(vlm.tokenizer(question)["input_ids"])), "question")
+    # Counted from the prompt's end: what stands before the question is longer in the batch, by the picture's tokens.
+    behind = len(encode(vlm.tokenizer, prompt)["input_ids"]) - spelled(vlm, [prompt], [question])[0]
+    roles = dict.fromkeys((int(spans.question[-1]) + 1 - behind).tolist(), "question")
     roles |= dict.fromkeys(spans.image.tolist(), "image") | dict.fromkeys(spans.answer.tolist(), "answer")
     words = vlm.tokenizer.convert_ids_to_tokens(batch["input_ids"][0])
     return [(word, roles.get(i, "template")) for i, word in enumerate(words)]

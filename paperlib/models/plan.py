@@ -25,7 +25,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from paperlib.models.lineage_models import weights_dtype
 from paperlib.models.lineages import Lineage, LineageError, Source, lineage_of
-from paperlib.models.plan_work import TEXT_TOKENS, Work, work_of
+from paperlib.models.plan_work import TEXT_TOKENS, Work, arms_of, work_of
 from paperlib.stats.words import listed
 from paperlib.study.grid import runs_of
 from paperlib.study.make_arguments import check_config, values
@@ -151,7 +151,7 @@ def report(study: Study, lineage: Lineage, gpu: str | None = None) -> tuple[list
     lines.append(f"Host memory: {host:.1f} GB while stages are put together, of {there:.0f}.")
     assumed = f"{UTILISATION:.0%} of {peak:,.3g} TFLOP/s ({name or 'this machine'})"
     lines.append(f"Time at {assumed}, an order of magnitude:")
-    for w in work_of(study, size.image_tokens):
+    for w in work_of(study, size.image_tokens, arms_of(lineage)):
         lines.append(f"  {w.notebook}: {w.sequences:,} sequences, {w.flops(size.llm):.2g} FLOP, {_time(w, size, peak)}")
     places = (
         ("disk", total, free),

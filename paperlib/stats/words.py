@@ -21,6 +21,11 @@ def listed(names: Sequence[str], none: str = "none") -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def sentence_case(text: str) -> str:
+    """The text with a great first letter, all others as they are: "LLM before tuning" stays itself."""
+    return text[:1].upper() + text[1:]
+
+
 def count(n: int, one: str, many: str | None = None) -> str:
     """A number with its noun: "1 task", "3 tasks"; ``many`` where the plural is not ``one`` with an s."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"

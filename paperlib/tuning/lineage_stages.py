@@ -58,7 +58,12 @@ class Stages(Mapping[str, VLM]):
 
     @property
     def confounds(self) -> list[str]:
-        """What else differs between before and tuned, or had to be left as tuning made it, in sentences."""
+        """What else differs between before and tuned, or had to be left as tuning made it, in sentences.
+
+        Loads the stage before tuning of a model that others tuned: only its weights tell all of it.
+        """
+        if self.before and self.before not in self._loaded and not self.trained_here:
+            self._load(self.before)
         found = []
         if self.before == BEFORE_ONLY:
             found.append(

@@ -50,6 +50,16 @@ def test_claims_are_rows_and_are_shown(book, capsys):
     assert [row["claim"] for row in book.read("02_claims")] == ["C2", "C1"]
 
 
+def test_what_an_earlier_run_lacked_or_claimed_does_not_stay(book, study):
+    book.absent("pictures", "there are none")
+    book.claim("C2", "probe transfer", "supported", "It is so.", 4)
+    book.finish()
+    kept = [study.results / f"02_{name}.json" for name in ("absent", "claims")]
+    assert all(path.is_file() for path in kept)
+    Notebook("02_probe_layers", PARAMETERS).finish()
+    assert not any(path.exists() for path in kept)
+
+
 def test_bad_parameters_are_refused(study):
     with pytest.raises(StudyError):
         Notebook("02_probe_layers", {"preset": "huge", "seed": 0, "overrides": {}})

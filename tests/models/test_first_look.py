@@ -4,6 +4,7 @@ import pytest
 from small_models import picture, tiny_vlm
 
 from paperlib.models.first_look import parts, prompt_tokens, signals
+from paperlib.models.vlm import load_vlm
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +41,13 @@ def test_signals_have_the_size_of_what_the_llm_reads(vlm):
     assert rows["word embeddings"]["rms"] == pytest.approx(float(words.square().mean() ** 0.5))
     assert rows["image tokens"]["shape"].endswith(f"x {words.shape[1]}")
     assert rows["pixels"]["rms"] > 0 and len(rows) == 4
+
+
+@pytest.mark.parametrize("model", ["llava-1.5-7b", "qwen2.5-vl-3b", "gemma-3-4b", "smolvlm-256m"])
+def test_the_question_is_found_wherever_a_chat_format_puts_it(hub, model):
+    """A line end or a word may stand between the picture and the question."""
+    vlm, question = load_vlm(model, "cpu"), "What is at the top left?"
+    found = prompt_tokens(vlm, question, picture(0), "dog")
+    ids = {role: [token for token, other in found if other == role] for role in ("question", "answer")}
+    said = {role: vlm.tokenizer.decode(vlm.tokenizer.convert_tokens_to_ids(of)) for role, of in ids.items()}
+    assert said["question"].strip() == question and said["answer"].strip() == "dog"

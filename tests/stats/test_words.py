@@ -3,7 +3,17 @@
 import pytest
 
 from paperlib.stats.bootstrap import Interval
-from paperlib.stats.words import by_direction, by_word, count, direction, listed, names_above, values, written
+from paperlib.stats.words import (
+    by_direction,
+    by_word,
+    count,
+    direction,
+    listed,
+    names_above,
+    sentence_case,
+    values,
+    written,
+)
 
 UP, DOWN, OPEN = Interval(0.09, 0.02, 0.15, 8), Interval(-0.3, -0.4, -0.2, 8), Interval(0.01, -0.1, 0.1, 8)
 
@@ -69,3 +79,8 @@ def test_values():
 def test_names_of_what_lies_clearly_above():
     rows = [{"kind": "a", "share": UP}, {"kind": "b", "share": OPEN}, {"kind": "c", "share": None}]
     assert names_above(rows, "kind", "share") == ["a"] and names_above(rows, "kind", "share", -2) == ["a", "b"]
+
+
+def test_a_sentence_begins_with_a_great_letter_and_names_stay():
+    assert sentence_case("LLM before tuning") == "LLM before tuning" and sentence_case("stage 1") == "Stage 1"
+    assert sentence_case("") == ""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from paperlib.tasks.benchmarks.card import Card
+from paperlib.tasks.benchmarks.draws import draw, text_of
 from paperlib.tasks.benchmarks.example import Example, content_key, stored_picture
-from paperlib.tasks.benchmarks.loading import draw, text_of
-from paperlib.tasks.benchmarks.rows import Row, Table
+from paperlib.tasks.benchmarks.hub_rows import Row, Table
 
 CARD = Card(
     name="ChartQA",
@@ -36,7 +36,7 @@ def load(
 ) -> list[Example]:
     """Draw n of the 2,500 questions, drawn from all of them; all for None. Their kind is "human" or "augmented".
 
-    Arguments and errors as in `loading.draw`; ``variant`` names the prompt that becomes the example's question.
+    Arguments and errors as in `draws.draw`; ``variant`` names the prompt that becomes the example's question.
     """
 
     def example_of(row: Row, number: int, table: Table) -> Example:

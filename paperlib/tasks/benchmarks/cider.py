@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from paperlib.tasks.benchmarks.card import SourceError
-from paperlib.tasks.benchmarks.rows import EXTRA
+from paperlib.tasks.benchmarks.hub_rows import EXTRA
 
 PTB, SIMPLE = "ptb", "simple"
 WORD = re.compile(r"'(?:s|m|d|re|ve|ll)\b|[^\W_]+(?:[-.,/'&][^\W_]+)*")

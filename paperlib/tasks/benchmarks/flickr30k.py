@@ -11,9 +11,9 @@ from pathlib import Path
 
 from paperlib.tasks.benchmarks.card import Card
 from paperlib.tasks.benchmarks.cider import cider
+from paperlib.tasks.benchmarks.draws import draw, texts_of
 from paperlib.tasks.benchmarks.example import Example, content_key, stored_picture
-from paperlib.tasks.benchmarks.loading import draw, texts_of
-from paperlib.tasks.benchmarks.rows import Row, Table
+from paperlib.tasks.benchmarks.hub_rows import Row, Table
 
 KARPATHY = "nlphuji/flickr_1k_test_image_text_retrieval@refs/convert/parquet"
 CARD = Card(
@@ -36,7 +36,7 @@ def load(
 ) -> list[Example]:
     """Draw n of the pictures, drawn from all of them; all for None. ``info["captions"]`` holds what people wrote.
 
-    Arguments and errors as in `loading.draw`; ``variant`` names the prompt that becomes the example's question.
+    Arguments and errors as in `draws.draw`; ``variant`` names the prompt that becomes the example's question.
     """
 
     def example_of(row: Row, number: int, table: Table) -> Example:

@@ -17,10 +17,10 @@ import re
 from pathlib import Path
 
 from paperlib.tasks.benchmarks.card import Card
+from paperlib.tasks.benchmarks.draws import draw, refused, text_of, texts_of
 from paperlib.tasks.benchmarks.example import Example
+from paperlib.tasks.benchmarks.hub_rows import Row, Table, open_table
 from paperlib.tasks.benchmarks.letters import guess, lettered, letters
-from paperlib.tasks.benchmarks.loading import draw, refused, text_of, texts_of
-from paperlib.tasks.benchmarks.rows import Row, Table, open_table
 
 SHOTS, SHOTS_SPLIT, THOUGHT = 5, "validation", "Answer: Let's think step by step."
 INTRODUCTION = (
@@ -55,7 +55,7 @@ def load(
     """Draw n of the 12,032 questions, drawn from all of them; all for None. Their kind is the category.
 
     The default prompt has five shots, the category's first rows of the split "validation", which the source must then
-    have. Options "N/A" are left out, as the official scripts do. Arguments and errors as in `loading.draw`; ``variant``
+    have. Options "N/A" are left out, as the official scripts do. Arguments and errors as in `draws.draw`; ``variant``
     names the prompt that becomes the example's question.
     """
     CARD.prompt(dict.fromkeys(("category", "shots", "question", "lettered"), ""), variant)  # is it one?

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from paperlib.tasks.benchmarks.card import Card
+from paperlib.tasks.benchmarks.draws import draw, refused, text_of
 from paperlib.tasks.benchmarks.example import Example, content_key, stored_picture
+from paperlib.tasks.benchmarks.hub_rows import Row, Table
 from paperlib.tasks.benchmarks.letters import guess, lettered, letters, mmmu_letter
-from paperlib.tasks.benchmarks.loading import draw, refused, text_of
 from paperlib.tasks.benchmarks.mmmu_open import open_match
-from paperlib.tasks.benchmarks.rows import Row, Table
 
 BY_LETTER = "Answer with the option's letter from the given choices directly."
 IN_WORDS = "Answer the question using a single word or phrase."
@@ -45,7 +45,7 @@ def load(
 
     ``picture`` is the first picture, the only one that the official run of LLaVA-1.5 shows; ``info["pictures"]`` holds
     all of a question, which may name them as "<image 2>". ``choices`` are letters, and empty for open questions, whose
-    answers ``info["answers"]`` lists. Arguments and errors as in `loading.draw`; ``variant`` names the prompt that
+    answers ``info["answers"]`` lists. Arguments and errors as in `draws.draw`; ``variant`` names the prompt that
     becomes the example's question.
     """
 

@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from paperlib.tasks.benchmarks.card import Card
+from paperlib.tasks.benchmarks.draws import draw, refused, text_of
 from paperlib.tasks.benchmarks.example import Example, content_key, stored_picture
-from paperlib.tasks.benchmarks.loading import draw, refused, text_of
+from paperlib.tasks.benchmarks.hub_rows import Row, Table
 from paperlib.tasks.benchmarks.punctuation import FULL_STOP_AFTER_NO_DIGIT, without_punctuation
-from paperlib.tasks.benchmarks.rows import Row, Table
 
 CARD = Card(
     name="POPE",
@@ -41,7 +41,7 @@ def load(
 ) -> list[Example]:
     """Draw n of the 9,000 questions, drawn from all of them; all for None. Their kind is the kind of negatives.
 
-    Arguments and errors as in `loading.draw`; ``variant`` names the prompt that becomes the example's question.
+    Arguments and errors as in `draws.draw`; ``variant`` names the prompt that becomes the example's question.
     """
 
     def example_of(row: Row, number: int, table: Table) -> Example:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from paperlib.tasks.benchmarks.card import Card
+from paperlib.tasks.benchmarks.draws import draw, refused, text_of, texts_of
 from paperlib.tasks.benchmarks.example import Example, content_key, stored_picture
+from paperlib.tasks.benchmarks.hub_rows import Row, Table
 from paperlib.tasks.benchmarks.letters import lettered, letters, llava_letter, lmms_letter
-from paperlib.tasks.benchmarks.loading import draw, refused, text_of, texts_of
-from paperlib.tasks.benchmarks.rows import Row, Table
 
 ASKED = "\nAnswer with the option's letter from the given choices directly."
 CARD = Card(
@@ -38,7 +38,7 @@ def load(
     """Draw n of the 2,017 questions, drawn from all of them; all for None. Their kind is the subject, where rows name
     one.
 
-    Arguments and errors as in `loading.draw`; ``variant`` names the prompt that becomes the example's question.
+    Arguments and errors as in `draws.draw`; ``variant`` names the prompt that becomes the example's question.
     """
 
     def example_of(row: Row, number: int, table: Table) -> Example:

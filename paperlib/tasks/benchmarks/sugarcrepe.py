@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paperlib.tasks.benchmarks.card import Card, SourceError
+from paperlib.tasks.benchmarks.draws import draw, refused, text_of, texts_of
 from paperlib.tasks.benchmarks.example import Example, content_key, stored_picture
+from paperlib.tasks.benchmarks.hub_rows import Row, Table
 from paperlib.tasks.benchmarks.letters import mmmu_letter
-from paperlib.tasks.benchmarks.loading import draw, refused, text_of, texts_of
-from paperlib.tasks.benchmarks.rows import Row, Table
 
 KINDS = ("add_att", "add_obj", "replace_att", "replace_obj", "replace_rel", "swap_att", "swap_obj")
 ASKED = "Which caption describes the picture?\n(A) {first}\n(B) {second}\nAnswer with the option's letter directly."
@@ -50,8 +50,8 @@ def load(
     "add_obj".
 
     ``choices`` are the right and the wrong caption, or "A" and "B" for the variants by letter. A source is as in
-    `rows.open_table`: for all sets, an id with "{kind}" in it, or a folder with a folder for each of some sets; else
-    one set, whose name ends with its kind. Other arguments and errors as in `loading.draw`.
+    `hub_rows.open_table`: for all sets, an id with "{kind}" in it, or a folder with a folder for each of some sets;
+    else one set, whose name ends with its kind. Other arguments and errors as in `draws.draw`.
     """
     return [example for kind, place in _sets(source) for example in _load_set(kind, place, n, seed, variant)]
 

@@ -5,7 +5,7 @@ from public_rows import FIXTURES, rows_of, written
 from small_models import one_sentence
 
 from paperlib.tasks.benchmarks import SourceError, flickr30k
-from paperlib.tasks.benchmarks.rows import HUB_ID
+from paperlib.tasks.benchmarks.hub_rows import HUB_ID
 
 FOLDER = FIXTURES / "json" / "flickr30k"
 SAID = ["A red square on white.", "a green square at the left", "a cat"]

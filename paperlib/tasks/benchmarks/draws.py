@@ -13,7 +13,7 @@ import numpy as np
 from paperlib.study.checks import shown, whole
 from paperlib.tasks.benchmarks.card import Card, SourceError
 from paperlib.tasks.benchmarks.example import Example
-from paperlib.tasks.benchmarks.rows import Row, Table, open_table
+from paperlib.tasks.benchmarks.hub_rows import Row, Table, open_table
 from paperlib.tasks.pictures import PictureError
 
 log = logging.getLogger(__name__)
@@ -29,13 +29,13 @@ def draw(
 
     Args:
         card: of the benchmark.
-        source: as in `rows.open_table`.
+        source: as in `hub_rows.open_table`.
         n: at most so many examples.
         seed: of the draw.
         example_of: makes an example of a row, its number and the table. Where it raises PictureError the row is left
             out, and the log says which and how many.
 
-    Raises SourceError as `rows.open_table`, if no row is left, or if two examples have one id.
+    Raises SourceError as `hub_rows.open_table`, if no row is left, or if two examples have one id.
     """
     n, seed = None if n is None else whole(n, "n"), whole(seed, "seed", 0)
     table, rng = open_table(card, source), np.random.default_rng([43, seed])

@@ -8,7 +8,7 @@ from public_rows import example, written
 from small_models import one_sentence
 
 from paperlib.tasks.benchmarks import Card, SourceError
-from paperlib.tasks.benchmarks.loading import draw, text_of, texts_of
+from paperlib.tasks.benchmarks.draws import draw, text_of, texts_of
 from paperlib.tasks.pictures import PictureError
 
 CARD = Card("Toy", "owner/toy", "test", ("text",), "MIT", "nobody", "accuracy", {"plain": "{text}"})

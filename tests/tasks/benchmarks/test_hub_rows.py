@@ -10,8 +10,8 @@ import pytest
 from public_rows import FIXTURES
 from small_models import one_sentence
 
-from paperlib.tasks.benchmarks import Card, SourceError, public, rows
-from paperlib.tasks.benchmarks.rows import open_table
+from paperlib.tasks.benchmarks import Card, SourceError, hub_rows, public
+from paperlib.tasks.benchmarks.hub_rows import open_table
 
 CARD = Card("Toy", "owner/toy", "test", ("id", "text"), "MIT", "nobody", "accuracy", {"plain": "{text}"})
 ROWS = [{"id": i, "text": f"text {i}", "more": None} for i in range(5)]
@@ -209,7 +209,7 @@ def test_a_hub_that_fails_is_told(hub):
 
 def test_the_hub_needs_its_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    monkeypatch.setattr(rows, "_commit", lambda repository, revision: revision)
+    monkeypatch.setattr(hub_rows, "_commit", lambda repository, revision: revision)
     refused("owner/toy is no folder here, and data sets of the hub need a package: pip install", "owner/toy")
 
 
@@ -220,10 +220,10 @@ def test_the_package_datasets_streams_the_fixtures_with_pictures_encoded(name, t
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
     folder, card = FIXTURES / "parquet" / name, public(name).CARD
-    streamed = list(rows._of_hub(card, str(folder), "main", card.split))
+    streamed = list(hub_rows._of_hub(card, str(folder), "main", card.split))
     assert streamed == read(folder, card) and isinstance(
         next(v for k, v in streamed[0].items() if "image" in k and isinstance(v, dict))["bytes"], bytes
     )
     with pytest.raises(SourceError, match=f"needs the split 'dev', but .* has {card.split}") as error:
-        list(rows._of_hub(card, str(folder), "main", "dev"))
+        list(hub_rows._of_hub(card, str(folder), "main", "dev"))
     one_sentence(error.value)
