@@ -22,6 +22,7 @@ from paperlib.models.names import check_name
 from paperlib.models.precision import chosen_device
 from paperlib.models.processors import WholePrompts, begun, encode
 from paperlib.models.unwrapping import base_model
+from paperlib.models.wide_products import widen
 
 # Processors say once per process that they fall back to PIL; this project has no torchvision on purpose.
 logging.getLogger("transformers.image_processing_backends").setLevel(logging.ERROR)
@@ -74,6 +75,9 @@ class VLM:
     model: Any
     processor: Any
     placement: Any = field(default=None, repr=False, compare=False)  # a `placement.Placement`, if the model may wait
+
+    def __post_init__(self) -> None:
+        widen(self.model)
 
     @property
     def base(self) -> Any:
