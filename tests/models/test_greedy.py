@@ -27,7 +27,7 @@ from paperlib.models.vlm import Batch
 NEW = 7  # with Gemma 3's window of 6, the prompt leaves it
 # A random model would end at once, or write a place of a picture.
 SILENT = [PAD, 1, EOS, *range(60, 64)]
-OF_PICTURES = ("pixel_", "image_")
+PER_TOKEN = {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"}
 
 
 @lru_cache
@@ -44,7 +44,7 @@ def family(name, attention="sdpa"):
     if "token_type_ids" in batch:
         prompts["token_type_ids"] = batch["token_type_ids"] * asked
     length = int(ends.max())
-    for key in {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"} & prompts.keys():
+    for key in PER_TOKEN & prompts.keys():
         prompts[key] = prompts[key][:, :length]
     prompts.answer_lengths = [0] * len(ends)
     return vlm, prompts
@@ -90,15 +90,13 @@ INTERVENTIONS = {
 OF_THE_PICTURE = {"image->question", "image->answer", "enter", "enter unseen", "leave", "patch"}
 
 
-def grown(alone, new):
+def grown(vlm, alone, new):
     """A row with tokens after its prompt, as a batch with an answer would hold them."""
-    longer = Batch(alone)
-    for key, value in alone.items():
-        if value.shape == alone["input_ids"].shape and not key.startswith(OF_PICTURES):
-            # Types of answer tokens: 1 in PaliGemma, whose prefix is 0, and 0 elsewhere.
-            fill = {"input_ids": torch.tensor([new]), "attention_mask": torch.ones(1, len(new), dtype=torch.long)}
-            more = fill.get(key, torch.full((1, len(new)), int(key == "token_type_ids" and not value.any())))
-            longer[key] = torch.cat([value, more.to(value.dtype).reshape(1, len(new))], dim=1)
+    longer, of_answers = Batch(alone), int(vlm.name == "paligemma")  # whose prefix has the type 0
+    fill = {"input_ids": new, "attention_mask": [1] * len(new), "token_type_ids": [of_answers] * len(new)}
+    for key in PER_TOKEN & alone.keys():
+        more = torch.tensor([fill.get(key, [0] * len(new))], dtype=alone[key].dtype)
+        longer[key] = torch.cat([alone[key], more], dim=1)
     longer.answer_lengths = [len(new)]
     return longer
 
@@ -108,7 +106,7 @@ def by_hand(vlm, batch, i, make, n=NEW):
     """The tokens that a row's prompt gets, one at a time, from passes over everything so far."""
     alone, new = row(batch, i) if "pixel_values" in batch else single(batch, i), []
     for _ in range(n):
-        longer = grown(alone, new)
+        longer = grown(vlm, alone, new)
         with make(vlm, longer):
             scores = vlm.model(**longer, use_cache=False).logits[0, -1]
         scores[SILENT] = -torch.inf
