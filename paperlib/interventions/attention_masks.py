@@ -54,10 +54,10 @@ def check_attention(vlm: VLM) -> None:
 def closing(vlm: VLM, blocks: list[int], closed: Callable[[int, int], torch.Tensor]) -> Iterator[None]:
     """Close edges in the given blocks for as long as the ``with`` block runs.
 
-    closed: (B, T) -> bool [B, 1, T + 1, T], queries before keys, for a pass over B whole sequences of T tokens. The last
-    query stands for every token that is generated after them: it has that query's closed edges, and sees itself and
-    all tokens between. Those tokens come one by one with a key-value cache, and the sequences end together
-    (`left_padding`); anything else is refused with a ValueError in the pass itself.
+    closed: (B, T) -> bool [B, 1, T + 1, T], queries before keys, for a pass over B whole sequences of T tokens. The
+    last query stands for every token that is generated after them: it has that query's closed edges, and sees itself
+    and all tokens between. Those tokens come one by one with a key-value cache, and the sequences end together
+    (`models.left_padding`); anything else is refused with a ValueError in the pass itself.
 
     This is an intervention (`residual.editing`), registered with the lowest of the blocks.
     """

@@ -84,7 +84,7 @@ class _Rule(StoppingCriteria):
         self.cuts: dict[int, int] = {}
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        """bool [B]: rows that have ended."""
+        """Which rows have ended, bool [B]."""
         new = input_ids[:, self.start :].tolist()
         for i, ids in enumerate(new):
             if i not in self.cuts and self.stopped(ids):

@@ -18,7 +18,7 @@ from torch.utils.hooks import RemovableHandle
 from paperlib.models.vlm import VLM
 from paperlib.study.checks import check_numbers
 
-Hooks = list[tuple[int, Callable[[torch.Tensor], torch.Tensor | None]]]  # (layer, function of its state)
+Hook = tuple[int, Callable[[torch.Tensor], torch.Tensor | None]]  # (layer, function of its state)
 _ACTIVE: WeakKeyDictionary[nn.Module, dict[object, int]] = WeakKeyDictionary()
 _PAST: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 
@@ -69,9 +69,7 @@ def watching(vlm: VLM, hooks: Iterable[tuple[int, Callable[[torch.Tensor], objec
 
 
 @contextlib.contextmanager
-def editing(
-    vlm: VLM, hooks: Iterable[tuple[int, Callable[[torch.Tensor], torch.Tensor | None]]] = (), first: int | None = None
-) -> Iterator[None]:
+def editing(vlm: VLM, hooks: Iterable[Hook] = (), first: int | None = None) -> Iterator[None]:
     """An intervention, for as long as the ``with`` block runs.
 
     hooks: (layer, function) pairs; a function gets the state of its layer, [B, T, D], and what it returns replaces the
@@ -79,7 +77,8 @@ def editing(
     below all layers of ``hooks``, or if there are none because the change is another one, such as of weights.
 
     The intervention is registered with that block, so that `interventions.tracing.Trace.resume` cannot skip it. Within
-    it, `past` tells a pass over a prompt from one over tokens that follow. Raises ValueError without hooks and without ``first``, and for a layer that the model does not have.
+    it, `past` tells a pass over a prompt from one over tokens that follow. Raises ValueError without hooks and without
+    ``first``, and for a layer that the model does not have.
     """
     hooks = list(hooks)
     changed = [layer for layer, _ in hooks] + ([] if first is None else [first])
@@ -111,8 +110,8 @@ def past(vlm: VLM) -> int:
     return _PAST.get(vlm.model.get_decoder(), 0)
 
 
-def in_prompt(vlm: VLM, hooks: Hooks) -> Hooks:
-    """Hooks for `editing` that act in passes over whole sequences; tokens that are generated after them are at none of the positions.
+def in_prompt(vlm: VLM, hooks: Iterable[Hook]) -> list[Hook]:
+    """Hooks for `editing` that act in passes over whole sequences, and not on tokens that are generated after them.
 
     They raise ValueError for such a token if the pass over its prompt was not seen, for then nothing was changed.
     """

@@ -198,8 +198,8 @@ class VLM:
     def answers(self, images: list[Image.Image] | None, questions: list[str], max_new_tokens: int = 24) -> list[str]:
         """`answer` for many questions. Those of equal length, pictures of equal size, share a batch: none is padded.
 
-        `scoring.generation` asks examples in padded batches, with stop strings and a file. Raises VLMError as `prompt` and `batch` do, if the answer does not fit into the context, and for fewer than one
-        new token.
+        Raises VLMError as `prompt` and `batch` do, if the answer does not fit into the context, and for fewer than one
+        new token. `scoring.generation` asks examples, in padded batches.
         """
         if type(max_new_tokens) is not int or max_new_tokens < 1:
             raise VLMError(f"max_new_tokens must be a whole number of at least 1, got {max_new_tokens!r}.")
