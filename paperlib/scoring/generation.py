@@ -126,9 +126,10 @@ def generate(
         raise ValueError(
             "Replies under an intervention can be kept only with a key that names it: give key={...} or no file."
         )
+    sources = picture_sources(examples, images, seed)
     if not examples:
         return []
-    asked = _asked(vlm, examples, images, seed)
+    asked = _asked(vlm, examples, sources)
     settings = {"images": images, "max_new_tokens": max_new_tokens, "stop": stop, "fast": fast, "key": key}
     file = None if kept is None else KeptReplies(kept, settings | _model(vlm))
     found = (
@@ -175,8 +176,7 @@ def check_stop(vlm: VLM, stop: Sequence[str]) -> list[str]:
     return list(stop)
 
 
-def _asked(vlm: VLM, examples: Sequence[Example], images: str, seed: int) -> list[_Asked]:
-    sources = picture_sources(examples, images, seed)
+def _asked(vlm: VLM, examples: Sequence[Example], sources: Sequence[int | None]) -> list[_Asked]:
     prompts = [vlm.prompt(e.question, source is not None) for e, source in zip(examples, sources, strict=True)]
     lengths = [len(ids) for ids in encode(vlm.tokenizer, prompts)["input_ids"]]
     made = []
