@@ -30,7 +30,7 @@ def asked():
 
 
 def seconds(*ways, repeats: int = 2) -> list[float]:
-    """The fastest of some repeats of each, in turn, so that a busy moment meets all alike; one goes before to warm up."""
+    """The fastest of some repeats of each way, in turn, so that a busy moment meets all alike, after one to warm up."""
     ways[0]()
     times = [[] for _ in ways]
     for _ in range(repeats):
