@@ -1,8 +1,8 @@
 """Generation on the mini model, as ratios in one run: a batch against one by one, and interventions against none.
 
-Every reply has the same number of tokens, GENERATED (64, as captions are given), because the model is told not to end one. GENERATED and
-ASKED (16 questions) change the size. The targets are those of two quiet cores: a batch of 16 has at least 6 times the
-throughput of one by one, and an intervention costs less than 15 %.
+Every reply has the same number of tokens, GENERATED (64, as captions are given), because the model is told not to end
+one. GENERATED and ASKED (16 questions) change the size. The targets are those of two quiet cores: a batch of 16 has at
+least 6 times the throughput of one by one, and an intervention costs less than 15 %.
 """
 
 import os

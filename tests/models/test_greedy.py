@@ -170,6 +170,17 @@ def test_an_edge_that_is_closed_in_the_prefill_alone_is_another_intervention(kin
     assert len(differ) >= 3, differ
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_no_token_is_computed_twice(name):
+    """The prompt in one pass, then one token in each."""
+    vlm, batch = family(name)
+    batch, lengths = left_padded(batch), []
+    handle = vlm.layers[1].register_forward_pre_hook(lambda block, args: lengths.append(args[0].shape[1]))
+    greedy(vlm.model, batch, 4)
+    handle.remove()
+    assert lengths == [batch["input_ids"].shape[1], 1, 1, 1]
+
+
 # ---------------------------------------------------------------- padding, ends, and the model's own settings
 
 
