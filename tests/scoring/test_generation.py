@@ -1,7 +1,7 @@
-"""Replies against questions asked one by one; stop strings; what is kept; bad input. Families are in test_greedy.py."""
+"""Replies against questions asked one by one; stop strings; bad input. All families are in models/test_greedy.py."""
 
-import json
 from dataclasses import replace
+from functools import lru_cache
 
 import pytest
 import torch
@@ -13,26 +13,25 @@ from paperlib.interventions.edits import knockout, transplant
 from paperlib.models import late_entry
 from paperlib.models.input_checks import VLMError
 from paperlib.models.token_sets import edge
-from paperlib.models.vlm import load_vlm
+from paperlib.models.vlm import VLM, load_vlm
 from paperlib.scoring import generation
 from paperlib.scoring.choices import GREY, IMAGES, other_pictures
-from paperlib.scoring.generation import Reply, generate
-from paperlib.study.results import ResultError
+from paperlib.scoring.generation import generate
 from paperlib.tasks.benchmarks import examples as suite_of
 
 SILENT = [0, 1]
 
 
-@pytest.fixture(scope="module")
-def vlm():
-    """A random model that does not end what it writes."""
+@lru_cache
+def silent() -> VLM:
+    """A random model that does not end what it writes: look at it, don't change it."""
     vlm = tiny_vlm()
     vlm.model.generation_config.suppress_tokens = [*SILENT, vlm.image_token_id]
     return vlm
 
 
-@pytest.fixture(scope="module")
-def examples():
+@lru_cache
+def seven() -> list:
     """Seven questions of different lengths: five with pictures, two without."""
     pictured = suite_of("pope", 3)
     chosen = [next(e for e in pictured if e.group == group) for group in dict.fromkeys(e.group for e in pictured)]
@@ -40,6 +39,16 @@ def examples():
     asked = [replace(e, id=f"a{i}", question=text) for i, (e, text) in enumerate(zip(chosen * 5, texts))]
     bare = [replace(e, id=f"b{i}") for i, e in enumerate(suite_of("text", 2)[:2])]
     return [asked[0], bare[0], *asked[1:], bare[1]]
+
+
+@pytest.fixture
+def vlm():
+    return silent()
+
+
+@pytest.fixture
+def examples():
+    return seven()
 
 
 def closed(vlm, blocks=range(4)):
@@ -161,114 +170,6 @@ def test_an_end_token_is_no_part_of_a_reply(examples):
     for long, reply in zip(whole, generate(vlm, examples, max_new_tokens=6)):
         cut = long.tokens.index(end) if end in long.tokens else None
         assert reply.tokens == long.tokens[:cut] and reply.ended == ("length" if cut is None else "end")
-
-
-# ---------------------------------------------------------------- what is kept
-
-
-class Killed(Exception):
-    """What ends a run in the middle."""
-
-
-def killed_after(batches, make):
-    """An intervention maker for that many batches; the next one kills the run."""
-    made = []
-
-    def under(batch):
-        made.append(batch)
-        if len(made) > batches:
-            raise Killed
-        return make(batch)
-
-    return under
-
-
-def asked(monkeypatch, vlm):
-    """Counts the prompts that a model is asked from now on."""
-    counted, real = [], type(vlm).batch
-    monkeypatch.setattr(
-        type(vlm), "batch", lambda self, prompts, *rest: counted.extend(prompts) or real(self, prompts, *rest)
-    )
-    return counted
-
-
-@pytest.mark.parametrize("torn", [False, True])
-def test_a_kill_loses_no_more_than_the_batch_under_way(vlm, examples, tmp_path, monkeypatch, torn):
-    pictured, file = [e for e in examples if e.picture], tmp_path / "deep" / "replies.jsonl"
-    options = dict(batch_size=2, max_new_tokens=4, kept=file, key={"closed": "image->answer"})
-    expected = generate(vlm, pictured, batch_size=2, max_new_tokens=4, under=closed(vlm))
-    with pytest.raises(Killed):
-        generate(vlm, pictured, under=killed_after(2, closed(vlm)), **options)
-    assert len(file.read_bytes().splitlines()) == 1 + 4
-    if torn:  # the system may have written part of the last line only
-        file.write_bytes(file.read_bytes()[:-9])
-    counted = asked(monkeypatch, vlm)
-    assert generate(vlm, pictured, under=closed(vlm), **options) == expected
-    assert len(counted) == (2 if torn else 1)
-    counted.clear()
-    assert generate(vlm, pictured, under=closed(vlm), **options) == expected and not counted
-    assert len(file.read_bytes().splitlines()) == 1 + 5
-    assert all(json.loads(line) for line in file.read_text().splitlines())
-
-
-def test_what_is_not_there_is_asked_and_no_more(vlm, examples, tmp_path, monkeypatch):
-    file, counted = tmp_path / "replies.jsonl", asked(monkeypatch, vlm)
-    some = generate(vlm, examples[:3], max_new_tokens=3, kept=file)
-    counted.clear()
-    every = generate(vlm, examples, max_new_tokens=3, kept=file)
-    assert every[:3] == some and len(counted) == 4
-    other_text = [replace(examples[0], question="Why?"), *examples[1:]]
-    counted.clear()
-    again = generate(vlm, other_text, max_new_tokens=3, kept=file)
-    assert again[1:] == every[1:] and len(counted) == 1 and "Why?" in counted[0]
-    counted.clear()
-    assert generate(vlm, [], kept=file) == [] and not counted
-
-
-def test_under_other_the_picture_that_was_shown_tells_replies_apart(vlm, examples, tmp_path, monkeypatch):
-    file, counted = tmp_path / "replies.jsonl", asked(monkeypatch, vlm)
-    pictured = [e for e in examples if e.picture]
-    generate(vlm, pictured, "other", max_new_tokens=2, kept=file, seed=0)
-    seed = next(s for s in range(1, 99) if other_pictures(pictured, s) != other_pictures(pictured, 0))
-    moved = sum(
-        pictured[a].group != pictured[b].group or a != b
-        for a, b in zip(other_pictures(pictured, seed), other_pictures(pictured, 0))
-    )
-    counted.clear()
-    found = generate(vlm, pictured, "other", max_new_tokens=2, kept=file, seed=seed)
-    assert 0 < len(counted) <= moved
-    assert found == generate(vlm, pictured, "other", max_new_tokens=2, seed=seed)
-
-
-def test_a_file_of_other_settings_is_refused(vlm, examples, tmp_path, monkeypatch):
-    file = tmp_path / "replies.jsonl"
-    generate(vlm, examples[:2], max_new_tokens=3, kept=file)
-    before = file.read_bytes()
-    for change, word in (
-        (dict(max_new_tokens=4), "max_new_tokens"),
-        (dict(stop=["."]), "stop"),
-        (dict(images="blank"), "images"),
-        (dict(key={"of": "another kind"}), "key"),
-        (dict(fast=True), "fast"),
-    ):
-        with pytest.raises(ValueError, match=f"another setting of '{word}'") as error:
-            generate(vlm, examples[:2], **dict(max_new_tokens=3) | change, kept=file)
-        one_sentence(error.value)
-    with pytest.raises(ValueError, match="'weights'"):
-        generate(tiny_vlm(1), examples[:2], max_new_tokens=3, kept=file)
-    monkeypatch.setattr(generation, "code_digest", lambda name: "edited")
-    with pytest.raises(ValueError, match="'code'"):
-        generate(vlm, examples[:2], max_new_tokens=3, kept=file)
-    assert file.read_bytes() == before
-    file.write_text("something else")
-    with pytest.raises(ResultError, match="no file of replies"):
-        generate(vlm, examples[:2], max_new_tokens=3, kept=file)
-    assert file.read_text() == "something else"
-
-
-def test_a_reply_goes_into_json_and_back():
-    reply = Reply("a", "Grüße\u2028\n", (3, 4), "end")
-    assert Reply.from_dict(json.loads(json.dumps(reply.to_dict()))) == reply
 
 
 # ---------------------------------------------------------------- the bar, and bad input
