@@ -25,7 +25,12 @@ class KeptReplies:
     def __init__(self, path: Path | str, settings: dict):
         self.path, self.found = Path(path), dict[str, dict]()
         header = {"settings": plain(settings, "settings")}
-        content = self.path.read_bytes() if self.path.exists() else b""
+        try:
+            content = self.path.read_bytes() if self.path.exists() else b""
+        except OSError as error:
+            raise ResultError(
+                f"{self.path.name} cannot be read ({error.strerror or error}): name a file that you may read."
+            ) from error
         if not content:
             write_whole({self.path: _line(header)})
             return

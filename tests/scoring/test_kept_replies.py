@@ -59,6 +59,13 @@ def test_other_settings_and_other_files_are_refused_and_left_alone(path):
         assert path.read_bytes() == content
 
 
+def test_a_folder_in_its_place_is_told(path):
+    path.mkdir(parents=True)
+    with pytest.raises(ResultError, match="replies.jsonl cannot be read") as error:
+        KeptReplies(path, SETTINGS)
+    one_sentence(error.value)
+
+
 def test_a_damaged_line_is_named(path):
     KeptReplies(path, SETTINGS).append([ONE, TWO])
     lines = path.read_bytes().splitlines(keepends=True)
