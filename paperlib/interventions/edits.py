@@ -2,8 +2,12 @@
 
 They nest; where two change the same state, the outer one acts first. Blocks and layers are numbered as in
 `models.residual`: block l reads layer l and writes layer l + 1. Positions are token sets (`models.token_sets`), which
-belong to one batch. Bad input is refused on entering, before anything runs. Key-value caches are not supported: run
-whole sequences.
+belong to one batch. Bad input is refused on entering, before anything runs.
+
+Under generation with a key-value cache (`models.greedy`, `scoring.generation`), weights are changed for prompt and new
+tokens alike, and states at the positions of the prompt, whose keys and values then lie in the cache. A new token has
+the closed edges of the prompt's last token, as the answer's own tokens have those of "answer". The rows of a batch must
+end together, and interventions be entered before the prompt's pass.
 
 To add one, write a context manager here that changes states by `models.residual.editing`, attention by
 `attention_masks.closing` or weights by `block_weights.replacing`. Each of them registers it.
@@ -17,9 +21,9 @@ from functools import partial
 import torch
 from torch import nn
 
-from paperlib.interventions.attention_masks import check_attention, closing
+from paperlib.interventions.attention_masks import check_attention, closing, from_others
 from paperlib.interventions.block_weights import check_donor, lent, replacing
-from paperlib.models.residual import editing
+from paperlib.models.residual import editing, in_prompt
 from paperlib.models.token_sets import TokenSet, check_fit, check_set, flat
 from paperlib.models.vlm import VLM
 from paperlib.study.checks import check_numbers
@@ -62,9 +66,10 @@ def knockout(vlm: VLM, layers: Iterable[int], queries: TokenSet, keys: TokenSet)
     def closed(n_rows: int, length: int) -> torch.Tensor:
         check_fit(queries, n_rows, length)
         check_fit(keys, n_rows, length)
-        edges = torch.zeros(n_rows, 1, length, length, dtype=torch.bool)
+        edges = torch.zeros(n_rows, 1, length + 1, length, dtype=torch.bool)
         for row, (q, k) in enumerate(zip(queries, keys, strict=True)):
             edges[row, 0, q[:, None].cpu(), k.cpu()] = True
+        edges[:, :, -1] = edges[:, :, -2]  # a token that follows is one of the answer's, as the last one is
         return edges
 
     with closing(vlm, blocks, closed):
@@ -169,8 +174,8 @@ def bypass(
     with contextlib.ExitStack() as stack:
         if enter and not visible:
             check_attention(vlm)
-            stack.enter_context(closing(vlm, list(range(enter)), partial(_from_others, positions)))
-        stack.enter_context(editing(vlm, hooks, first=0 if enter else leave))
+            stack.enter_context(closing(vlm, list(range(enter)), partial(from_others, positions)))
+        stack.enter_context(editing(vlm, in_prompt(vlm, hooks), first=0 if enter else leave))
         yield
 
 
@@ -211,7 +216,7 @@ def patch(vlm: VLM, layer: int, positions: TokenSet, states: list[torch.Tensor])
         check_fit(positions, *state.shape[:2])
         return _replaced(state, positions, new)
 
-    with editing(vlm, [(layer, replace)]):
+    with editing(vlm, in_prompt(vlm, [(layer, replace)])):
         yield
 
 
@@ -219,11 +224,3 @@ def _replaced(state: torch.Tensor, positions: TokenSet, new: torch.Tensor) -> to
     state = state.clone()
     state[flat(positions, state.device)] = new.to(state)
     return state
-
-
-def _from_others(positions: TokenSet, n_rows: int, length: int) -> torch.Tensor:
-    """The edges by which all other tokens attend to these, bool [B, 1, T, T]."""
-    check_fit(positions, n_rows, length)
-    inside = torch.zeros(n_rows, length, dtype=torch.bool)
-    inside[flat(positions, inside.device)] = True
-    return (~inside[:, None, :, None]) & inside[:, None, None, :]

@@ -2,7 +2,8 @@
 
 `VLM` wraps any Hugging Face image-text model, and the wings above use nothing else of it. `assemble.py` builds the mini
 model, `adapters.py` loads what tuning changed, and `capture.py` reads states of the residual stream (`residual.py`) at
-token sets. `late_entry.py` is needed only for the arm of notebook 05 whose image tokens enter above block 0.
+token sets. `greedy.py` writes answers in batches that `left_padding.py` lets end together. `late_entry.py` is needed
+only for the arm of notebook 05 whose image tokens enter above block 0.
 """
 
 import lazy_loader
@@ -16,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "input_checks": ["VLMError"],
         "capture": ["set_states", "token_states"],
         "image_cache": ["cached_features"],
+        "left_padding": ["left_padded"],
         "late_entry": ["entry_of", "install", "remove"],
         "parts": ["connector"],
         "precision": ["mixed_precision"],

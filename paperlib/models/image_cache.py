@@ -5,6 +5,7 @@ as in LLaVA-1.5. Elsewhere it changes nothing. When its memory is full, further 
 """
 
 import contextlib
+import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -28,6 +29,7 @@ def cached_features(model: nn.Module, megabytes: int = 256) -> Iterator[None]:
         return
     encode, outer, memory = core.get_image_features, vars(core).get("get_image_features"), _Memory(megabytes)
 
+    @functools.wraps(encode)  # generation asks its signature which inputs to hand on
     def cached(pixel_values: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         def features(new: torch.Tensor) -> Sequence[torch.Tensor] | None:
             found = encode(new, *args, **kwargs).pooler_output

@@ -18,7 +18,9 @@ from torch.utils.hooks import RemovableHandle
 from paperlib.models.vlm import VLM
 from paperlib.study.checks import check_numbers
 
+Hook = tuple[int, Callable[[torch.Tensor], torch.Tensor | None]]  # (layer, function of its state)
 _ACTIVE: WeakKeyDictionary[nn.Module, dict[object, int]] = WeakKeyDictionary()
+_PAST: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 
 
 def run(vlm: VLM, batch: dict) -> torch.Tensor:
@@ -67,24 +69,26 @@ def watching(vlm: VLM, hooks: Iterable[tuple[int, Callable[[torch.Tensor], objec
 
 
 @contextlib.contextmanager
-def editing(
-    vlm: VLM, hooks: Iterable[tuple[int, Callable[[torch.Tensor], torch.Tensor | None]]] = (), first: int | None = None
-) -> Iterator[None]:
+def editing(vlm: VLM, hooks: Iterable[Hook] = (), first: int | None = None) -> Iterator[None]:
     """An intervention, for as long as the ``with`` block runs.
 
     hooks: (layer, function) pairs; a function gets the state of its layer, [B, T, D], and what it returns replaces the
     state (None leaves it). first: the first block that may compute something else under the intervention, if that is
     below all layers of ``hooks``, or if there are none because the change is another one, such as of weights.
 
-    The intervention is registered with that block, so that `interventions.tracing.Trace.resume` cannot skip it.
-    Raises ValueError without hooks and without ``first``, and for a layer that the model does not have.
+    The intervention is registered with that block, so that `interventions.tracing.Trace.resume` cannot skip it. Within
+    it, `past` tells a pass over a prompt from one over tokens that follow. Raises ValueError without hooks and without
+    ``first``, and for a layer that the model does not have.
     """
     hooks = list(hooks)
     changed = [layer for layer, _ in hooks] + ([] if first is None else [first])
     if not changed:
         raise ValueError("An intervention without hooks must say which block it changes first: give `first`.")
-    active, me = _ACTIVE.setdefault(vlm.model.get_decoder(), {}), object()
+    decoder = vlm.model.get_decoder()
+    active, me = _ACTIVE.setdefault(decoder, {}), object()
     with contextlib.ExitStack() as stack:
+        stack.callback(decoder.register_forward_pre_hook(_note_past, with_kwargs=True).remove)
+        stack.callback(decoder.register_forward_hook(_forget_past, always_call=True).remove)
         for layer, function in hooks:
             stack.callback(on_layer(vlm, layer, function).remove)
         active[me] = min(changed)
@@ -95,6 +99,48 @@ def editing(
 def interventions(vlm: VLM) -> dict[object, int]:
     """The interventions that act on a model now, each with the number of the first block that it may change."""
     return dict(_ACTIVE.get(vlm.model.get_decoder(), {}))
+
+
+def past(vlm: VLM) -> int:
+    """How many positions lie in the key-value cache in the decoder's present pass, under an intervention (`editing`).
+
+    0 without a cache, and in the pass over a prompt that fills it. A state [B, T, D] then holds the positions from this
+    one on: in generation, the T = 1 token that was written last.
+    """
+    return _PAST.get(vlm.model.get_decoder(), 0)
+
+
+def in_prompt(vlm: VLM, hooks: Iterable[Hook]) -> list[Hook]:
+    """Hooks for `editing` that act in passes over whole sequences, and not on tokens that are generated after them.
+
+    They raise ValueError for such a token if the pass over its prompt was not seen, for then nothing was changed.
+    """
+    seen: list[bool] = []
+
+    def acting(function: Callable) -> Callable:
+        def act(state: torch.Tensor) -> torch.Tensor | None:
+            if not past(vlm):
+                seen[:] = [True]
+                return function(state)
+            if not seen:
+                raise ValueError(
+                    "The prompt lies in the key-value cache already, where its states cannot be changed: enter the "
+                    "intervention before the prompt's pass."
+                )
+            return None
+
+        return act
+
+    return [(layer, acting(function)) for layer, function in hooks]
+
+
+def _note_past(decoder: nn.Module, args: tuple, kwargs: dict) -> None:
+    cache = kwargs.get("past_key_values")
+    _PAST[decoder] = 0 if cache is None else int(cache.get_seq_length())
+
+
+def _forget_past(decoder: nn.Module, args: tuple, output: Any) -> None:
+    _PAST.pop(decoder, None)
 
 
 def _reading(function: Callable[[torch.Tensor], object]) -> Callable[[torch.Tensor], None]:

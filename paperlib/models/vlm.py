@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from paperlib.models.greedy import greedy
 from paperlib.models.image_cache import cached_features
 from paperlib.models.input_checks import Batch, VLMError, check_batch, check_length, check_made, check_words
 from paperlib.models.loading import load_model
@@ -174,7 +175,7 @@ class VLM:
         return batch
 
     def spans(self, batch: Batch) -> list[Spans]:
-        """Where image, question and answer tokens sit in each sequence of a right-padded batch.
+        """Where image, question and answer tokens sit in each sequence of a batch, padded on either side.
 
         Raises VLMError for anything that `batch` did not make.
         """
@@ -182,9 +183,10 @@ class VLM:
         spans = []
         rows = batch["input_ids"].cpu(), batch["attention_mask"].cpu(), batch.answer_lengths
         for ids, mask, n_answer in zip(*rows, strict=True):
-            end = int(mask.sum())
-            image = (ids[:end] == self.image_token_id).nonzero().flatten()
-            start = int(image[-1]) + 1 if len(image) else 0
+            first = int(mask.argmax())
+            end = first + int(mask.sum())
+            image = first + (ids[first:end] == self.image_token_id).nonzero().flatten()
+            start = int(image[-1]) + 1 if len(image) else first
             spans.append(Spans(image, torch.arange(start, end - n_answer), torch.arange(end - n_answer, end)))
         return spans
 
@@ -201,7 +203,7 @@ class VLM:
         """`answer` for many questions. Those of equal length, pictures of equal size, share a batch: none is padded.
 
         Raises VLMError as `prompt` and `batch` do, if the answer does not fit into the context, and for fewer than one
-        new token.
+        new token. `scoring.generation` asks examples, in padded batches.
         """
         if type(max_new_tokens) is not int or max_new_tokens < 1:
             raise VLMError(f"max_new_tokens must be a whole number of at least 1, got {max_new_tokens!r}.")
@@ -214,10 +216,8 @@ class VLM:
         for kind in sorted(set(alike)):
             rows = [i for i, other in enumerate(alike) if other == kind]
             batch = self.batch([prompts[i] for i in rows], images and [images[i] for i in rows])
-            check_length(self.model, batch["input_ids"].shape[1] + max_new_tokens)
-            new = self.model.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False)
-            for i, ids in zip(rows, new[:, batch["input_ids"].shape[1] :], strict=True):
-                replies[i] = self.tokenizer.decode(ids, skip_special_tokens=True).strip()
+            for i, written in zip(rows, greedy(self.model, batch, max_new_tokens), strict=True):
+                replies[i] = self.tokenizer.decode(written.tokens, skip_special_tokens=True).strip()
         return replies
 
 

@@ -51,7 +51,7 @@ class Chunk:
     @cached_property
     def inputs(self) -> Batch:
         """The batch, as `VLM.batch` makes it, choices as answers. Raises ValueError if it tokenizes otherwise."""
-        images = self.pictures and _render(self.pictures, self.blank)
+        images = self.pictures and render(self.pictures, self.blank)
         inputs = self.vlm.batch([r.prompt for r in self.rows], images, [r.text for r in self.rows])
         for row, span, ids in zip(self.rows, self.vlm.spans(inputs), inputs["input_ids"].tolist(), strict=True):
             start = int(span.answer[0])
@@ -107,11 +107,9 @@ def chunks(vlm: VLM, examples: Sequence, images: str = "own", batch_size: int = 
     two groups for "other", a tokenizer without an end token where one is needed.
     """
     check_examples(examples)
-    if images not in IMAGES:
-        raise ValueError(f"images must be one of {', '.join(IMAGES)}, got {images!r}.")
+    sources = picture_sources(examples, images, seed)
     whole(batch_size, "batch_size")
-    source = other_pictures(examples, seed) if images == "other" else range(len(examples))
-    shown = [None if images == "none" else examples[j].picture for j in source]
+    shown = [None if j is None else examples[j].picture for j in sources]
     rows = [row for i, ex in enumerate(examples) for row in _rows(vlm, i, ex, shown[i] is not None)]
     # Long sequences first: padding is least, and a batch that doesn't fit in memory fails at once.
     rows.sort(key=lambda r: -r.length)
@@ -140,6 +138,17 @@ def check_examples(examples: Sequence) -> None:
             raise ValueError(f"Example {ex.id!r} has empty or repeated choices: {list(ex.choices)}.")
         if ex.answer not in ex.choices:
             raise ValueError(f"The answer of example {ex.id!r}, {ex.answer!r}, is not among its choices.")
+
+
+def picture_sources(examples: Sequence, images: str, seed: int = 0) -> list[int | None]:
+    """For each example, the number of the example whose picture it is asked with; None where there is no picture.
+
+    images, seed: as for `records.choice_logprobs`. Raises ValueError for an unknown `images`, and as `other_pictures`.
+    """
+    if images not in IMAGES:
+        raise ValueError(f"images must be one of {', '.join(IMAGES)}, got {images!r}.")
+    source = other_pictures(examples, seed) if images == "other" else range(len(examples))
+    return [None if images == "none" or examples[j].picture is None else j for j in source]
 
 
 def other_pictures(examples: Sequence, seed: int = 0) -> list[int]:
@@ -215,8 +224,8 @@ def _rows(vlm: VLM, number: int, example: Example, has_image: bool) -> list[Row]
     return rows
 
 
-def _render(pictures: list, blank: bool) -> list[Image.Image]:
-    """Draw a batch's pictures, each distinct one once; `blank` replaces them by grey of the same size."""
+def render(pictures: list, blank: bool) -> list[Image.Image]:
+    """A batch's pictures, drawn, each distinct one once; `blank` replaces them by grey of the same size."""
     drawn: dict[int, Image.Image] = {}
     for picture in pictures:
         if id(picture) not in drawn:

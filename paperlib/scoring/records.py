@@ -91,7 +91,7 @@ def choice_logprobs(
     ('yes', 2)
     """
     parts = chunks(vlm, examples, images, batch_size, seed)
-    with vlm.cached_features(), mixed_precision(vlm.device, fast), _evaluating(vlm.model), torch.no_grad():
+    with vlm.cached_features(), mixed_precision(vlm.device, fast), evaluating(vlm.model), torch.no_grad():
         found = (in_halves(lambda chunk: chunk.read(run(vlm, chunk.inputs)), part, Chunk.halves) for part in parts)
         return records(examples, (read for reads in found for read in reads))
 
@@ -148,7 +148,7 @@ def _record(example: Example, logprobs: tuple[float, ...], tokens: tuple[int, ..
 
 
 @contextlib.contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Dropout off for as long as the block runs, and every module back in its own mode afterwards."""
     training = [module for module in model.modules() if module.training]
     model.eval()

@@ -12,6 +12,7 @@ from torch import nn
 from paperlib.interventions.edits import bypass, knockout, patch, random_change, transplant
 from paperlib.models.adapters import add_lora
 from paperlib.models.capture import token_states
+from paperlib.models.left_padding import left_padded
 from paperlib.models.token_sets import edge, tokens
 from paperlib.models.vlm import VLM
 
@@ -60,6 +61,25 @@ def test_knockout_finds_the_reading_block(read):
         if cut(vlm, batch, knockout(vlm, range(i, min(i + 2, DEPTH)), *edge(vlm, batch, "image->answer")))
     ]
     assert windows == [i for i in (read - 1, read) if i >= 0]
+
+
+@READ
+def test_what_is_written_is_silenced_where_the_answer_position_is(read):
+    """New tokens look at the picture in the same block, and see no more of it than the prompt's last token does."""
+    vlm = planted(read)
+    batch = left_padded(vlm.batch([vlm.prompt("Hm?"), vlm.prompt("What is it?")], [picture(0), picture(1)]))
+    options = dict(max_new_tokens=3, do_sample=False, suppress_tokens=[1], output_logits=True)
+
+    def heard(*blocks, way="image->answer"):
+        with knockout(vlm, blocks, *edge(vlm, batch, way)):
+            return torch.stack(vlm.model.generate(**batch, **options, return_dict_in_generate=True).logits)
+
+    clean = heard()
+    assert clean.abs().amax((1, 2)).min() > 0.1
+    for block in BLOCKS:
+        found = heard(block)
+        assert (found == 0).all() if block == read else torch.allclose(found, clean, atol=1e-5)
+        assert torch.allclose(heard(block, way="image->question"), clean, atol=1e-5)
 
 
 @READ

@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from families import FAMILIES, family
 from small_models import logits, picture, tiny_vlm, tower_vlm
 from torch import nn
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from paperlib.models.adapters import add_lora
 from paperlib.models.image_cache import _Memory, cached_features
+from paperlib.models.left_padding import left_padded
 
 QUESTIONS = ["What is this?", "How many things are there?", "Hm?"]
 
@@ -154,3 +156,15 @@ def test_a_model_without_a_picture_encoder_is_left_alone():
     model = nn.Linear(2, 2)
     with cached_features(model):
         assert model(torch.zeros(1, 2)).shape == (1, 2)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_generation_is_what_it_is_without(name):
+    """`generate` encodes pictures itself, and asks the encoder's signature what to give it."""
+    vlm, batch = family(name)
+    options = dict(max_new_tokens=2, do_sample=False, suppress_tokens=[0, 2])
+    batch = left_padded(batch)
+    plain = vlm.model.generate(**batch, **options)
+    with vlm.cached_features():
+        for _ in range(2):
+            assert torch.equal(vlm.model.generate(**batch, **options), plain)

@@ -5,7 +5,7 @@ import torch
 from small_models import one_sentence, picture, tiny_vlm
 
 from paperlib.interventions.edits import bypass, patch, transplant
-from paperlib.models.residual import editing, interventions, on_layer, run, watching
+from paperlib.models.residual import editing, in_prompt, interventions, on_layer, past, run, watching
 from paperlib.models.token_sets import tokens
 from paperlib.study.checks import check_numbers
 
@@ -90,6 +90,26 @@ def test_editing_replaces_states_and_registers_itself(vlm, batch):
     with pytest.raises(ValueError, match="layers 0 to 4"), editing(vlm, [(2, torch.neg), (5, torch.neg)]):
         pass
     assert torch.equal(run(vlm, batch), clean) and interventions(vlm) == {}
+
+
+@torch.no_grad()
+def test_past_is_what_lies_in_the_cache_and_hooks_of_a_prompt_do_not_act_after_it(vlm):
+    batch = vlm.batch([vlm.prompt("Hm?")], [picture(0)])
+    length, seen, acted = batch["input_ids"].shape[1], [], []
+    look, act = lambda state: seen.append(past(vlm)), lambda state: acted.append(tuple(state.shape))  # noqa: E731
+    with editing(vlm, [(0, look), (4, look), *in_prompt(vlm, [(2, act), (4, act)])]):
+        assert past(vlm) == 0
+        run(vlm, batch)
+        vlm.model.generate(**batch, max_new_tokens=3, do_sample=False, suppress_tokens=[0, 1])
+        assert seen == [0, 0, 0, 0, length, length, length + 1, length + 1] and past(vlm) == 0
+        assert acted == [(1, length, 32)] * 4
+        with editing(vlm, [(3, lambda state: 1 / 0)]):
+            with pytest.raises(ZeroDivisionError):
+                vlm.model.generate(**batch, max_new_tokens=3)
+        assert past(vlm) == 0  # forgotten after a pass that failed, too
+    assert seen.pop() == 0
+    run(vlm, batch)
+    assert len(seen) == 8  # nothing of it is left
 
 
 def test_numbers():
