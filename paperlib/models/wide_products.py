@@ -2,7 +2,7 @@
 
 Such a CPU emulates products in 16 bits. Widening a weight for each product is many times faster, and the sums are
 float32's in both ways, so results differ by a last rounding. Weights stay in 16 bits; one of them at a time is held in
-float32 beside itself. `tests/benchmarks/test_wide_products.py` measures both ways.
+float32 beside itself. `tests/benchmarks/test_product_speed.py` measures both ways.
 """
 
 import torch
