@@ -23,7 +23,8 @@ def seconds(layer: nn.Module, x: torch.Tensor, times: int = 3) -> float:
 @torch.no_grad()
 def test_wide_products_against_emulated_ones(benchmark, rows):
     """An MLP's first matrix of a 7B model; ``rows`` tokens. Where widening begins it must not lose much."""
-    layer, x = nn.Linear(4096, 11008, bias=False).bfloat16(), torch.randn(rows, 4096).bfloat16()
+    layer = nn.Linear(4096, 11008, bias=False, dtype=torch.bfloat16)
+    x = torch.randn(rows, 4096, dtype=torch.bfloat16)
     emulated = seconds(layer, x, 1)
     layer.__class__ = WideLinear
     wide = benchmark.pedantic(seconds, (layer, x))

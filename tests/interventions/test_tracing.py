@@ -99,6 +99,7 @@ def test_blocks_that_return_tuples():
         config=SimpleNamespace(get_text_config=lambda: SimpleNamespace(hidden_size=8)),
         get_decoder=lambda: decoder,
         training=False,
+        modules=decoder.modules,
         model=lambda embeds, use_cache: decoder(embeds),
     )
     vlm, embeds = VLM("tuples", core, None), torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
