@@ -72,11 +72,15 @@ def size_of(lineage: Lineage) -> Size:
 
     Raises PlanError if its configuration is not known here.
     """
-    from paperlib.models.parts import connector, word_embeddings
-
     config, image_tokens = _config(lineage)
     with torch.device("meta"):
-        model: Any = AutoModelForImageTextToText.from_config(config)
+        return counted(AutoModelForImageTextToText.from_config(config), image_tokens)
+
+
+def counted(model: Any, image_tokens: int) -> Size:
+    """The size of a model of transformers, whose weights may be there or not."""
+    from paperlib.models.parts import connector, word_embeddings
+
     llm = {id(p): p.numel() for p in (*model.get_decoder().parameters(), *model.get_output_embeddings().parameters())}
     return Size(
         parameters=sum(p.numel() for p in model.parameters()),

@@ -44,7 +44,7 @@ class Spans:
 
 @dataclass
 class VLM:
-    """A model with its processor. ``name`` is what it was loaded as.
+    """A model with its processor. ``name`` is what it was loaded as. Linear layers are widened (`wide_products.widen`).
 
     The parts of a LLaVA; other families name them differently, and the properties on the right hide that::
 

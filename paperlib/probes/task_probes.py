@@ -15,6 +15,7 @@ from paperlib.stats.effects import paired_difference
 from paperlib.stats.onset import onset
 from paperlib.stats.verdicts import thirds
 from paperlib.tasks.probe_tasks import ProbeTask
+from paperlib.tasks.word_tasks import WordTask
 
 PARTS = ("layer 0", "early third", "middle third", "late third")
 
@@ -50,6 +51,21 @@ def read_across(
     of = {"captions": captions if len(captions) == seen.sum() else captions[seen], "pictures": pictures[seen]}
     sides = {name: (part, task.labels[seen], task.groups[seen]) for name, part in of.items()}
     return transfer(sides, folds, controls=0, alignments=alignments, seed=seed, learn=learn)
+
+
+def read_words(
+    tasks: Sequence[WordTask], captions: torch.Tensor, pictures: torch.Tensor, folds: int, seed: int = 0
+) -> dict[str, dict[tuple[str, str], list[ProbeResult]]]:
+    """Transfer between captions and natural pictures, centred: {word: {(trained on, tested on): results by layer}}.
+
+    captions, pictures: [N, L+1, D] of all pairs; a task takes its own.
+    """
+    found = {}
+    for task in tasks:
+        both = {"captions": captions[task.rows], "pictures": pictures[task.rows]}
+        sides = {name: (states, task.labels, task.rows) for name, states in both.items()}
+        found[task.word] = transfer(sides, folds, controls=0, alignments=("centre",), seed=seed)["centre"]
+    return found
 
 
 def rows_of(results: Sequence[ProbeResult], **named: str) -> list[dict]:

@@ -27,6 +27,7 @@ import pytest
 import torch
 from llava_shaped import llava_shaped
 from PIL import Image
+from resident import resident
 
 from paperlib.interventions.edits import knockout
 from paperlib.interventions.sweeps import windows
@@ -80,12 +81,6 @@ def plain_loop(vlm: VLM, prompts, images, answers, batch_size: int) -> dict[str,
             for name, positions in at.items():
                 found[name].append(torch.stack([layer[row, positions].float().mean(0) for layer in hidden]))
     return {name: torch.stack(rows) for name, rows in found.items()}
-
-
-def resident(field: str) -> int:
-    """Bytes: VmRSS now, or VmHWM, the most since the last reset."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith(field)).split()[1])
 
 
 def measured(name: str, way: str, rows: int) -> tuple[float, float, float]:

@@ -20,12 +20,12 @@ import pytest
 import torch
 from llava_shaped import llava_shaped
 from PIL import Image
+from resident import resident
 
 from paperlib.interventions.edits import knockout
 from paperlib.models.capture import capture
 from paperlib.models.lineages import lineage_of
-from paperlib.models.parts import connector
-from paperlib.models.plan import Size, memory, size_of
+from paperlib.models.plan import counted, memory, size_of
 from paperlib.models.plan_work import Work
 from paperlib.models.run_time import speed
 from paperlib.models.token_sets import edge
@@ -51,17 +51,8 @@ def measured(blocks: int) -> dict:
         start = time.perf_counter()
         found["closed"] = capture(vlm, prompts, pictures, positions=names, batch_size=PICTURES)
         seconds["knockout"] = time.perf_counter() - start
-    status = Path("/proc/self/status").read_text().splitlines()
-    peak = 1024 * int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1e9
-    llm = [*vlm.model.get_decoder().parameters(), *vlm.model.get_output_embeddings().parameters()]
-    size = Size(
-        parameters=sum(p.numel() for p in vlm.model.parameters()),
-        llm=sum(p.numel() for p in llm),
-        connector=sum(p.numel() for p in connector(vlm.model).parameters()),
-        width=4096,
-        layers=blocks,
-        image_tokens=int((batch["input_ids"][0] == vlm.image_token_id).sum()),
-    )
+    peak = resident("VmHWM") / 1e9
+    size = counted(vlm.model, int((batch["input_ids"][0] == vlm.image_token_id).sum()))
     changed = {
         name: [float((a - b).abs().max()) for a, b in zip(*(found[w][name].unbind(1) for w in found), strict=True)]
         for name in names

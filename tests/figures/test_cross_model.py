@@ -39,6 +39,11 @@ def test_other_stages_and_lacking_panels_are_left_out():
     assert [panel["title"] for panel in panels_of(kept, {"a": [("run", rows(0.5))]})] == ["count: tuned"]
 
 
+def test_a_panel_without_a_label_of_its_own_is_named_with_its_unit():
+    bare = Curve("x", "tuned", "02_x", "accuracy", "probe", {"stage": "tuned"}, units={"count": " (%)"})
+    assert [panel["ylabel"] for panel in panels_of(bare, {"a": [("run", rows(0.5))]})] == ["colour", "count (%)"]
+
+
 def test_eight_models_look_different():
     panels = panels_of(CURVE, {f"m{i}": [("run", rows(0.5))] for i in range(9)})
     assert len({(line["colour"], line["dash"]) for line in panels[0]["lines"]}) == 9

@@ -17,10 +17,12 @@ from paperlib.probes.task_probes import (
     read,
     read_across,
     read_held_out,
+    read_words,
     rows_of,
 )
 from paperlib.stats.interval import Interval
 from paperlib.tasks.probe_tasks import probe_tasks
+from paperlib.tasks.word_tasks import WordTask
 
 LAYERS, WIDTH = 10, 24
 
@@ -117,3 +119,21 @@ def test_a_panel_of_probes_holds_controls_baseline_and_n():
     assert panel["lines"][1]["y"] == [50, 50, 50] and panel["lines"][2]["high"] == [30, 30, 30]
     assert panel["marks"] == [[25.0, "majority baseline"]] and panel["n"] == 40
     assert len(layer_curves({"xlabel": "layer (relative depth)", "panels": [panel]}).axes) == 1
+
+
+def test_words_are_read_from_the_modality_that_holds_them():
+    """Layer 1 of both modalities holds the word along one direction, apart by a shift; layer 0 is noise."""
+    rng = np.random.default_rng(0)
+    rows = np.sort(rng.permutation(100)[:80])
+    held = rng.permutation(np.arange(100) % 2).astype(bool)
+    states = {}
+    for number, side in enumerate(("captions", "pictures")):
+        layers = rng.normal(size=(100, 2, 6))
+        layers[:, 1, 0] += 6 * held + 20 * number
+        states[side] = torch.tensor(layers, dtype=torch.float32)
+    task = WordTask("dog", rows, np.where(held[rows], "yes", "no"))
+    found = read_words([task], states["captions"], states["pictures"], folds=4)
+    assert list(found) == ["dog"] and len(found["dog"]) == 4
+    for results in found["dog"].values():
+        assert results[0].accuracy.value < 0.7 < 0.95 < results[1].accuracy.value
+        assert results[1].accuracy.n == 80

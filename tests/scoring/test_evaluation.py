@@ -1,5 +1,6 @@
 """Suites, cached records and captions, on the tiny model; the shipped model on the questions that it must answer."""
 
+import dataclasses
 from dataclasses import replace
 
 import pytest
@@ -37,6 +38,19 @@ def test_records_are_computed_once_and_read_back_alike(study, tiny, monkeypatch)
     first = evaluate(tiny, study, "outside")
     monkeypatch.setattr(evaluation, "choice_logprobs", lambda *a, **k: pytest.fail("computed again"))
     assert evaluate(tiny, study, "outside") == first
+
+
+@pytest.mark.parametrize("eval_batch, asked_at_once", [(4, 4), (1000, evaluation.BATCH)])
+def test_no_more_is_asked_at_once_than_the_study_allows(study, tiny, monkeypatch, eval_batch, asked_at_once):
+    sizes, score = [], evaluation.choice_logprobs
+
+    def noted(vlm, asked, images, batch_size, *args, **settings):
+        sizes.append(batch_size)
+        return score(vlm, asked, images, batch_size, *args, **settings)
+
+    monkeypatch.setattr(evaluation, "choice_logprobs", noted)
+    evaluate(tiny, dataclasses.replace(study, eval_batch=eval_batch), "outside")
+    assert sizes == [asked_at_once]
 
 
 def test_other_weights_pictures_or_kinds_are_other_records(study, tiny):
