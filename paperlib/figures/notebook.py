@@ -78,8 +78,9 @@ class Notebook:
         return publish(self.study, name, figure, data, self._lap(), n, results, **extra)
 
     def say(self, *sentences: str) -> None:
-        """Show sentences as text. Whatever a run decides is said so, and never typed into a text cell."""
-        display(Markdown("\n\n".join(sentences)))
+        """Show sentences as text, if there are any. What a run decides is said so, and never typed into a text cell."""
+        if sentences:
+            display(Markdown("\n\n".join(sentences)))
 
     def show(self, rows: Sequence[Mapping], formats: str | Mapping[str, str] = ".3g", index: int = 1) -> None:
         """Show rows as a table, the first ``index`` columns in front.

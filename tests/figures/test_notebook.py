@@ -50,6 +50,15 @@ def test_claims_are_rows_and_are_shown(book, capsys):
     assert [row["claim"] for row in book.read("02_claims")] == ["C2", "C1"]
 
 
+def test_nothing_is_shown_where_there_is_nothing_to_say(book, monkeypatch):
+    shown = []
+    monkeypatch.setattr(notebook, "display", shown.append)
+    book.say()
+    assert not shown
+    book.say("It is so.", "It is not.")
+    assert [text.data for text in shown] == ["It is so.\n\nIt is not."]
+
+
 def test_what_an_earlier_run_lacked_or_claimed_does_not_stay(book, study):
     book.absent("pictures", "there are none")
     book.claim("C2", "probe transfer", "supported", "It is so.", 4)

@@ -122,18 +122,20 @@ def test_a_panel_of_probes_holds_controls_baseline_and_n():
 
 
 def test_words_are_read_from_the_modality_that_holds_them():
-    """Layer 1 of both modalities holds the word along one direction, apart by a shift; layer 0 is noise."""
+    """Layer 1 of both modalities holds the word in one form, apart by a shift; layer 2 of pictures alone does."""
     rng = np.random.default_rng(0)
     rows = np.sort(rng.permutation(100)[:80])
     held = rng.permutation(np.arange(100) % 2).astype(bool)
     states = {}
     for number, side in enumerate(("captions", "pictures")):
-        layers = rng.normal(size=(100, 2, 6))
+        layers = rng.normal(size=(100, 3, 6))
         layers[:, 1, 0] += 6 * held + 20 * number
+        layers[:, 2, 0] += 6 * held * number
         states[side] = torch.tensor(layers, dtype=torch.float32)
     task = WordTask("dog", rows, np.where(held[rows], "yes", "no"))
     found = read_words([task], states["captions"], states["pictures"], folds=4)
     assert list(found) == ["dog"] and len(found["dog"]) == 4
-    for results in found["dog"].values():
-        assert results[0].accuracy.value < 0.7 < 0.95 < results[1].accuracy.value
-        assert results[1].accuracy.n == 80
+    for (trained, tested), results in found["dog"].items():
+        level = [result.accuracy.value for result in results]
+        assert level[0] < 0.7 < 0.95 < level[1] and results[1].accuracy.n == 80
+        assert (level[2] > 0.95) == (trained == tested == "pictures"), (trained, tested)
