@@ -34,6 +34,7 @@ NOTEBOOKS = {
     "03_intervene_on_layers": [],
     "04_measure_geometry": [],
     "05_tune_a_band": ["02_probe_layers", "04_measure_geometry"],
+    "06_run_benchmarks": ["01_tune_a_vlm", "05_tune_a_band"],
 }
 TRAINS = "01_tune_a_vlm"
 
