@@ -22,7 +22,7 @@ from paperlib.tasks.benchmarks import PUBLIC, Example, vocabulary
 from paperlib.tasks.benchmarks.cider import cider
 
 # Benchmarks that are scored by what a model writes, and in how many new tokens at most.
-REPLIES = {"POPE": 8, "ChartQA": 16, "ScienceQA": 8, "MMMU": 8, "Flickr30K": 40, "describe": 40}
+REPLIES = {"POPE": 8, "ChartQA": 16, "ScienceQA-IMG": 8, "MMMU": 8, "Flickr30K": 40, "describe": 40}
 FEW = 8  # new tokens of a reply that is to name a choice
 MOST = {"Flickr30K": 10.0}  # the largest score, where it is not 1
 _MODULES = {module.CARD.name: module for module in PUBLIC.values()}

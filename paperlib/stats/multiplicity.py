@@ -72,7 +72,7 @@ def simultaneous_intervals(
 
 
 def _wide(alone: Interval, values: np.ndarray, half: float | None) -> Interval:
-    """The interval of one row of values [n]; half: its half-width, 0 where all groups agree, None where it is unknown."""
+    """The interval of a row of values [n]. half: its half-width, 0 where all groups agree, None where it is unknown."""
     if half is None:
         most = float(np.abs(values).max())
         return Interval(alone.value, -most, most, alone.n)

@@ -84,13 +84,13 @@ def band_rows(found: Scores, seed: int = 0, runs: Mapping[str, Sequence[str]] | 
     of each benchmark, the training run of each example, where several were asked.
     """
     arms = [arm for arm in found if arm != FULL]
-    names = list(found[FULL])
+    names = list(found[FULL]) if arms else []
     families = []
     for name in names:
         full, groups = found[FULL][name]
         minus = np.array([found[arm][name][0] - full for arm in arms]) * 100 / MOST.get(name, 1.0)
         families.append(Family(minus, groups, runs[name] if runs else None))
-    differences = simultaneous_intervals(families, seed=seed) if arms else []
+    differences = simultaneous_intervals(families, seed=seed) if names else []
     return [
         {
             "benchmark": name,
