@@ -6,7 +6,7 @@ Three methods, each with an effect for every window and example, in percentage p
 - "sufficiency": what is gained if a window of the model with blocks from before gets tuned ones;
 - "knockout": what is lost if nothing behind the picture may attend to it in a window.
 
-Examples with a free answer are given choices first (`tasks.benchmarks.distractors`).
+Examples with a free answer are given choices first (`tasks.benchmarks.made_choices`).
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from paperlib.scoring.choices import Chunk
 from paperlib.stats.effects import paired_difference
 from paperlib.stats.interval import Interval
 from paperlib.stats.multiplicity import Family, simultaneous_intervals
+from paperlib.stats.verdicts import Vote
 from paperlib.tasks.benchmarks import Example
 
 NECESSITY, SUFFICIENCY, KNOCKOUT = "necessity", "sufficiency", "knockout"
+CONTRASTS = ("middle minus early", "middle minus late")
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,16 @@ def gap_rows(swept: Mapping[str, Swept], seed: int = 0) -> list[dict]:
             "n": gap.n,
         }
         for (name, of), gap in zip(known.items(), gaps, strict=True)
+    ]
+
+
+def vote_rows(votes: Mapping[tuple[str, str], Vote]) -> list[dict]:
+    """{"benchmark", "method", `CONTRASTS` (points), "vote", "n"} of the votes by (benchmark, method)."""
+    return [
+        {"benchmark": name, "method": method}
+        | dict(zip(CONTRASTS, (found.over_early, found.over_late), strict=True))
+        | {"vote": found.vote, "n": found.over_early.n}
+        for (name, method), found in votes.items()
     ]
 
 

@@ -10,8 +10,9 @@ A method that gives each window of blocks an importance *votes* on whether the m
 Where several benchmarks vote (notebook 06), the intervals of all their differences hold together.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from paperlib.stats.multiplicity import Family, simultaneous_intervals
 from paperlib.study.checks import shown
 
 SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not testable at this scale"
+Key = TypeVar("Key", bound=Hashable)
 KEEPS, GAINS = 0.95, 0.80  # the least shares of full tuning that C6 asks for
 
 
@@ -47,8 +49,8 @@ def vote(effects: np.ndarray, centres: Sequence[float], groups: Sequence[str], s
 
 
 def votes_together(
-    methods: Mapping[str, tuple[np.ndarray, Sequence[str]]], centres: Sequence[float], seed: int = 0
-) -> dict[str, Vote]:
+    methods: Mapping[Key, tuple[np.ndarray, Sequence[str]]], centres: Sequence[float], seed: int = 0
+) -> dict[Key, Vote]:
     """The votes of several methods, with intervals that hold together (`multiplicity.simultaneous_intervals`).
 
     methods: {name: (effects [windows, N], groups [N])}. Raises ValueError as `vote` does.

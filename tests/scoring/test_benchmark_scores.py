@@ -23,7 +23,7 @@ from paperlib.scoring.generation import Reply
 from paperlib.scoring.records import choice_logprobs
 from paperlib.study.study import Study
 from paperlib.tasks.benchmarks import PUBLIC, load
-from paperlib.tasks.benchmarks.asked import TWINS, asked_benchmarks
+from paperlib.tasks.benchmarks.asked import LIKE, asked_benchmarks
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_writing_goes_through_the_model(tiny, study):
 
 
 def test_every_benchmark_that_writes_is_one_and_guessing_is_known_for_the_others():
-    names = {module.CARD.name for module in PUBLIC.values()} | set(TWINS)
+    names = {module.CARD.name for module in PUBLIC.values()} | set(LIKE)
     assert set(REPLIES) <= names
     assert guessing("pope", load("pope", "test", 2)) == 0.5
     assert guessing("describe", load("describe", "test", 2)) is None and by_replies("describe")

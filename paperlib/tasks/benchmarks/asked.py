@@ -21,7 +21,7 @@ from paperlib.tasks.benchmarks.twins import load
 
 MINIATURE, ON_THE_HUB = "miniature", "public"
 # Miniature benchmarks in reading order, and which benchmark of the paper asks the like.
-TWINS = {
+LIKE = {
     "scenes": "visual questions",
     "pope": "POPE",
     "knowledge": "ScienceQA, MMMU",
@@ -42,7 +42,7 @@ def asked_benchmarks(study: Study, n: int) -> tuple[dict[str, list[Example]], di
     is missing with the reason. Raises SourceError for a folder that is none, or that holds none of them.
     """
     if study.benchmarks == MINIATURE:
-        found = {name: load(name, "test", n, study.seed) for name in TWINS}
+        found = {name: load(name, "test", n, study.seed) for name in LIKE}
         return found | {PHOTOGRAPHS: photographs()}, {}
     sources = _sources(study.benchmarks)
     there, missing = dict[str, list[Example]](), dict[str, str]()

@@ -9,7 +9,7 @@ from public_rows import FIXTURES
 from small_models import one_sentence
 
 from paperlib.study.study import Study
-from paperlib.tasks.benchmarks.asked import TWINS, asked_benchmarks
+from paperlib.tasks.benchmarks.asked import LIKE, asked_benchmarks
 from paperlib.tasks.benchmarks.card import SourceError
 from paperlib.tasks.benchmarks.registry import PUBLIC
 
@@ -18,7 +18,7 @@ SMOKE = Study.make("smoke")
 
 def test_the_miniature_ones_by_kind():
     found, missing = asked_benchmarks(SMOKE, 3)
-    assert list(found) == [*TWINS, "photographs"] and not missing
+    assert list(found) == [*LIKE, "photographs"] and not missing
     assert len(found["pope"]) == 9 and all(e.benchmark == name for name, of in found.items() for e in of)
 
 

@@ -15,7 +15,7 @@ from paperlib.study.checks import whole
 from paperlib.tasks.benchmarks.example import Example
 
 
-def with_distractors(examples: Sequence[Example], k: int = 3, seed: int = 0) -> list[Example]:
+def with_choices(examples: Sequence[Example], k: int = 3, seed: int = 0) -> list[Example]:
     """The examples, each without choices getting its answer and up to k other answers, in a seeded order.
 
     Others are answers of the same kind to other pictures, drawn without repetition; letter case and outer blanks make
