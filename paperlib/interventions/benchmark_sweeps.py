@@ -30,6 +30,7 @@ from paperlib.stats.verdicts import Vote
 from paperlib.tasks.benchmarks import Example
 
 NECESSITY, SUFFICIENCY, KNOCKOUT = "necessity", "sufficiency", "knockout"
+POINTS = (-100.0, 100.0)  # between which effects lie
 CONTRASTS = ("middle minus early", "middle minus late")
 
 
@@ -96,7 +97,11 @@ def profile_rows(swept: Mapping[str, Swept], centres: Sequence[float], seed: int
 
     All intervals hold together over windows, methods and benchmarks (`multiplicity.simultaneous_intervals`).
     """
-    families = [Family(np.concatenate(list(of.effects.values())), of.groups) for of in swept.values() if of.effects]
+    families = [
+        Family(np.concatenate(list(of.effects.values())), of.groups, limits=POINTS)
+        for of in swept.values()
+        if of.effects
+    ]
     found = simultaneous_intervals(families, seed=seed) if families else []
     rows = []
     for (name, of), intervals in zip(((n, s) for n, s in swept.items() if s.effects), found, strict=True):
@@ -112,7 +117,11 @@ def gap_rows(swept: Mapping[str, Swept], seed: int = 0) -> list[dict]:
     Gaps hold together. A benchmark takes part in the vote if its gap lies above 0 with its interval.
     """
     known = {name: of for name, of in swept.items() if of.before is not None}
-    families = [Family(np.array([of.tuned - of.before]), of.groups) for of in known.values() if of.before is not None]
+    families = [
+        Family(np.array([of.tuned - of.before]), of.groups, limits=POINTS)
+        for of in known.values()
+        if of.before is not None
+    ]
     gaps = [of[0] for of in simultaneous_intervals(families, seed=seed)] if families else []
     return [
         {

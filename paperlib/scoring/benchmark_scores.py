@@ -90,12 +90,19 @@ def part_of(examples: Sequence[Example], share: float) -> list[Example]:
 
 
 def spread(examples: Sequence[Example], n: int) -> list[Example]:
-    """At most n examples that take turns between kinds, the first ones of each."""
+    """At most n examples that take turns between kinds; each is about a picture of its own while there are any."""
     kinds: dict[str, list[Example]] = {}
     for example in examples:
         kinds.setdefault(example.kind, []).append(example)
-    turns = [of[i] for i in range(max(map(len, kinds.values()), default=0)) for of in kinds.values() if i < len(of)]
-    return turns[:n]
+    chosen, groups = list[Example](), set[str]()
+    while len(chosen) < n and any(kinds.values()):
+        for of in kinds.values():
+            if of and len(chosen) < n:
+                new = next((e for e in of if e.group not in groups), of[0])
+                of.remove(new)
+                chosen.append(new)
+                groups.add(new.group)
+    return chosen
 
 
 def pictured(panel: Mapping[str, Sequence[Example]]) -> dict[str, list[Example]]:

@@ -22,11 +22,15 @@ from paperlib.study.checks import finite, share, whole
 
 
 class Family(NamedTuple):
-    """Values [K, n] of the same n examples, the group of each, and the run of each where several were asked."""
+    """Values [K, n] of the same n examples, the group of each, and the run of each where several were asked.
+
+    limits: the smallest and the largest possible value, where they are known; no interval reaches beyond.
+    """
 
     values: ArrayLike
     groups: Sequence[str]
     runs: Sequence[str] | None = None
+    limits: tuple[float, float] | None = None
 
 
 def simultaneous_intervals(
@@ -43,7 +47,7 @@ def simultaneous_intervals(
         seed: of the draws; family number f takes seed + f.
 
     A row whose groups all agree has no standard error; its interval is `bootstrap.group_intervals`' at Bonferroni's
-    level. Two groups have no spread to speak of: the interval reaches as far as the largest value, either way.
+    level. Two groups have no spread to speak of: the interval reaches to the limits, or as far as the largest value.
     Raises ValueError for no rows, and as `bootstrap.group_intervals`.
     """
     level, n_boot, seed = share(level, "level"), whole(n_boot, "n_boot"), whole(seed, "seed", 0)
@@ -53,9 +57,9 @@ def simultaneous_intervals(
         raise ValueError("There is no mean to give an interval: give at least one row of values.")
     careful = 1 - (1 - level) / total
     largest, errors, alone = np.zeros(n_boot), [], []
-    for number, (values, (_, groups, runs)) in enumerate(zip(rows, families, strict=True)):
+    for number, (values, (_, groups, runs, limits)) in enumerate(zip(rows, families, strict=True)):
         # Also checks shapes and groups. These limits serve where all groups agree.
-        alone.append(group_intervals(values, groups, level=careful, seed=seed + number, runs=runs))
+        alone.append(group_intervals(values, groups, limits, careful, seed=seed + number, runs=runs))
         weights = group_weights(groups, n_boot, seed + number, runs)
         drawn = weights @ values.T / weights.sum(axis=1, keepdims=True)
         error = drawn.std(axis=0)
@@ -64,19 +68,22 @@ def simultaneous_intervals(
         moved = np.abs(drawn - values.mean(axis=1))[:, error > 0] / error[error > 0]
         largest = np.maximum(largest, moved.max(axis=1, initial=0))
     width, found = float(np.quantile(largest, level)), []
-    for values, (_, groups, runs), own, error in zip(rows, families, alone, errors, strict=True):
+    for values, (_, groups, runs, limits), own, error in zip(rows, families, alone, errors, strict=True):
         worth = [_expanded(width, groups_worth) for groups_worth in effective_groups(values, groups, runs)]
         halves = [None if w is None else w * e for w, e in zip(worth, error, strict=True)]
-        found.append([_wide(*each) for each in zip(own, values, halves, strict=True)])
+        found.append([_wide(*each, limits) for each in zip(own, values, halves, strict=True)])
     return found
 
 
-def _wide(alone: Interval, values: np.ndarray, half: float | None) -> Interval:
+def _wide(alone: Interval, values: np.ndarray, half: float | None, limits: tuple[float, float] | None) -> Interval:
     """The interval of a row of values [n]. half: its half-width, 0 where all groups agree, None where it is unknown."""
+    most = float(np.abs(values).max())
     if half is None:
-        most = float(np.abs(values).max())
-        return Interval(alone.value, -most, most, alone.n)
-    return Interval(alone.value, alone.value - half, alone.value + half, alone.n) if half else alone
+        return Interval(alone.value, *(limits or (-most, most)), alone.n)
+    if not half:
+        return alone
+    low, high = alone.value - float(half), alone.value + float(half)
+    return Interval(alone.value, *((max(low, limits[0]), min(high, limits[1])) if limits else (low, high)), alone.n)
 
 
 def _expanded(width: float, groups: float) -> float | None:

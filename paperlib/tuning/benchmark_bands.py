@@ -89,7 +89,7 @@ def band_rows(found: Scores, seed: int = 0, runs: Mapping[str, Sequence[str]] | 
     for name in names:
         full, groups = found[FULL][name]
         minus = np.array([found[arm][name][0] - full for arm in arms]) * 100 / MOST.get(name, 1.0)
-        families.append(Family(minus, groups, runs[name] if runs else None))
+        families.append(Family(minus, groups, runs[name] if runs else None, (-100.0, 100.0)))
     differences = simultaneous_intervals(families, seed=seed) if names else []
     return [
         {

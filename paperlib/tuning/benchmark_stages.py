@@ -17,6 +17,7 @@ from paperlib.scoring.benchmark_scores import (
     replies,
     score_interval,
     scores,
+    spread,
 )
 from paperlib.scoring.both_ways import agreement
 from paperlib.scoring.evaluation import ask
@@ -26,7 +27,8 @@ from paperlib.study.study import Study
 from paperlib.tasks.benchmarks import PUBLIC, Example
 from paperlib.tuning.lineage_stages import Stages
 
-HALF, QUARTER = 0.5, 0.25  # the share of the examples that the stage before and the controls are asked
+HALF, QUARTER = 0.5, 0.25  # the share of the examples that the stage before and the untrained one are asked
+POINTS = (-100.0, 100.0)  # between which differences lie
 CONTROLS = {"another picture": "other", "blank picture": "blank", "no picture": "none"}
 _MODULES = {module.CARD.name: module for module in PUBLIC.values()}
 
@@ -77,7 +79,7 @@ def gains(after: Mapping[str, Scored], before: Mapping[str, Scored], seed: int =
     for name, of in before.items():
         known = dict(zip((e.id for e in after[name].examples), after[name].scores, strict=True))
         minus = np.array([known[e.id] for e in of.examples]) - of.scores
-        families.append(Family(100 / MOST.get(name, 1.0) * minus[None], [e.group for e in of.examples]))
+        families.append(Family(100 / MOST.get(name, 1.0) * minus[None], [e.group for e in of.examples], limits=POINTS))
     found = simultaneous_intervals(families, seed=seed)
     return {name: interval for name, [interval] in zip(before, found, strict=True)}
 
@@ -85,16 +87,17 @@ def gains(after: Mapping[str, Scored], before: Mapping[str, Scored], seed: int =
 def picture_rows(vlm: VLM, study: Study, panel: Mapping[str, Sequence[Example]]) -> list[dict]:
     """{"benchmark", "own picture", one column for each of `CONTROLS`, "n"}: what the own picture adds to each control.
 
-    "own picture" is the mean score in percent; the others are own minus control in points, on a quarter of the
-    examples. Intervals hold together over benchmarks and controls.
+    "own picture" is the mean score in percent; the others are own minus control in points, on 0.6 times the study's
+    examples of a kind, about as many pictures as possible; a quarter of that where the model writes. Intervals hold
+    together over benchmarks and controls.
     """
     rows, families = [], list[Family]()
     for name, of in pictured(panel).items():
-        some = part_of(of, QUARTER * (QUARTER if by_replies(name) else 1))
+        some = spread(of, max(2, round(0.6 * study.n_eval * (QUARTER if by_replies(name) else 1))))
         own = scores(vlm, study, some)
         unit, groups = 100 / MOST.get(name, 1.0), [example.group for example in some]
         minus = np.array([own - scores(vlm, study, some, images) for images in CONTROLS.values()])
-        families.append(Family(unit * minus, groups))
+        families.append(Family(unit * minus, groups, limits=POINTS))
         rows.append({"benchmark": name, "own picture": unit * float(own.mean())})
     found = simultaneous_intervals(families, seed=study.seed) if families else []
     return [
@@ -104,10 +107,11 @@ def picture_rows(vlm: VLM, study: Study, panel: Mapping[str, Sequence[Example]])
 
 
 def both_ways_rows(vlm: VLM, study: Study, panel: Mapping[str, Sequence[Example]]) -> list[dict]:
-    """{"benchmark", what `both_ways.agreement` finds, "n"}, as shares, on a quarter of those with short choices."""
+    """{"benchmark", what `both_ways.agreement` finds, "n"}, as shares, on as many as `picture_rows` asks."""
     rows = []
     for name, of in panel.items():
-        some = [e for e in part_of(of, QUARTER) if e.choices and max(len(c.split()) for c in e.choices) == 1]
+        words = [e for e in of if e.choices and max(len(c.split()) for c in e.choices) == 1]
+        some = spread(words, max(2, round(0.6 * study.n_eval)))
         if not some:
             continue
         module = _MODULES.get(name)

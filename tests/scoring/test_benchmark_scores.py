@@ -76,6 +76,7 @@ def test_intervals_and_parts():
     assert {e.id for e in few} < {e.id for e in part_of(some, 0.5)} < {e.id for e in some}
     assert [e.kind for e in spread(some, len(kinds))] == list(dict.fromkeys(e.kind for e in some))
     assert len(spread(some, 5)) == 5 and len(spread(some, 1000)) == len(some)
+    assert len({e.group for e in spread(some, 8)}) == 8  # each about a picture of its own
     assert set(pictured({"a": some, "text": load("text", "test", 1)})) == {"a"}
 
 

@@ -77,6 +77,16 @@ def test_training_runs_that_differ_widen_the_interval():
     assert 3 <= worth < 10 and effective_groups(values, groups) == [60]
 
 
+def test_no_interval_reaches_beyond_what_is_possible():
+    values = np.array([[90.0, -80.0, 100.0, 60.0]])
+    [[free], [bound]] = simultaneous_intervals(
+        [Family(values, list("abcd")), Family(values, list("abcd"), limits=(-100, 100))]
+    )
+    assert free.high > 100 and bound.high == 100 and bound.low == max(free.low, -100)
+    [[two]] = simultaneous_intervals([Family(values[:, :2], list("ab"), limits=(-100, 100))])
+    assert two[:3] == (5, -100, 100)
+
+
 @pytest.mark.parametrize("families", [[], [Family(np.zeros((0, 3)), list("abc"))], [Family(np.zeros((1, 3)), ["a"])]])
 def test_bad_input(families):
     with pytest.raises(ValueError) as error:
