@@ -49,7 +49,7 @@ def work_of(study: Study, image_tokens: int, arms: int = 0) -> list[Work]:
     asked = n * KINDS_OF_PICTURES * CHOICES
     scenes = max(48, 3 * n)
     swept = max(2, n // 5) * 10 * CHOICES
-    points = min(2500, max(150, 25 * n))
+    points = min(2500, max(250, 25 * n))
     controls = 5 * max(75, points // 4)
     natural = points if study.pairs else 0
     # The miniature benchmarks share most records with notebook 01; of the public ones n are asked in all.
