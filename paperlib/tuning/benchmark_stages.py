@@ -87,13 +87,13 @@ def gains(after: Mapping[str, Scored], before: Mapping[str, Scored], seed: int =
 def picture_rows(vlm: VLM, study: Study, panel: Mapping[str, Sequence[Example]]) -> list[dict]:
     """{"benchmark", "own picture", one column for each of `CONTROLS`, "n"}: what the own picture adds to each control.
 
-    "own picture" is the mean score in percent; the others are own minus control in points, on 0.6 times the study's
+    "own picture" is the mean score in percent; the others are own minus control in points, on 0.4 times the study's
     examples of a kind, about as many pictures as possible; a quarter of that where the model writes. Intervals hold
     together over benchmarks and controls.
     """
     rows, families = [], list[Family]()
     for name, of in pictured(panel).items():
-        some = spread(of, max(2, round(0.6 * study.n_eval * (QUARTER if by_replies(name) else 1))))
+        some = spread(of, max(2, round(0.4 * study.n_eval * (QUARTER if by_replies(name) else 1))))
         own = scores(vlm, study, some)
         unit, groups = 100 / MOST.get(name, 1.0), [example.group for example in some]
         minus = np.array([own - scores(vlm, study, some, images) for images in CONTROLS.values()])
@@ -111,7 +111,7 @@ def both_ways_rows(vlm: VLM, study: Study, panel: Mapping[str, Sequence[Example]
     rows = []
     for name, of in panel.items():
         words = [e for e in of if e.choices and max(len(c.split()) for c in e.choices) == 1]
-        some = spread(words, max(2, round(0.6 * study.n_eval)))
+        some = spread(words, max(2, round(0.4 * study.n_eval)))
         if not some:
             continue
         module = _MODULES.get(name)

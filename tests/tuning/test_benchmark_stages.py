@@ -51,9 +51,9 @@ def test_what_the_picture_adds_is_own_minus_control(asked):
     _, models, here = asked
     rows = picture_rows(models["tuned"], here, PANEL)
     assert [r["benchmark"] for r in rows] == ["pope", "describe"] and not by_replies("pope")
-    some = spread(PANEL["pope"], 5)
+    some = spread(PANEL["pope"], 3)
     own, none = (scores(models["tuned"], here, some, images) for images in ("own", "none"))
-    assert set(CONTROLS) < set(rows[0]) and rows[0]["n"] == 5
+    assert set(CONTROLS) < set(rows[0]) and rows[0]["n"] == 3
     assert rows[0]["no picture"].value == pytest.approx(100 * (own - none).mean())
     assert rows[0]["own picture"] == pytest.approx(100 * own.mean())
 
