@@ -83,7 +83,8 @@ onsuccess:
 
 onerror:
     # At the very end, after what Snakemake has to say.
-    told = {run: run_lock.failures(f"runs/{run}", NOTEBOOKS) for run in RUNS}
+    sent = not workflow.local_exec
+    told = {run: run_lock.failures(f"runs/{run}", NOTEBOOKS, sent) for run in RUNS}
     lines = [f"{run}: {line}" if len(RUNS) > 1 else line for run, of in told.items() for line in of]
     atexit.register(print, "\n".join(["", *lines]), file=sys.stderr)
 

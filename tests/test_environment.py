@@ -115,7 +115,8 @@ def cells():
 PROJECT = tomllib.loads((CODE_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NEEDED = [Requirement(text) for text in PROJECT["dependencies"]]
 EXTRAS = {name: [Requirement(text) for text in texts] for name, texts in PROJECT["optional-dependencies"].items()}
-UNLOCKED = EXTRAS.pop("benchmarks")  # for data sets that the study does without; imported by name where it is there
+# For data sets that the study does without, and for clusters: imported by name where they are there.
+UNLOCKED = EXTRAS.pop("benchmarks") + EXTRAS.pop("cluster")
 DECLARED = NEEDED + [requirement for extra in EXTRAS.values() for requirement in extra]
 
 

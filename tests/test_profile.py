@@ -1,5 +1,6 @@
 """The profile for SLURM: it names each notebook's rule and nothing else, and make hands it to Snakemake."""
 
+import importlib
 import importlib.metadata
 import re
 import tomllib
@@ -34,10 +35,9 @@ def test_its_words_are_those_of_the_plugin():
         importlib.metadata.version("snakemake-executor-plugin-slurm")
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("snakemake-executor-plugin-slurm is not installed: make plugin")
-    from snakemake_executor_plugin_slurm import ExecutorSettings
-
+    settings = importlib.import_module("snakemake_executor_plugin_slurm").ExecutorSettings
     words = {word.removeprefix("slurm-").replace("-", "_") for word in PROFILE if word.startswith("slurm-")}
-    assert words <= set(ExecutorSettings.__dataclass_fields__)
+    assert words <= set(settings.__dataclass_fields__)
 
 
 def test_the_plugin_is_an_extra_and_make_installs_that(clone):  # noqa: F811

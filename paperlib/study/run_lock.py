@@ -47,16 +47,24 @@ def partial(folder: Path | str, notebook: str) -> Path:
     return Path(folder) / f"{notebook}.partial.ipynb"
 
 
-def failures(folder: Path | str, notebooks: Mapping[str, Sequence[str]]) -> list[str]:
+def failures(folder: Path | str, notebooks: Mapping[str, Sequence[str]], sent: bool = False) -> list[str]:
     """One line for each notebook that failed in a run, and for each that was not run because it needs such a one.
 
-    notebooks: {name: the names that must have run before}.
+    notebooks: {name: the names that must have run before}. sent: whether they were sent to a cluster. There a job may
+    be refused, or killed before its notebook begins, and then leaves no trace here: that is a line as well.
     """
     paths = {name: partial(folder, name) for name in notebooks}
     failed = {name for name, path in paths.items() if path.is_file()}
+    if sent:
+        absent = {name for name in notebooks if not (Path(folder) / f"{name}.ipynb").is_file()} - failed
+        failed |= {name for name in absent if not (failed | absent) & {*_all_before(name, notebooks)}}
     lines = []
     for name, path in paths.items():
-        if name in failed:
+        if name in failed and not path.is_file():
+            lines.append(
+                f"{name} never began: the lines above say why; once mended, the same command goes on from here."
+            )
+        elif name in failed:
             lines.append(f"{name} failed: {reason(path)} Read {path}; once mended, the same command goes on from here.")
         elif needs := [other for other in _all_before(name, notebooks) if other in failed]:
             lines.append(f"{name} was not run: it needs {' and '.join(needs)}.")

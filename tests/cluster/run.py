@@ -20,6 +20,10 @@ from one_node import ClusterError, jobs, one_node
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+os.chdir(ROOT)
+from paperlib.study.grid import runs_of  # noqa: E402 (the clone's own)
+from paperlib.study.run_lock import partial  # noqa: E402
+
 NAMES = re.findall(r'^    "(\d\d_\w+)":', (ROOT / "Snakefile").read_text(encoding="utf-8"), re.MULTILINE)
 MODELS, SEEDS = ("tiny", "smolvlm-256m"), (0, 1)
 VICTIMS = ("01_tune_a_vlm", "02_probe_layers")  # whose job is killed: alone without retries, and in the grid
@@ -52,11 +56,12 @@ def snakemake(environment: dict[str, str], *words: str) -> subprocess.Popen:
 
 
 def killed(environment: dict[str, str], rule: str, process: subprocess.Popen) -> str:
-    """Wait until a job of a rule runs, kill its processes, and return its id."""
-    for _ in range(600):
+    """Wait until a job of a rule is in its notebook, kill its processes, and return its id."""
+    for _ in range(1200):
         running = [job for job in jobs(environment) if job["state"] == "RUNNING" and rule in job["name"]]
+        running = [job for job in running if partial(f"runs/{job['name'].split('_wildcards_')[1]}", rule).is_file()]
         if running:
-            time.sleep(15)  # into the notebook
+            time.sleep(3)
             subprocess.run(
                 ["scancel", "--signal=KILL", "--full", running[0]["id"]], env=os.environ | environment, check=True
             )
@@ -117,8 +122,6 @@ def check_grid(environment: dict[str, str], profile: Path) -> None:
 
 
 def _runs() -> list[str]:
-    from paperlib.study.grid import runs_of
-
     grid = {"preset": "smoke", "models": ",".join(MODELS), "seeds": ",".join(map(str, SEEDS))}
     return list(runs_of(grid))
 

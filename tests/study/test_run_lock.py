@@ -134,6 +134,21 @@ def test_a_line_for_each_that_failed_and_each_that_needs_it(tmp_path):
     assert failures(runs, dict.fromkeys(["03_c", "04_d"], [])) == []
 
 
+def test_a_job_that_left_no_trace_is_named_where_jobs_are_sent(tmp_path):
+    (tmp_path / "01_a.ipynb").touch()
+    notebooks = {"01_a": [], "02_b": ["01_a"], "03_c": ["02_b"]}
+    assert failures(tmp_path, notebooks) == []
+    assert failures(tmp_path, notebooks, sent=True) == [
+        "02_b never began: the lines above say why; once mended, the same command goes on from here.",
+        "03_c was not run: it needs 02_b.",
+    ]
+    left(partial(tmp_path, "02_b"), ("failed", [error("KeyError", "'x'", "KeyError: 'x'")]))
+    assert [line.split(":")[0] for line in failures(tmp_path, notebooks, sent=True)] == [
+        "02_b failed",
+        "03_c was not run",
+    ]
+
+
 @pytest.mark.parametrize(
     "text",
     ["[]", "{}", '{"cells": null}', '{"cells": [{"cell_type": "code", "metadata": {}}]}', "null", '{"cells": [1]}'],
