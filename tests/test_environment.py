@@ -163,9 +163,10 @@ def test_ranges_are_ranges_and_every_pin_lies_in_its_range():
         assert requirement.specifier.contains(LOCK[canonicalize_name(requirement.name)]), requirement
 
 
-def test_the_extra_for_public_benchmarks_is_in_no_pin_and_changes_none():
+def test_extras_for_public_benchmarks_and_clusters_are_in_no_pin_and_change_none():
     names = {canonicalize_name(requirement.name) for requirement in UNLOCKED}
-    assert names == {"datasets", "pyarrow", "pycocoevalcap"} and not names & set(LOCK)
+    wanted = {"datasets", "pyarrow", "pycocoevalcap", "snakemake-executor-plugin-slurm"}
+    assert names == wanted and not names & set(LOCK)
     assert all({s.operator for s in requirement.specifier} == {">=", "<"} for requirement in UNLOCKED)
     assert not names & {module for text in sources("paperlib").values() for module in imports(text)}
 
