@@ -17,13 +17,14 @@ ROWS = [json.loads(line) for line in (FIXTURES / "messages" / "train.jsonl").rea
 COMMIT = "c" * 40
 
 
+class Stream(list):
+    features = None
+
+
 @pytest.fixture
 def hub(monkeypatch):
     """-> what was asked of the stand-ins for `datasets` and the hub's files; every branch is at one commit."""
     asked = []
-
-    class Stream(list):
-        features = None
 
     def load_dataset(*arguments, **named):
         asked.append((arguments, named))
@@ -64,9 +65,7 @@ def test_a_split_or_column_that_changed_is_told(hub):
         next(open_instructions("owner/set").examples())
     one_sentence(error.value)
     hub[0].get_dataset_split_names = lambda repository, config, revision: ["train"]
-    for row in ROWS:
-        row["pictures"] = row.get("images")
-    hub[0].load_dataset = lambda *_, **__: [{"messages": [], "pictures": []}]
+    hub[0].load_dataset = lambda *_, **__: Stream([{"messages": [], "pictures": []}])
     with pytest.raises(SourceError) as error:
         next(open_instructions("owner/set").examples())
     says = one_sentence(error.value)
