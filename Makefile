@@ -14,6 +14,7 @@ CONFIG ?=
 MODEL ?=
 MODELS ?=
 GPUS ?= 1
+PROFILE ?=
 THREE_SEEDS := 0,1,2
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -49,23 +50,28 @@ endif
 
 # --nolock: Snakemake's lock outlives a killed run and would stop the next one from going on where it ended.
 # --keep-going: a notebook that fails keeps no other from running.
-SNAKEMAKE = $(BIN)/python -m snakemake --cores $(CORES) --resources gpu=$(GPUS) --rerun-incomplete --nolock \
-  --keep-going --quiet host
+SNAKEMAKE_ANYWHERE = $(BIN)/python -m snakemake --rerun-incomplete --nolock --keep-going --quiet host
+SNAKEMAKE = $(SNAKEMAKE_ANYWHERE) --cores $(CORES) --resources gpu=$(GPUS)
+# Where a profile says how jobs run, it says on what as well.
+SNAKEMAKE_BY_PROFILE = $(if $(PROFILE),$(SNAKEMAKE_ANYWHERE) --profile $(call QUOTED,$(PROFILE)),$(SNAKEMAKE))
 
 # The tests are many and small: a process on each core, with one thread, is faster than one process with many threads.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4
 
-.PHONY: help checked install assets figures compare plan test notebooks reference redraw claims lint bench clean distclean
+.PHONY: help checked install assets figures compare plan test notebooks reference redraw claims lint bench clean distclean \
+  plugin test-cluster
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make install    create $(VENV) and install the pinned packages"
 	@echo "make assets     fetch and verify model weights, pictures and questions (about 125 MB)"
 	@echo "make figures    run the study: PRESET=mini (default), gpu, paper or smoke; MODEL=llava-1.5-7b; a grid of"
-	@echo "                runs with MODELS=a,b SEEDS=0,1,2; CONFIG=\"retrain=true n_eval=80\""
+	@echo "                runs with MODELS=a,b SEEDS=0,1,2; CONFIG=\"retrain=true n_eval=80\"; PROFILE=profiles/slurm on a"
+	@echo "                cluster, after make plugin"
 	@echo "make compare    figures over all runs at hand, and their verdicts side by side"
 	@echo "make plan       what a run will fetch, need and take: PRESET=paper MODEL=llava-1.5-7b GPU=a100-80gb"
 	@echo "make test       pytest, and nbval over the notebooks at preset smoke"
+	@echo "make test-cluster   the smoke grid through a SLURM of one node on this machine; needs slurm-wlm and munge"
 	@echo "make reference  train and ask every band for notebook 05: PRESET=mini SEEDS=0,1,2; goes on after a kill"
 	@echo "make notebooks  execute notebooks/ in place at their own parameters, as they are committed"
 	@echo "make redraw     draw the figures of RUN (default: PRESET) again from their JSON, without a model"
@@ -97,7 +103,9 @@ assets: $(STAMP)
 	$(BIN)/python -m paperlib.tasks.assets
 
 figures: assets
-	$(SNAKEMAKE) --config preset=$(PRESET) $(WORDS)
+	$(if $(PROFILE),@test -f $(call QUOTED,$(PROFILE)/config.yaml) || { echo "make: PROFILE=$(PROFILE) holds no config.yaml:" \
+	  "name a folder such as profiles/slurm." >&2; exit 1; })
+	$(SNAKEMAKE_BY_PROFILE) --config preset=$(PRESET) $(WORDS)
 
 # From the results of all runs at hand, or of those named: RUNS="mini smoke-tiny-seed1".
 compare: $(STAMP)
@@ -106,6 +114,14 @@ compare: $(STAMP)
 # What a run will fetch and take, before anything is fetched: GPU=a100-80gb.
 plan: $(STAMP)
 	$(BIN)/python -m paperlib.models.plan '$(PRESET)' $(if $(GPU),gpu=$(GPU)) $(WORDS)
+
+# The executor for SLURM, into $(VENV).
+plugin: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(shell sed -n 's/^cluster = \["\(.*\)"\]/"\1"/p' pyproject.toml)
+
+# A SLURM of one node on this machine (Debian's slurm-wlm and munge, as root), stopped at the end: about 20 minutes.
+test-cluster: plugin assets
+	$(BIN)/python tests/cluster/run.py
 
 # The notebooks are executed at preset smoke by the same Snakefile, then nbval executes each result again:
 # every cell must run, and cells marked with the comment NBVAL_CHECK_OUTPUT must give the same output twice.

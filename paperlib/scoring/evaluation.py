@@ -6,7 +6,7 @@ questions, the picture shown and the code. Accuracies and intervals are computed
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from paperlib.models.vlm import VLM, fingerprint
 from paperlib.scoring.metrics import object_f1
@@ -14,7 +14,7 @@ from paperlib.scoring.records import Record, choice_logprobs
 from paperlib.study.results import cached
 from paperlib.study.sources import code_digest
 from paperlib.study.study import Study
-from paperlib.tasks.benchmarks import examples, load, vocabulary
+from paperlib.tasks.benchmarks import Example, examples, load, vocabulary
 from paperlib.tasks.questions import DESCRIBE
 
 BATCH = 32  # sequences at once, if the study's eval_batch allows it: more are no faster on a CPU
@@ -37,6 +37,16 @@ def evaluate(
             f"{', '.join(dict.fromkeys(e.kind for e in drawn))}."
         )
     asked = [e for e in drawn if only is None or e.kind in only]
+    # Another picture is taken from all that are asked together; otherwise each benchmark is kept for whoever asks it.
+    parts = [asked] if images == "other" else list(by_benchmark(asked).values())
+    return [record for part in parts for record in ask(vlm, study, part, images)]
+
+
+def ask(vlm: VLM, study: Study, asked: Sequence[Example], images: str = "own") -> list[Record]:
+    """Records of a model on these examples, from the cache if the same were asked of the same weights before.
+
+    Arguments and errors as for `evaluate`.
+    """
     key = {
         "weights": fingerprint(vlm),
         "images": images,
@@ -51,6 +61,14 @@ def evaluate(
 
     found = cached(study.cache / "evaluations", key, answered)
     return [Record.from_dict(record) for record in found["records"]]
+
+
+def by_benchmark(examples: Iterable[Example]) -> dict[str, list[Example]]:
+    """The examples by benchmark and split, in order of appearance."""
+    found: dict[str, list[Example]] = {}
+    for example in examples:
+        found.setdefault(f"{example.benchmark}/{example.split}", []).append(example)
+    return found
 
 
 def describe(vlm: VLM, study: Study, n: int | None = None) -> dict:

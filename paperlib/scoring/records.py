@@ -7,7 +7,7 @@ are in `paperlib.stats.accuracy`.
 What decides between choices:
 
 - the **sum** of the log-probabilities of the choice's tokens;
-- for caption pairs (`MEAN_PER_TOKEN`) the **mean per token**: a negative that adds words is less likely for
+- for captions (`MEAN_PER_TOKEN`) the **mean per token**: a negative that adds words is less likely for
   its length alone, and the sum would find it without looking at the picture;
 - where one choice begins another ("1" and "12", "cat" and "cat face"), the end-of-turn token is counted with
   every choice of that example, because otherwise the longer choice could never be the likelier one;
@@ -32,7 +32,7 @@ from paperlib.models.vlm import VLM
 from paperlib.scoring.choices import Chunk, chunks
 from paperlib.tasks.benchmarks import Example
 
-MEAN_PER_TOKEN = frozenset({"captions"})  # benchmarks
+MEAN_PER_TOKEN = frozenset({"captions", "describe", "SugarCrepe", "Flickr30K"})  # benchmarks whose choices are captions
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,15 @@ from scipy.stats import norm, t
 from paperlib.stats.interval import Interval
 from paperlib.study.checks import finite, seeded, share, shown, whole
 
-__all__ = ["Interval", "group_intervals", "group_weights", "median_intervals", "ratio_intervals", "statistic_interval"]
+__all__ = [
+    "Interval",
+    "effective_groups",
+    "group_intervals",
+    "group_weights",
+    "median_intervals",
+    "ratio_intervals",
+    "statistic_interval",
+]
 MOST_DRAWS = 10**6
 SAME = 1e-9  # values that differ by less than this share of the largest one differ by rounding alone
 
@@ -171,6 +179,16 @@ def group_weights(
     """How often each example [n] is in each draw of the groups, within drawn runs if there are any, [n_boot, n]."""
     member = _numbered(groups)[1]
     return _draws(_run_of(member, runs), n_boot, seed)[:, member]
+
+
+def effective_groups(
+    values: ArrayLike, groups: Sequence | np.ndarray, runs: Sequence | np.ndarray | None = None
+) -> list[float]:
+    """How many groups each row of values [K, n] is worth: their number, or less where runs differ; see above."""
+    rows, member = _checked(values, groups), _numbered(groups)[1]
+    run_of, sizes = _run_of(member, runs), np.bincount(member)
+    residual = _sums(rows, member) - rows.mean(axis=1, keepdims=True) * sizes
+    return [float(_effective_groups(of, len(sizes), run_of)) if of.any() else float(len(sizes)) for of in residual]
 
 
 def _numbered(groups: Sequence | np.ndarray) -> tuple[np.ndarray, np.ndarray]:

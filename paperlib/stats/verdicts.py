@@ -6,18 +6,23 @@ A method that gives each window of blocks an importance *votes* on whether the m
   over those in the late third, each with a 95 % interval above 0 (paired by example, resampled by picture);
 - "against" if one of the two differences has its interval below 0;
 - "open" otherwise.
+
+Where several benchmarks vote (notebook 06), the intervals of all their differences hold together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from paperlib.stats.effects import paired_difference
 from paperlib.stats.interval import Interval
+from paperlib.stats.multiplicity import Family, simultaneous_intervals
 from paperlib.study.checks import shown
 
 SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not testable at this scale"
+Key = TypeVar("Key", bound=Hashable)
 KEEPS, GAINS = 0.95, 0.80  # the least shares of full tuning that C6 asks for
 
 
@@ -39,6 +44,27 @@ def vote(effects: np.ndarray, centres: Sequence[float], groups: Sequence[str], s
     """The vote of a method. effects: [windows, N], the importance of each window for each example; centres: of the
     windows, in relative depth; groups: the picture of each example. Raises ValueError if a third has no window.
     """
+    early, middle, late = _by_third(effects, centres)
+    return _voted(*(paired_difference(middle, other, groups, seed=seed) for other in (early, late)))
+
+
+def votes_together(
+    methods: Mapping[Key, tuple[np.ndarray, Sequence[str]]], centres: Sequence[float], seed: int = 0
+) -> dict[Key, Vote]:
+    """The votes of several methods, with intervals that hold together (`multiplicity.simultaneous_intervals`).
+
+    methods: {name: (effects [windows, N], groups [N])}. Raises ValueError as `vote` does.
+    """
+    contrasts = []
+    for effects, groups in methods.values():
+        early, middle, late = _by_third(effects, centres)
+        contrasts.append(Family(np.array([middle - early, middle - late]), groups))
+    found = simultaneous_intervals(contrasts, seed=seed) if methods else []
+    return {name: _voted(*both) for name, both in zip(methods, found, strict=True)}
+
+
+def _by_third(effects: np.ndarray, centres: Sequence[float]) -> list[np.ndarray]:
+    """Mean importance [N] over the windows centred in each third."""
     effects = np.asarray(effects, float)
     if len(effects) != len(centres) or not all(0 <= centre <= 1 for centre in centres):
         raise ValueError(
@@ -49,11 +75,39 @@ def vote(effects: np.ndarray, centres: Sequence[float], groups: Sequence[str], s
         raise ValueError(
             "A vote needs windows centred in every third of the depth: sweep with a smaller width or stride."
         )
-    early, middle, late = (effects[third == i].mean(0) for i in range(3))
-    over_early, over_late = (paired_difference(middle, other, groups, seed=seed) for other in (early, late))
+    return [effects[third == i].mean(0) for i in range(3)]
+
+
+def _voted(over_early: Interval, over_late: Interval) -> Vote:
     if over_early.low > 0 and over_late.low > 0:
         return Vote(over_early, over_late, "for")
     return Vote(over_early, over_late, "against" if over_early.high < 0 or over_late.high < 0 else "open")
+
+
+def by_benchmarks(votes: Mapping[str, Sequence[str]]) -> tuple[dict[str, str], str]:
+    """C3: what each benchmark says, and the verdict. votes: of each benchmark, those of its methods.
+
+    A benchmark is *for* the middle if at least one of its methods votes for it and none against, *against* if it is the
+    other way round, and *open* otherwise. The verdict is `by_votes` of the benchmarks.
+    """
+    said = {
+        name: "for"
+        if "for" in of and "against" not in of
+        else "against"
+        if "against" in of and "for" not in of
+        else "open"
+        for name, of in votes.items()
+    }
+    return said, by_votes(list(said.values()))
+
+
+def by_margin(differences: Sequence[Interval], margin: float) -> str:
+    """C6 by benchmarks: supported if every difference, band minus full tuning, lies above -margin with its interval;
+    not supported if one lies below it; otherwise, or if there is none, not testable at this scale.
+    """
+    if any(difference.high < -margin for difference in differences):
+        return NOT_SUPPORTED
+    return SUPPORTED if differences and all(d.low > -margin for d in differences) else NOT_TESTABLE
 
 
 def by_votes(votes: Sequence[str]) -> str:

@@ -46,6 +46,7 @@ PRESETS: dict[str, dict] = {
         "model": "llava-1.5-7b",
         "n_eval": 2500,
         "eval_batch": 16,
+        "benchmarks": "public",
         "pairs": "nlphuji/flickr_1k_test_image_text_retrieval@refs/convert/parquet",
         "stage1_steps": 2180,
         "stage2_steps": 5197,

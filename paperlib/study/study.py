@@ -70,10 +70,11 @@ class Study:
     lora_rank     rank of the stage-2 adapters
     band_steps, band_batch, band_rank   the same for tuning bands, which share one shorter budget
     device        auto, cpu, mps, cuda or cuda:N
-    dtype         of the weights: auto (bfloat16 on a GPU for models of the hub, else float32), float32, bfloat16,
-    float16 attention     auto (what transformers takes), eager or sdpa; knockouts need a mask, which others do not have
-    eval_batch    sequences in one pass when a model is asked; halved where memory does not suffice pairs
-    natural pictures with captions: "" for none, a folder, or a data set of the hub ("id@revision")
+    dtype         of the weights: auto (bfloat16 on a GPU for models of the hub, else float32), or a dtype of `CHOICES`
+    attention     auto (what transformers takes), eager or sdpa; knockouts need a mask, which others do not have
+    eval_batch    sequences in one pass when a model is asked; halved where memory does not suffice
+    pairs         natural pictures with captions: "" for none, a folder, or a data set of the hub ("id@revision")
+    benchmarks    of notebook 06: miniature, public (from the hub), or a folder with a folder for each public one
     """
 
     preset: str
@@ -94,6 +95,7 @@ class Study:
     attention: str
     eval_batch: int
     pairs: str
+    benchmarks: str
 
     @classmethod
     def make(cls, preset: str = "mini", **overrides: Any) -> Study:
@@ -115,7 +117,7 @@ class Study:
         if unknown:
             raise StudyError(f"There is no parameter {unknown[0]!r}: choose among {', '.join(known)}.")
         usual = {"seed": 0, "retrain": False, "device": "auto", "dtype": "auto", "attention": "auto"}
-        values = usual | {"eval_batch": 64, "pairs": ""} | PRESETS[preset]
+        values = usual | {"eval_batch": 64, "pairs": "", "benchmarks": "miniature"} | PRESETS[preset]
         values |= {
             name: value
             for name, value in overrides.items()

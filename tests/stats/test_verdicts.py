@@ -12,15 +12,18 @@ from paperlib.stats.verdicts import (
     SUPPORTED,
     band_verdict,
     beats_every_rival,
+    by_benchmarks,
     by_entry_depth,
     by_gain,
     by_growth,
+    by_margin,
     by_place,
     by_threshold,
     by_votes,
     enough,
     thirds,
     vote,
+    votes_together,
 )
 
 CENTRES = [0.1, 0.3, 0.5, 0.7, 0.9]
@@ -223,3 +226,44 @@ def test_nothing_seen_supports_nothing():
 def test_a_vote_needs_a_depth_for_each_window(centres):
     with pytest.raises(ValueError, match="a centre in relative depth, from 0 to 1"):
         verdicts.vote(np.eye(3, 8), centres, list("aabbccdd"))
+
+
+def test_votes_together_are_harder_to_cast_than_each_alone():
+    rng = np.random.default_rng(7)
+    methods = {str(i): (rng.normal(size=(5, 40)), GROUPS) for i in range(40)}  # nothing to find
+    alone = [vote(effects, CENTRES, GROUPS, seed=1).vote for effects, _ in methods.values()]
+    assert alone.count("open") < 40
+    assert {found.vote for found in votes_together(methods, CENTRES).values()} == {"open"}
+    clear = methods | {"middle": (effects(0, 1, 0), GROUPS), "late": (effects(0, 0, 1), GROUPS)}
+    found = votes_together(clear, CENTRES)
+    assert (found["middle"].vote, found["late"].vote) == ("for", "against") and list(found) == list(clear)
+    assert votes_together({}, CENTRES) == {}
+
+
+@pytest.mark.parametrize(
+    "votes, said, verdict",
+    [
+        ({"a": ["for", "open"], "b": ["for"], "c": ["open"]}, "for for open", SUPPORTED),
+        ({"a": ["for", "against"], "b": ["open"]}, "open open", NOT_TESTABLE),
+        ({"a": ["against", "open"], "b": ["for"], "c": ["against"]}, "against for against", NOT_SUPPORTED),
+        ({"a": ["for"], "b": ["for"], "c": ["against"]}, "for for against", NOT_TESTABLE),
+        ({}, "", NOT_TESTABLE),
+    ],
+)
+def test_benchmarks_vote_by_their_methods(votes, said, verdict):
+    found, rule = by_benchmarks(votes)
+    assert " ".join(found.values()) == said and rule == verdict
+
+
+@pytest.mark.parametrize(
+    "ends, verdict",
+    [
+        ([(-4, 2), (-1, 1)], SUPPORTED),
+        ([(-6, 2), (-1, 1)], NOT_TESTABLE),
+        ([(-9, -5.1), (-1, 1)], NOT_SUPPORTED),
+        ([(-5, 1)], NOT_TESTABLE),
+        ([], NOT_TESTABLE),
+    ],
+)
+def test_a_band_may_fall_short_by_a_margin(ends, verdict):
+    assert by_margin([Interval((a + b) / 2, a, b, 9) for a, b in ends], 5.0) == verdict
