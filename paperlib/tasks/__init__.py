@@ -15,6 +15,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "charts": ["draw_chart"],
         "counterfactuals": ["counterfactual"],
         "conversations": ["conversation"],
+        "instructions.instruction": ["Instruction"],
+        "instructions.opening": ["open_instructions"],
         "questions": ["KINDS", "ask"],
         "scenes": ["compose", "draw_scene"],
     },

@@ -1,7 +1,8 @@
 """How the model is tuned, in whole or in a band. Open `stages.py` first, then `arms.py`.
 
 `finetune.py` holds the one training loop. `stages.py` tunes stage 1 and stage 2, `arms.py` the bands, and
-`band_runs.py` all of them over seeds. `step_costs.py` and `flops_at_size.py` count and time a step.
+`band_runs.py` all of them over seeds. `collation.py` makes batches of instructions by others. `step_costs.py` and
+`flops_at_size.py` count and time a step.
 """
 
 import lazy_loader
@@ -15,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "band_results": ["BandResults", "pictured", "smoothed"],
         "band_runs": ["evaluate_arm", "read_reference", "reference_file", "run_comparison"],
         "bands": ["band", "band_scores", "choose_band"],
+        "collation": ["collate"],
         "step_costs": ["count_step", "ratio", "time_steps"],
         "flops_at_size": ["LLAVA_7B", "prefill_flops", "step_flops"],
         "packing": ["pack"],
