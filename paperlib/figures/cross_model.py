@@ -1,4 +1,4 @@
-"""The curves of notebooks 02 to 05 over relative depth, one line a model: from tables of many runs to panels.
+"""The curves of notebooks 02 to 06 over relative depth, one line a model: from tables of many runs to panels.
 
 Several seeds of one model make one line: their mean, shaded from the lowest end of their intervals to the highest.
 """
@@ -50,6 +50,10 @@ CURVES = (
           1, ("tuned",)),
     Curve("gain_of_alignment", "gained by tuning", "04_gain", "gain", "pictures", {}, "gain (points)"),
     Curve("prediction", "before any block is tuned", "05_prediction", "value", "profile", {}, "rescaled to [0, 1]"),
+    Curve("benchmarks_necessity", "necessity", "06_profiles", "effect", "benchmark", {"method": "necessity"},
+          "loss of score (points)"),
+    Curve("benchmarks_knockout", "picture hidden", "06_profiles", "effect", "benchmark", {"method": "knockout"},
+          "loss of score (points)"),
 )  # fmt: skip
 
 
