@@ -11,7 +11,10 @@ from packaging.requirements import Requirement
 from test_makefile import calls, clone, make  # noqa: F401 (a fixture)
 from test_snakefile import NAMES
 
-from paperlib.study.study import CODE_ROOT
+from paperlib.models.lineages import lineage_of
+from paperlib.models.plan import GPUS, UTILISATION, memory, size_of
+from paperlib.models.plan_work import arms_of, work_of
+from paperlib.study.study import CODE_ROOT, Study
 
 PROFILE = yaml.safe_load((CODE_ROOT / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8"))
 
@@ -26,7 +29,23 @@ def test_every_notebook_has_its_resources_and_no_other_rule_has():
 
 
 def test_a_killed_job_is_sent_again_by_snakemake_alone():
-    assert PROFILE["executor"] == "slurm" and PROFILE["retries"] >= 1 and PROFILE["slurm-requeue"] is False
+    assert PROFILE["executor"] == "slurm" and PROFILE["retries"] >= 1
+    # Without this word a cluster's own habit stands, and by default SLURM sends a job again when its node fails.
+    assert PROFILE["slurm-no-requeue"] is True and "slurm-requeue" not in PROFILE
+
+
+def test_its_times_leave_room_over_the_plan():
+    """What the profile says it fits: LLaVA-1.5 7B at preset paper, one GPU of 40 GB."""
+    lineage = lineage_of("llava-1.5-7b")
+    study, size, (peak, _) = Study.make("paper", model=lineage.name), size_of(lineage), GPUS["a100-40gb"]
+    needed = memory(study, lineage, size, "cuda")
+    host = 1e3 * (needed["weights of one model"] + needed["the LLM before tuning, beside it"])  # MB
+    work = work_of(study, size.image_tokens, arms_of(lineage))
+    assert [w.notebook for w in work] == NAMES
+    for w in work:
+        given = PROFILE["default-resources"] | PROFILE["set-resources"][w.notebook]
+        minutes = w.flops(size.llm) / (UTILISATION * peak * 1e12) / 60
+        assert given["runtime"] >= 1.5 * minutes and given["mem_mb"] > 1.25 * host, w.notebook
 
 
 def test_its_words_are_those_of_the_plugin():

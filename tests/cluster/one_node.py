@@ -81,41 +81,68 @@ def one_node(memory: int = 12000, cpus: int | None = None) -> Iterator[dict[str,
         raise ClusterError("A SLURM of one node is started by root here: run this as root, in a container for one.")
     # A socket's path must be short.
     folder, started = Path(tempfile.mkdtemp(prefix="slurm", dir="/tmp")), list[subprocess.Popen]()
-    host = socket.gethostname().split(".")[0]
-    for name in ("state", "spool"):
-        (folder / name).mkdir()
-    conf = folder / "slurm.conf"
-    there = {"host": host, "ports": free_ports(2), "folder": folder, "cpus": cpus or os.cpu_count(), "memory": memory}
-    conf.write_text(CONF.format(**there), encoding="utf-8")
-    key = folder / "munge.key"
-    key.write_bytes(os.urandom(1024))
-    key.chmod(0o600)
-    environment = {"SLURM_CONF": str(conf), "PATH": f"{_clients(folder, conf)}:{os.environ['PATH']}"}
-    sock = f"--socket={folder}/munge.socket"
-    own = [f"--key-file={key}", f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log"]
-    own += [f"--seed-file={folder}/munge.seed", "--force", "--foreground"]
-    commands = [["munged", sock, *own], ["slurmctld", "-D", "-c"], ["slurmd", "-D"]]
+    environment: dict[str, str] = {}
     try:
-        for command in commands:
+        host = socket.gethostname().split(".")[0]
+        for name in ("state", "spool"):
+            (folder / name).mkdir()
+        conf = folder / "slurm.conf"
+        there = {"host": host, "ports": free_ports(2), "folder": folder, "cpus": cpus or os.cpu_count()}
+        conf.write_text(CONF.format(memory=memory, **there), encoding="utf-8")
+        key = folder / "munge.key"
+        key.write_bytes(os.urandom(1024))
+        key.chmod(0o600)
+        environment |= {"SLURM_CONF": str(conf), "PATH": f"{_clients(folder, conf)}:{os.environ['PATH']}"}
+        sock = f"--socket={folder}/munge.socket"
+        own = [f"--key-file={key}", f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log"]
+        own += [f"--seed-file={folder}/munge.seed", "--force", "--foreground"]
+        for command in (["munged", sock, *own], ["slurmctld", "-D", "-c"], ["slurmd", "-D"]):
             with (folder / f"{command[0]}.out").open("w") as out:
-                started.append(
-                    subprocess.Popen(
-                        command, env=os.environ | environment, stdout=out, stderr=out, start_new_session=True
-                    )
+                process = subprocess.Popen(
+                    command, env=os.environ | environment, stdout=out, stderr=out, start_new_session=True
                 )
+            started.append(process)
             time.sleep(1)
         _wait(environment, host, folder, started)
         yield environment
     finally:
-        for process in reversed(started):
+        _stop(environment, folder, started)
+
+
+def _stop(environment: dict[str, str], folder: Path, started: list[subprocess.Popen]) -> None:
+    """End the jobs, then the daemons, then what is left of jobs: a job outlives the daemon that started it."""
+    if len(started) == 3 and all(process.poll() is None for process in started):
+        user = ["--user", str(os.geteuid())]
+        subprocess.run(["scancel", *user], env=os.environ | environment, capture_output=True)
+        for _ in range(30):
+            left = subprocess.run(["squeue", "-h"], env=os.environ | environment, capture_output=True, text=True)
+            if left.returncode or not left.stdout.strip():
+                break
+            time.sleep(1)
+    for process in reversed(started):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    while left := of_cluster(folder):
+        for number in left:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+                os.kill(number, signal.SIGKILL)
+        time.sleep(0.2)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def of_cluster(folder: Path) -> list[int]:
+    """Ids of processes whose environment names the cluster's folder: its jobs, and whatever they started."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # ended just now
+            if str(folder).encode() in environ.read_bytes():
+                found.append(int(environ.parent.name))
+    return found
 
 
 def _clients(folder: Path, conf: Path) -> Path:
