@@ -115,8 +115,8 @@ def cells():
 PROJECT = tomllib.loads((CODE_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NEEDED = [Requirement(text) for text in PROJECT["dependencies"]]
 EXTRAS = {name: [Requirement(text) for text in texts] for name, texts in PROJECT["optional-dependencies"].items()}
-# For data sets that the study does without, and for clusters: imported by name where they are there.
-UNLOCKED = EXTRAS.pop("benchmarks") + EXTRAS.pop("cluster")
+# What the study does without (data sets, clusters, lmms-eval): imported by name where it is there.
+UNLOCKED = [requirement for extra in ("benchmarks", "cluster", "lmms") for requirement in EXTRAS.pop(extra)]
 DECLARED = NEEDED + [requirement for extra in EXTRAS.values() for requirement in extra]
 
 
@@ -163,9 +163,9 @@ def test_ranges_are_ranges_and_every_pin_lies_in_its_range():
         assert requirement.specifier.contains(LOCK[canonicalize_name(requirement.name)]), requirement
 
 
-def test_extras_for_public_benchmarks_and_clusters_are_in_no_pin_and_change_none():
+def test_extras_that_the_study_does_without_are_in_no_pin_and_change_none():
     names = {canonicalize_name(requirement.name) for requirement in UNLOCKED}
-    wanted = {"datasets", "pyarrow", "pycocoevalcap", "snakemake-executor-plugin-slurm"}
+    wanted = {"datasets", "pyarrow", "pycocoevalcap", "snakemake-executor-plugin-slurm", "lmms-eval"}
     assert names == wanted and not names & set(LOCK)
     assert all({s.operator for s in requirement.specifier} == {">=", "<"} for requirement in UNLOCKED)
     assert not names & {module for text in sources("paperlib").values() for module in imports(text)}
