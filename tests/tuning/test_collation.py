@@ -89,6 +89,15 @@ def test_a_broken_picture_is_told_to_its_source(vlm):
     assert data.report()["refused"]["broken picture"] == {"rows": 1, "first": ["2"]}
 
 
+def test_what_fails_for_another_reason_than_a_picture_is_not_hidden(vlm, monkeypatch):
+    def fails(*arguments, **options):
+        raise ValueError("no words")
+
+    monkeypatch.setattr("paperlib.tuning.collation.processed", fails)
+    with pytest.raises(ValueError, match="no words"):
+        collate(vlm, [TEXT], 400)
+
+
 def test_a_length_beyond_the_context_is_refused(vlm):
     with pytest.raises(VLMError, match="context is") as error:
         collate(vlm, [TEXT], 10**6)

@@ -145,6 +145,16 @@ def check_rows(vlm, rows):
             ].any()
 
 
+def test_a_picture_of_a_shape_that_the_processor_refuses_ends_no_run(vlm):
+    """Qwen's refuse one of 900 x 2 pixels."""
+    narrow = instruction("narrow", ("Who?", "a dog"), pictures=[coloured("red", (900, 2))])
+    made = collate(vlm, [ROWS[0], narrow, ROWS[1]], 40000)
+    told = (("narrow", "picture that the processor refuses"),) if "qwen" in vlm.name else ()
+    assert made.refused == told and made.ids == ("pictured", *["narrow"] * (not told), "text")
+    if told:
+        assert torch.equal(made.labels, collate(vlm, ROWS[:2], 40000).labels)
+
+
 # ---------------------------------------------------------------- lineages: true templates, and models that fit
 
 

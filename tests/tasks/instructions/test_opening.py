@@ -214,3 +214,11 @@ def test_a_file_that_changes_is_told(tmp_path):
     with pytest.raises(SourceError, match="rows.json was changed while it was read") as error:
         next(data.examples())
     one_sentence(error.value)
+
+
+def test_passes_before_the_start_are_counted_not_read(tmp_path):
+    """One pass says how many rows there are; only the one that the start lies in is read again."""
+    rows = [{"conversations": [{"from": r, "value": f"{r} {i}"} for r in ("human", "gpt")]} for i in range(3)]
+    read = []
+    data = opening.StreamedInstructions("stream", 0, opening.Files(None), lambda: read.append(1) or rows)
+    assert len(taken(data, 1, 3000)) == 1 and len(read) == 2
