@@ -116,6 +116,7 @@ PROJECT = tomllib.loads((CODE_ROOT / "pyproject.toml").read_text(encoding="utf-8
 NEEDED = [Requirement(text) for text in PROJECT["dependencies"]]
 EXTRAS = {name: [Requirement(text) for text in texts] for name, texts in PROJECT["optional-dependencies"].items()}
 UNLOCKED = EXTRAS.pop("benchmarks")  # for data sets that the study does without; imported by name where it is there
+HARNESS = EXTRAS.pop("lmms")  # asks the models its own tasks; one module and its test import it
 DECLARED = NEEDED + [requirement for extra in EXTRAS.values() for requirement in extra]
 
 
@@ -132,7 +133,7 @@ def undeclared(texts, *requirements):
 
 def test_the_package_declares_its_requirements_and_python():
     assert PROJECT["requires-python"] == ">=3.11" and sys.version_info >= (3, 11)
-    assert undeclared(sources("paperlib"), *NEEDED) == set()
+    assert undeclared(sources("paperlib"), *NEEDED) == {"paperlib/interventions/lmms.py imports lmms_eval"}
     assert undeclared(cells(), *NEEDED, *EXTRAS["notebooks"]) == set()
     snakefile = re.findall(r"^(?:import|from) .*", (CODE_ROOT / "Snakefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert snakefile and undeclared({"Snakefile": "\n".join(snakefile)}, *NEEDED, *EXTRAS["run"]) == set()
@@ -167,6 +168,13 @@ def test_the_extra_for_public_benchmarks_is_in_no_pin_and_changes_none():
     assert names == {"datasets", "pyarrow", "pycocoevalcap"} and not names & set(LOCK)
     assert all({s.operator for s in requirement.specifier} == {">=", "<"} for requirement in UNLOCKED)
     assert not names & {module for text in sources("paperlib").values() for module in imports(text)}
+
+
+def test_the_extra_for_lmms_eval_is_in_no_pin_and_leads_to_its_module():
+    [requirement] = HARNESS
+    assert canonicalize_name(requirement.name) == "lmms-eval" and "lmms-eval" not in LOCK
+    assert {s.operator for s in requirement.specifier} == {">=", "<"}
+    assert PROJECT["entry-points"] == {"lmms_eval.models": {"paperlib": "paperlib.interventions.lmms:manifest"}}
 
 
 def test_what_the_lock_is_made_from_is_declared():
