@@ -2,7 +2,8 @@
 
 Each intervention is a context manager: transplant, bypass, knockout, patch. `sweeps.py` runs them over windows of
 blocks and computes nothing below a window twice. A new intervention is one function in `edits.py` and its test. It goes
-through `models.residual.editing`, which registers it, so that no pass resumes above it.
+through `models.residual.editing`, which registers it, so that no pass resumes above it. `lmms.py` hands models with
+interventions to lmms-eval, where that is installed.
 """
 
 import lazy_loader

@@ -1,19 +1,19 @@
 """The studied models for lmms-eval (0.7.3): its tasks are asked under any intervention, in this project's batches.
 
-    pip install -e '.[lmms]' --constraint requirements.lock && pip uninstall torchvision    # README says why
     lmms-eval --model paperlib --model_args 'model=mini,knockout=image->answer,blocks=10:20' --tasks pope -b 16
 
-In Python, with any intervention that `scoring.generation.generate` takes:
+README says how to install it. In Python, with any intervention that `scoring.generation.generate` takes:
 
     model = StudiedModel(vlm, under=lambda batch: bypass(vlm, tokens(vlm, batch, "image"), enter=8))
     lmms_eval.evaluator.simple_evaluate(model, tasks=["pope"])
 
 Replies are by greedy decoding, and end where the task says; ``--gen_kwargs max_new_tokens=64`` sets a limit for all.
 Choices are compared by what `scoring.records` gives. Refused in one sentence: several pictures at once, videos, several
-rounds, replies that are drawn at random, the log-probability of a text that is no choice. Of lmms-eval's own options,
-``--use_cache`` is of no use: it knows an intervention in Python by nothing, and in 0.7.3 it keeps no choices.
+rounds, replies that are drawn at random, the log-probability of a text that is no choice. An error ends the run:
+lmms-eval's command prints it, and exits with 0 all the same unless told ``--verbosity DEBUG``. Leave out
+``--use_cache``: it knows a model by the text of its arguments alone, and in 0.7.3 it fails on choices.
 
-No other module needs lmms-eval. It finds this one by the entry point in pyproject.toml.
+No other module needs lmms-eval, which finds this one by the entry point in pyproject.toml.
 """
 
 from __future__ import annotations
