@@ -71,6 +71,17 @@ def encode(tokenizer: Any, texts: str | list[str], **options: Any) -> Any:
     return tokenizer(texts, add_special_tokens=not begun(tokenizer, texts), **options)
 
 
+def processed(processor: Any, texts: list[str], pictures: list[list] | None, **options: Any) -> Any:
+    """What a processor makes of texts, padded on the right, and of the pictures of each, or None for none at all.
+
+    options: of the processor, such as ``return_tensors``.
+    """
+    processor.tokenizer.padding_side = "right"
+    # The side is said to both: InternVL's processor has one of its own.
+    options |= {"padding": True, "padding_side": "right", "add_special_tokens": not begun(processor.tokenizer, texts)}
+    return processor(text=texts, images=pictures, **options)
+
+
 def begun(tokenizer: Any, texts: str | list[str]) -> bool:
     """Whether the chat template has written the token that begins a text (Gemma's), so that none is to be added."""
     first = texts if isinstance(texts, str) else texts[0]

@@ -21,7 +21,7 @@ from paperlib.models.input_checks import Batch, VLMError, check_batch, check_len
 from paperlib.models.loading import load_model
 from paperlib.models.names import check_name
 from paperlib.models.precision import chosen_device
-from paperlib.models.processors import WholePrompts, begun, encode
+from paperlib.models.processors import WholePrompts, encode, processed
 from paperlib.models.unwrapping import base_model
 from paperlib.models.wide_products import widen
 
@@ -150,13 +150,10 @@ class VLM:
             kind = type(self.processor).__name__
             raise VLMError(f"{kind} adds text after the prompt, so answers cannot follow it: load it with load_vlm.")
         texts = prompts if answers is None else [p + a for p, a in zip(prompts, answers, strict=True)]
-        self.tokenizer.padding_side = "right"
         # A list for each prompt: Gemma 3's and SmolVLM's processors would take a flat one for one prompt's pictures.
         pictures = None if images is None else [[image] for image in images]
-        # The side is said to both: InternVL's processor has one of its own.
-        options = {"padding": True, "padding_side": "right", "add_special_tokens": not begun(self.tokenizer, texts)}
         try:
-            made = self.processor(text=texts, images=pictures, return_tensors="pt", **options)
+            made = processed(self.processor, texts, pictures, return_tensors="pt")
         except ValueError as error:
             reason = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
             raise VLMError(

@@ -8,6 +8,7 @@ lie in the rows, or in files whose names begin at the folder.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import re
@@ -48,7 +49,7 @@ def open_table(card: Card, source: str | Path | None = None, split: str | None =
     folder = Path(source).expanduser()
     if folder.is_dir():
         files = _files(card, folder, split)
-        return Table(str(source), folder, _checked(card, str(source), _of_files(files)))
+        return Table(str(source), folder, _checked(card, str(source), rows_of_files(files)))
     if not isinstance(source, str) or not HUB_ID.fullmatch(source):
         raise SourceError(
             f"{shown(str(source))} is neither a folder here nor a data set of the hub: give a folder, or an id such as "
@@ -77,7 +78,7 @@ def _files(card: Card, folder: Path, split: str) -> list[Path]:
     every = [file for file in every if card.config in file.relative_to(folder).parts] or every
     if not every:
         raise SourceError(f"The folder {folder} holds no file of {', '.join(FORMATS)}: put {card.name}'s rows there.")
-    names = {file: _split(file, folder) for file in every}
+    names = {file: split_of(file, folder) for file in every}
     if split not in names.values():
         raise SourceError(
             f"{card.name} needs the split {split!r}, but the folder {folder} has "
@@ -86,15 +87,16 @@ def _files(card: Card, folder: Path, split: str) -> list[Path]:
     return [file for file in every if names[file] == split]
 
 
-def _split(file: Path, folder: Path) -> str:
+def split_of(file: Path, folder: Path) -> str:
     """The split that a file's name says: test.json, test-00000-of-00002.parquet, test/0000.parquet."""
     stem = re.split(r"[-.]", file.stem)[0]
     return file.parent.name if stem.isdecimal() and file.parent != folder else stem
 
 
-def _of_files(files: list[Path]) -> Iterator[Row]:
+def rows_of_files(files: list[Path]) -> Iterator[Row]:
+    """The rows of files in order. Raises SourceError, while rows are read, for a file that cannot be read."""
     for file in files:
-        try:
+        with told(file):
             if file.suffix == ".parquet":
                 yield from _of_parquet(file)
             elif file.suffix == ".jsonl":
@@ -105,13 +107,19 @@ def _of_files(files: list[Path]) -> Iterator[Row]:
                 if not isinstance(rows, list):
                     raise SourceError(f"{file.name} must hold a list of rows, got {type(rows).__name__}.")
                 yield from rows
-        except SourceError:
-            raise
-        except (OSError, ValueError, RecursionError) as error:  # pyarrow's and json's errors are ValueErrors
-            raise SourceError(
-                f"{file.name} cannot be read as {file.suffix.removeprefix('.')} "
-                f"({type(error).__name__}): fetch it again."
-            ) from error
+
+
+@contextlib.contextmanager
+def told(file: Path) -> Iterator[None]:
+    """A block that reads a file: what fails is told in one sentence, as a SourceError."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:  # pyarrow's and json's errors are ValueErrors
+        raise SourceError(
+            f"{file.name} cannot be read as {file.suffix.removeprefix('.')} ({type(error).__name__}): fetch it again."
+        ) from error
 
 
 def _of_parquet(file: Path) -> Iterator[Row]:
@@ -133,8 +141,8 @@ def _of_hub(card: Card, repository: str, commit: str, split: str) -> Iterator[Ro
         _check_names(card, repository, commit, split, datasets)
         stream = datasets.load_dataset(repository, card.config, split=split, revision=commit, streaming=True)
         for column, feature in (stream.features or {}).items():
-            if isinstance(feature, datasets.Image):
-                stream = stream.cast_column(column, datasets.Image(decode=False))
+            if (encoded := _encoded(feature, datasets)) is not feature:
+                stream = stream.cast_column(column, encoded)
         yield from stream
     except SourceError:
         raise
@@ -143,6 +151,35 @@ def _of_hub(card: Card, repository: str, commit: str, split: str) -> Iterator[Ro
             f"{card.name} cannot be read from {repository!r} at {commit!r} ({type(error).__name__}): check the id, the "
             f"revision and the connection, or give a folder."
         ) from error
+
+
+def hub_file(place: str, file: str) -> tuple[str, Path]:
+    """A file of a data set of the hub ("owner/name", alone or with "@revision"): its name with the commit, and a copy.
+
+    Raises SourceError for anything else, and where it cannot be fetched.
+    """
+    if not HUB_ID.fullmatch(place):
+        raise SourceError(f"{shown(place)} is no data set of the hub: give owner/name or owner/name@revision.")
+    repository, _, revision = place.partition("@")
+    commit = _commit(repository, revision or MAIN)
+    try:
+        from huggingface_hub import hf_hub_download
+
+        path = hf_hub_download(repository, file, repo_type="dataset", revision=commit)
+    except Exception as error:  # the hub and the network fail in many ways
+        raise SourceError(
+            f"{file!r} cannot be fetched from {repository!r} at {commit!r} ({type(error).__name__}): check the names "
+            f"and the connection, or give a file."
+        ) from error
+    return f"{repository}@{commit}:{file}", Path(path)
+
+
+def _encoded(feature: Any, datasets: Any) -> Any:
+    """A feature whose pictures, alone or in a list, are not decoded."""
+    if isinstance(feature, datasets.Image):
+        return datasets.Image(decode=False)
+    inner = getattr(feature, "feature", None)
+    return type(feature)(_encoded(inner, datasets)) if isinstance(inner, datasets.Image) else feature
 
 
 def _check_names(card: Card, repository: str, commit: str, split: str, datasets: Any) -> None:
