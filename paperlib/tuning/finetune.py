@@ -58,9 +58,7 @@ def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
         )
     if config.method == "lora" and product_dtype(vlm.device, config.mixed) == torch.bfloat16:
         vlm.base.get_decoder().to(torch.bfloat16)  # frozen weights need no float32 copy
-    return choose(
-        vlm, config.method, layers if config.stage == 2 else [], config.connector, config.rank, config.seed
-    )
+    return choose(vlm, config.method, layers if config.stage == 2 else [], config.connector, config.rank, config.seed)
 
 
 def prepare(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
@@ -191,4 +189,3 @@ def block_inputs(vlm: VLM, base: Any, config: TrainConfig, step: int, start: int
     with mixed_precision(vlm.device, config.mixed):
         states = embedded(base, packed, features)
         return packed, states if start == 0 else run_below(base, packed, states, start)
-

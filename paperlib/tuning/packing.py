@@ -103,8 +103,12 @@ def embedded(base: Any, packed: Packed, features: torch.Tensor) -> torch.Tensor:
 def run_below(base: Any, packed: Packed, states: torch.Tensor, start: int) -> torch.Tensor:
     """What block ``start`` reads, [B, T, D], given what the first block reads. No gradient passes."""
     found: list[torch.Tensor] = []
-    handle = base.get_decoder().layers[start - 1].register_forward_hook(
-        lambda block, args, output: found.append(output[0] if isinstance(output, tuple) else output)
+    handle = (
+        base.get_decoder()
+        .layers[start - 1]
+        .register_forward_hook(
+            lambda block, args, output: found.append(output[0] if isinstance(output, tuple) else output)
+        )
     )
     try:
         with _blocks(base, slice(0, start)):
