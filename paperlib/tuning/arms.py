@@ -82,7 +82,7 @@ def arm_config(study: Study, arm: str) -> TrainConfig:
     """How an arm is trained in a study. Raises ArmError for an arm that is neither in `ARMS` nor in `SWEEPS`."""
     recipe, real = _recipe(arm), study.preset != "smoke"
     length = 160 * (4 if lineage_of(study.model).built == "tiny" else 1)
-    depth = _depth(study.model)
+    depth = depth_of_built(study.model)
     blocks: str | range
     if isinstance(recipe.band, str):
         blocks = recipe.band
@@ -180,7 +180,8 @@ def _recipe(arm: str) -> Arm:
 
 
 @functools.cache
-def _depth(model: str) -> int:
+def depth_of_built(model: str) -> int:
+    """The number of blocks of a model that this project builds."""
     return len(load_vlm("tiny" if lineage_of(model).built == "tiny" else "mini-base", "cpu").layers)
 
 

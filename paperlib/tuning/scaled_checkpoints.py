@@ -112,9 +112,10 @@ def resume(folder: Path | None, training: Training) -> Progress:
         ) from error
 
 
-def save(folder: Path, training: Training, progress: Progress, processes: Processes) -> None:
+def save(folder: Path, training: Training, progress: Progress, processes: Processes, precision: str) -> None:
     """Write a checkpoint and remove the ones before it. All processes must call this; the main one writes.
 
+    precision: of products, for the record.
     Raises TrainingError in all of them if it cannot be written, which leaves the one before it.
     """
     weights, means = dict[str, torch.Tensor](), dict[str, torch.Tensor]()
@@ -129,6 +130,7 @@ def save(folder: Path, training: Training, progress: Progress, processes: Proces
         made |= {"settings": training.settings(), "recipe": training.config.recipe(), "data": training.data}
         made |= {"data_seed": training.data_seed, "start": training.start, "losses": progress.losses}
         made |= {key: getattr(progress, key) for key in ("tokens", "rows", "seconds", "refused")}
+        made |= {"precision": precision, "processes": processes.count}
         try:
             _write(folder, weights, means, made)
         except (OSError, SafetensorError) as error:  # safetensors raises its own on a full disk

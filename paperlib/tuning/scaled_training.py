@@ -77,7 +77,8 @@ def train_scaled(
     cannot be divided among the processes, and as `scaled_checkpoints` does.
     """
     config.rows_of(processes.count)  # refused before anything is changed
-    mixed = product_dtype(processes.device, config.mixed) == torch.bfloat16
+    products = product_dtype(processes.device, config.mixed)
+    mixed, precision = products == torch.bfloat16, dtype_name(products)
     parameters = choose(vlm, config.method, config.layers, config.connector, config.rank, config.seed)
     _set_precision(vlm, parameters, mixed)
     bridge = list(split(vlm, parameters)[0].values())
@@ -100,7 +101,7 @@ def train_scaled(
                 loss = _step(called, next(coming), training, processes, done, mixed)
                 bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
                 if checkpoint and ((step + 1) % every == 0 or step + 1 == config.steps):
-                    save(checkpoint, training, done.together(processes), processes)
+                    save(checkpoint, training, done.together(processes), processes, precision)
     finally:
         training.optimizer.zero_grad()
         _keep_inputs_alone(vlm, False)
@@ -113,7 +114,7 @@ def train_scaled(
         "refused": dict(found.refused),
         "seconds": round(found.seconds, 1),
         "trained": sorted(parameters),
-        "precision": dtype_name(product_dtype(processes.device, config.mixed)),
+        "precision": precision,
     }
 
 
