@@ -83,8 +83,8 @@ def _of(vlm: VLM, study: Study, panel: Mapping[str, Sequence[Example]]) -> dict[
 def band_rows(found: Scores, seed: int = 0, runs: Mapping[str, Sequence[str]] | None = None) -> list[dict]:
     """{"benchmark", "arm", "score", "full", "minus full", "n"}: in percent and points of it, intervals together.
 
-    One row for each arm but full tuning itself (`own_bands.full_of`: which that is). Scores of benchmarks whose largest is not 1 are in percent of it. runs:
-    of each benchmark, the training run of each example, where several were asked.
+    One row for each arm but full tuning itself (`own_bands.full_of`: which that is). Scores of benchmarks whose largest
+    is not 1 are in percent of it. runs: of each benchmark, the training run of each example, where several were asked.
     """
     arms = [arm for arm in found if arm != FULL]
     names = list(found[FULL]) if arms else []

@@ -31,8 +31,8 @@ class Stages(Mapping[str, VLM]):
     untrained, before, tuned: names of stages; before is the one whose LLM is the LLM before tuning. The first two are
     None where there is no such stage. missing: {stage or part: why it is not there}. confounds: a sentence for each
     other difference between before and tuned. bands: checkpoints of the lineage that were tuned in some blocks alone,
-    then those that were tuned here on instructions (`own_bands`). trained_here: whether this project tunes the model, so that there are records of training. note: what it consists
-    of.
+    then those that were tuned here on instructions (`own_bands`). trained_here: whether this project tunes the model,
+    so that there are records of training. note: what it consists of.
     """
 
     def __init__(self, study: Study, accelerator: Accelerator | None = None):

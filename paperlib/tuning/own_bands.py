@@ -29,7 +29,7 @@ from paperlib.models.parts import check_sees, connector
 from paperlib.models.vlm import VLM
 from paperlib.study.results import data_digest, provenance, read_json, write_json
 from paperlib.study.study import Study
-from paperlib.tuning.arms import depth_of_built
+from paperlib.tuning.arms import config_of_built
 from paperlib.tuning.scaled_checkpoints import STATE, WEIGHTS, newest
 from paperlib.tuning.scaled_config import ScaledConfig
 from paperlib.tuning.stages import BEFORE_ONLY, STAGE_1, make_stage, stage_names, start_of, trained_folder
@@ -62,14 +62,13 @@ def own_bands(study: Study) -> dict[str, Path]:
     return {str(read_json(folder / RECORD).get("arm", folder.name)): folder for folder in folders}
 
 
-def depth_of(study: Study) -> int:
-    """The number of blocks of a study's model, from its configuration alone. Raises VLMError if it cannot be read."""
+def text_config(study: Study) -> Any:
+    """The configuration of the LLM of a study's model, without its weights. Raises VLMError if it cannot be read."""
     lineage = lineage_of(study.model)
     if lineage.tuned is None:
-        return depth_of_built(study.model)
+        return config_of_built(study.model)
     place, options = place_of(lineage.tuned)
-    config = AutoConfig.from_pretrained(place, subfolder=lineage.tuned.folder or "", **options)
-    return config.get_text_config().num_hidden_layers
+    return AutoConfig.from_pretrained(place, subfolder=lineage.tuned.folder or "", **options).get_text_config()
 
 
 def stage_before(study: Study) -> str:
