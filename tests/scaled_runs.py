@@ -1,6 +1,6 @@
 """Instructions in memory and runs on them, for tests of training in several processes.
 
-    torchrun --nproc-per-node 2 tests/scaled_runs.py FOLDER RUN...    # each run of `RUNS` into FOLDER/RUN.pt
+    torchrun --nproc-per-node 2 tests/scaled_runs.py FOLDER    # each of `RUNS` into FOLDER; the last one is killed
 
 The tests start this file with two processes, and call `run` themselves with one.
 """
@@ -54,7 +54,7 @@ class Memory:
 
 
 class TextAlone(Memory):
-    """No picture in the rows of the second process: its connector is not run."""
+    """No picture in the rows of the second of two processes: its connector is not run."""
 
     def one(self, i):
         given = super().one(i)
@@ -62,11 +62,20 @@ class TextAlone(Memory):
 
 
 class Refused(Memory):
-    """All rows of the second process are refused in the steps 1 and 2."""
+    """All rows of the second of two processes are refused in steps 1 and 2."""
 
     def one(self, i):
         given = super().one(i)
         return Instruction(given.id, (("<image>", "no"),)) if i % 2 and 4 <= i < 12 else given
+
+
+class Stopped(Memory):
+    """Nothing comes after step 14: a run that is interrupted."""
+
+    def one(self, i):
+        if i >= 15 * CONFIG.batch_size:
+            raise InterruptedError
+        return super().one(i)
 
 
 def run(processes, config=CONFIG, source=None, checkpoint=None, every=100, make=tiny_vlm):
@@ -97,22 +106,32 @@ def killed_at(step):
     scaled_training.clip = clip
 
 
+SHORT = replace(CONFIG, steps=4)
+# name: (config, source, steps from checkpoint to checkpoint)
+RUNS = {
+    "whole": (CONFIG, Memory, 100),
+    "resumed": (CONFIG, Memory, 100),  # from the checkpoint that the tests left there
+    "text": (SHORT, TextAlone, 100),
+    "refused": (SHORT, Refused, 100),
+    "sharded LoRA": (SHORT, Memory, 100),
+    "sharded text": (SHORT, TextAlone, 100),
+    "sharded refused": (SHORT, Refused, 100),
+    "sharded full": (FULL, Memory, 8),
+    "sharded resumed": (FULL, Memory, 100),  # from another such checkpoint
+    "killed": (CONFIG, Memory, 3),
+}
+
+
 def main(folder, *names):
-    for name in names:
-        sharded = name.startswith("sharded")
-        processes = Processes("cpu", sharded=sharded)
-        folder.mkdir(exist_ok=True)
-        checkpoint, every = (folder / name, 5) if "resumes" in name or "full" in name else (None, 100)
-        if "killed" in name:
-            checkpoint, every = folder / "killed", 3
-            if processes.rank == 1:
-                killed_at(8)
-        config = FULL if "full" in name else CONFIG
-        source = {"text": TextAlone, "refused": Refused}.get(name.split()[-1], Memory)()
-        record, weights = run(processes, config, source, checkpoint, every)
+    for name in names or RUNS:
+        config, source, every = RUNS[name]
+        processes = Processes("cpu", sharded=name.startswith("sharded"))
+        if name == "killed" and processes.rank == 1:
+            killed_at(8)
+        record, weights = run(processes, config, source(), folder / name, every)
         if processes.main:
             torch.save({"record": record, "weights": weights}, folder / f"{name}.pt")
-        processes.wait()
+        processes.sums(0)  # until all are here
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def main(words: Sequence[str]) -> None:
     """Train the one band that the words name."""
     asked = read_words(words)
     study, blocks = asked.study, asked.bands[0]
-    processes = Processes("cpu" if study.device == "cpu" else "auto")
+    processes = Processes(study.device)
     try:
         config = config_of(asked, blocks)
         folder = checkpoint_folder(band_folder(study, blocks, config.method))

@@ -130,11 +130,7 @@ def write_band(study: Study, band: str, config: ScaledConfig) -> Path:
         raise TrainingError(f"The band {band} is not trained to its end: run it again, which goes on.")
     vlm = start_model(study)
     before = made_for(vlm.model) if config.method == "lora" and not config.connector else None
-    parameters = choose(vlm, config.method, config.layers, config.connector, config.rank, config.seed)
-    weights = load_file(path / WEIGHTS)
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
+    put_weights(vlm, config, path)
     record = provenance(
         study,
         state["seconds"],
@@ -147,7 +143,7 @@ def write_band(study: Study, band: str, config: ScaledConfig) -> Path:
     if config.method == "lora":
         save_adapter(folder, vlm.model, record, before)
     else:
-        _save_whole(folder, vlm, record)
+        save_whole(folder, vlm, record)
     shutil.rmtree(checkpoint_folder(folder))
     return folder
 
@@ -173,7 +169,16 @@ def load_own(name: str, folder: Path, before: VLM, *alike: VLM) -> VLM:
     return VLM(f"{before.name}, then {name}", model.eval(), before.processor)
 
 
-def _save_whole(folder: Path, vlm: VLM, record: dict[str, Any]) -> None:
+@torch.no_grad()
+def put_weights(vlm: VLM, config: ScaledConfig, checkpoint: Path) -> None:
+    """Put what was trained into a fresh model of where training began. With LoRA, it becomes a PeftModel."""
+    weights = load_file(checkpoint / WEIGHTS)
+    parameters = choose(vlm, config.method, config.layers, config.connector, config.rank, config.seed)
+    for name, parameter in parameters.items():
+        parameter.copy_(weights[name])
+
+
+def save_whole(folder: Path, vlm: VLM, record: dict[str, Any]) -> None:
     """A whole model's folder, written beside and then renamed, with the record of how it was made."""
     scratch = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed

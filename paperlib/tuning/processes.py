@@ -22,6 +22,7 @@ from torch.distributed import all_gather_object, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from paperlib.models.precision import chosen_device
 from paperlib.models.vlm import VLM
 
 PATIENCE = timedelta(hours=2)  # for a process that reads pictures from a slow disk, or writes a checkpoint
@@ -31,10 +32,12 @@ class Processes:
     """This process and those beside it. ``count``, ``rank`` (0 is the main one), ``device``, ``sharded``."""
 
     def __init__(self, device: str = "auto", sharded: bool | None = None):
-        """device: "cpu", or else what accelerate chooses. sharded: by default as `accelerate launch` was told."""
+        """device: as of a study; among several GPUs accelerate chooses. sharded: by default as `accelerate launch` was
+        told (--use_fsdp).
+        """
         wait = InitProcessGroupKwargs(timeout=PATIENCE)
         asked = os.environ.pop("ACCELERATE_USE_FSDP", "false").lower() == "true"  # else accelerate would try it
-        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision="no", kwargs_handlers=[wait])
+        self.accelerator = Accelerator(cpu=chosen_device(device) == "cpu", mixed_precision="no", kwargs_handlers=[wait])
         self.count, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         self.device: torch.device = self.accelerator.device
         self.sharded = (asked if sharded is None else sharded) and self.count > 1
@@ -89,9 +92,9 @@ class Processes:
             all_gather_object(found, value)
         return found
 
-    def wait(self) -> None:
-        """Until all processes are here."""
-        self.accelerator.wait_for_everyone()
+    def release(self) -> None:
+        """Let go of the models that were trained."""
+        self.accelerator.free_memory()
 
 
 def clip(parameters: Iterable[nn.Parameter], most: float) -> torch.Tensor:

@@ -73,6 +73,11 @@ def read_words(words: Sequence[str]) -> Asked:
         if spec in bands[:i]:
             raise StudyError(f"The band {spec!r} is named twice: name each once.")
     options = tuple(shlex.split(texts["accelerate"]))
+    if "--cpu" in options:
+        raise StudyError(
+            "accelerate starts one process alone with --cpu: say device=cpu in CONFIG, and --multi_gpu or --use_fsdp "
+            "in ACCELERATE, which on CPUs stand for several processes too."
+        )
     return Asked(study, bands, texts["data"], texts["pictures"] or None, settings, every, options)
 
 

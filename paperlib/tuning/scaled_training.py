@@ -105,6 +105,7 @@ def train_scaled(
     finally:
         training.optimizer.zero_grad()
         _keep_inputs_alone(vlm, False)
+        processes.release()
     vlm.model.eval()
     found = done.together(processes)
     return {
