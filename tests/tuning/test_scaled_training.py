@@ -67,7 +67,7 @@ def two(alone, tmp_path_factory):
     for name, config in (("resumed", CONFIG), ("sharded resumed", FULL)):
         with pytest.raises(InterruptedError):
             run(alone, config, Stopped(), folder / name, every=6)
-        assert newest(folder / name).name == "step-000012"
+        assert newest(folder / name).name == "step-000006"
     words = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d"]
     words += ["--rdzv-endpoint", "localhost:0", str(CODE_ROOT / "tests" / "scaled_runs.py"), str(folder)]
     there = {"PYTHONPATH": f"{CODE_ROOT}{os.pathsep}{CODE_ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
@@ -163,14 +163,14 @@ def test_how_a_step_is_divided_changes_nothing(alone, method):
 
 def test_the_loss_goes_down_and_a_convolutional_tower_stays(alone):
     record, after = run(alone, replace(FULL, layers=(1,), length=200), make=tower_vlm)
-    assert sum(record["loss"][-4:]) < 0.97 * sum(record["loss"][:4])
+    assert sum(record["loss"][-3:]) < 0.97 * sum(record["loss"][:3])
     before = weights(tower_vlm().model)
     assert {key.split(".")[1] for key in changed(before, after)} == {"multi_modal_projector", "language_model"}
 
 
 def test_bfloat16_where_there_are_units(alone, monkeypatch):
     monkeypatch.setattr(precision, "bfloat16_units", lambda device: True)
-    for config in (SHORT, replace(FULL, steps=4)):
+    for config in (replace(SHORT, steps=2), replace(FULL, steps=2)):
         vlm = tiny_vlm()
         record = scaled_training.train_scaled(vlm, replace(config, mixed=True), Memory(), alone, progress=False)
         assert record["precision"] == "bfloat16"
