@@ -17,7 +17,7 @@ from paperlib.models.adapter_files import AdapterError
 from paperlib.models.input_checks import VLMError
 from paperlib.models.lineages import LineageError
 from paperlib.study.run_lock import RunError, lock
-from paperlib.study.study import Study, StudyError
+from paperlib.study.study import StudyError
 from paperlib.tasks.benchmarks.card import SourceError
 from paperlib.tasks.instructions import Instructions, open_instructions
 from paperlib.tuning.bands import BandError, band
@@ -50,9 +50,9 @@ def config_of(asked: Asked, blocks: str) -> ScaledConfig:
     return ScaledConfig.of(band(blocks, text.num_hidden_layers), own.pop("method", "lora"), **own)
 
 
-def source_of(asked: Asked, study: Study) -> Instructions:
+def source_of(asked: Asked) -> Instructions:
     """The instructions, in the order of the study's seed. Raises SourceError as `open_instructions` does."""
-    return open_instructions(asked.data, study.seed, asked.pictures)
+    return open_instructions(asked.data, asked.study.seed, asked.pictures)
 
 
 def main(words: Sequence[str]) -> None:
@@ -65,7 +65,7 @@ def main(words: Sequence[str]) -> None:
         folder = checkpoint_folder(band_folder(study, blocks, config.method))
         if processes.main:
             lock(folder)  # a run that was killed may take seconds to end
-        source = source_of(asked, study)
+        source = source_of(asked)
         train_scaled(start_model(study), config, source, processes, folder, asked.every, start_name(study))
     except TOLD as error:
         sys.exit(str(error) if processes.main else 1)

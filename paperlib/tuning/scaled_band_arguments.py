@@ -72,7 +72,10 @@ def read_words(words: Sequence[str]) -> Asked:
         band(spec, ANY_DEPTH)
         if spec in bands[:i]:
             raise StudyError(f"The band {spec!r} is named twice: name each once.")
-    options = tuple(shlex.split(texts["accelerate"]))
+    try:
+        options = tuple(shlex.split(texts["accelerate"]))
+    except ValueError as error:
+        raise StudyError(f"The options of accelerate cannot be read ({error}): close what is quoted.") from None
     if "--cpu" in options:
         raise StudyError(
             "accelerate starts one process alone with --cpu: say device=cpu in CONFIG, and --multi_gpu or --use_fsdp "

@@ -30,7 +30,6 @@ from paperlib.tuning.band_training import TOLD, config_of, source_of
 from paperlib.tuning.lineage_bands import ask_bands, rows_of_bands
 from paperlib.tuning.lineage_stages import stages_of
 from paperlib.tuning.own_bands import arm_name, band_folder, is_finished, stage_before, start_name, write_band
-from paperlib.tuning.scaled_config import ScaledConfig
 from paperlib.tuning.stages import tune
 from paperlib.tuning.train_config import TrainingError
 
@@ -46,17 +45,19 @@ def tune_bands(words: Sequence[str]) -> list[dict]:
     study = asked.study
     stage_before(study)
     configs = {blocks: config_of(asked, blocks) for blocks in asked.bands}
-    source = source_of(asked, study)
+    source = source_of(asked)
     next(source.examples())
     tune(study)  # does nothing unless the study says retrain and this project builds the model
     start = start_name(study)
     folders = {blocks: band_folder(study, blocks, config.method) for blocks, config in configs.items()}
-    lock(next(iter(folders.values())).parent)
-    missing = [b for b, config in configs.items() if not is_finished(folders[b], config, start, source.name)]
-    for blocks in missing:
-        print(f"Tuning {arm_name(blocks, configs[blocks].method)} of {study.model}.", flush=True)
-        _train(words, asked, blocks, configs[blocks])
-        write_band(study, blocks, configs[blocks])
+    held = lock(next(iter(folders.values())).parent)
+    try:
+        for blocks in [b for b, config in configs.items() if not is_finished(folders[b], config, start, source.name)]:
+            print(f"Tuning {arm_name(blocks, configs[blocks].method)} of {study.model}.", flush=True)
+            _train(words, asked, blocks)
+            write_band(study, blocks, configs[blocks])
+    finally:
+        os.close(held)
     names = [arm_name(blocks, config.method) for blocks, config in configs.items()]
     found, absent = ask_bands(stages_of(study), study, bands=names)
     for what, why in absent.items():
@@ -64,7 +65,7 @@ def tune_bands(words: Sequence[str]) -> list[dict]:
     return rows_of_bands(found)
 
 
-def _train(words: Sequence[str], asked: Asked, blocks: str, config: ScaledConfig) -> None:
+def _train(words: Sequence[str], asked: Asked, blocks: str) -> None:
     rest = [word for word in words if word.partition("=")[0] not in ("accelerate", "bands")]
     launch = [sys.executable, "-m", "accelerate.commands.launch", *asked.accelerate]
     watched = [sys.executable, "-m", "paperlib.study.watch", str(os.getpid()), *launch]  # ends when this process does
