@@ -13,6 +13,9 @@ CORES ?= all
 CONFIG ?=
 MODEL ?=
 MODELS ?=
+BANDS ?=
+DATA ?=
+ACCELERATE ?=
 GPUS ?= 1
 PROFILE ?=
 THREE_SEEDS := 0,1,2
@@ -29,6 +32,9 @@ QUOTED = '$(subst ','\'',$(1))'
 # What `make figures` is told beside CONFIG: one model or several, one seed or several.
 MODEL_WORDS = $(if $(MODEL),model=$(MODEL)) $(if $(MODELS),models=$(MODELS)) $(CONFIG)
 WORDS = $(MODEL_WORDS) $(if $(SEEDS),seeds=$(SEEDS))
+# What `make bands` is told. CONFIG holds the rest: method=full, connector=frozen, seed=1, and so on.
+BAND_WORDS = $(call QUOTED,$(PRESET)) $(if $(BANDS),$(call QUOTED,bands=$(BANDS))) $(if $(DATA),$(call QUOTED,data=$(DATA))) \
+  $(if $(ACCELERATE),$(call QUOTED,accelerate=$(ACCELERATE))) $(WORDS)
 # The notebooks, as the Snakefile lists them.
 NOTEBOOKS := $(shell sed -n 's/^    "\([0-9][0-9]_[a-z_]*\)":.*/\1/p' Snakefile)
 
@@ -58,8 +64,12 @@ SNAKEMAKE_BY_PROFILE = $(if $(PROFILE),$(SNAKEMAKE_ANYWHERE) --profile $(call QU
 # The tests are many and small: a process on each core, with one thread, is faster than one process with many threads.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4
 
+<<<<<<< HEAD
 .PHONY: help checked install assets figures compare plan test notebooks reference redraw claims lint bench clean distclean \
   plugin test-cluster
+=======
+.PHONY: help checked install assets figures compare plan test notebooks reference bands redraw claims lint bench clean distclean
+>>>>>>> 3cc643e577e36966a12310a3f75c78249f1fa9e7
 .DEFAULT_GOAL := help
 
 help:
@@ -73,6 +83,8 @@ help:
 	@echo "make test       pytest, and nbval over the notebooks at preset smoke"
 	@echo "make test-cluster   the smoke grid through a SLURM of one node on this machine; needs slurm-wlm and munge"
 	@echo "make reference  train and ask every band for notebook 05: PRESET=mini SEEDS=0,1,2; goes on after a kill"
+	@echo "make bands      tune bands on LLaVA's instructions, on all GPUs, for notebooks 05 and 06: PRESET=paper"
+	@echo "                MODEL=llava-1.5-7b BANDS=full,6:17 DATA=folder-or-hub-id; goes on after a kill"
 	@echo "make notebooks  execute notebooks/ in place at their own parameters, as they are committed"
 	@echo "make redraw     draw the figures of RUN (default: PRESET) again from their JSON, without a model"
 	@echo "make claims     write the README's table of claims from results/mini/"
@@ -141,6 +153,12 @@ notebooks: assets
 
 reference: assets
 	$(BIN)/python -m paperlib.tuning.band_runs '$(PRESET)' '$(if $(filter undefined,$(origin SEEDS)),$(THREE_SEEDS),$(SEEDS))'
+
+# The words are checked before assets are fetched. ACCELERATE: options of `accelerate launch`, such as --use_fsdp.
+bands: $(STAMP)
+	@$(BIN)/python -m paperlib.tuning.scaled_band_arguments $(BAND_WORDS)
+	@$(MAKE) --no-print-directory assets
+	$(BIN)/python -m paperlib.tuning.scaled_bands $(BAND_WORDS)
 
 redraw: $(STAMP)
 	$(BIN)/python -m paperlib.figures.publish figures/$(RUN)/*.json

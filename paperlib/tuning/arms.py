@@ -8,6 +8,7 @@ batches, rank and seed. Shipped adapters (preset mini, seed 0) are in ``data/ada
 import functools
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from paperlib.models.adapter_files import RECORD
 from paperlib.models.adapters import apply_adapter, made_for, save_adapter
@@ -82,7 +83,7 @@ def arm_config(study: Study, arm: str) -> TrainConfig:
     """How an arm is trained in a study. Raises ArmError for an arm that is neither in `ARMS` nor in `SWEEPS`."""
     recipe, real = _recipe(arm), study.preset != "smoke"
     length = 160 * (4 if lineage_of(study.model).built == "tiny" else 1)
-    depth = _depth(study.model)
+    depth = config_of_built(study.model).num_hidden_layers
     blocks: str | range
     if isinstance(recipe.band, str):
         blocks = recipe.band
@@ -180,8 +181,10 @@ def _recipe(arm: str) -> Arm:
 
 
 @functools.cache
-def _depth(model: str) -> int:
-    return len(load_vlm("tiny" if lineage_of(model).built == "tiny" else "mini-base", "cpu").layers)
+def config_of_built(model: str) -> Any:
+    """The LLM's configuration of a model that this project builds."""
+    vlm = load_vlm("tiny" if lineage_of(model).built == "tiny" else "mini-base", "cpu")
+    return vlm.base.config.get_text_config()
 
 
 def _trained(study: Study) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from paperlib.models.parts import vision_tower
 from paperlib.models.precision import dtype_name, mixed_precision, product_dtype
 from paperlib.models.vlm import VLM
 from paperlib.study.study import Study
@@ -51,7 +52,7 @@ def make_steps(study: Study, configs: Mapping[str, TrainConfig], batch_size: int
     frozen: Any = copy.deepcopy(origin.model)  # `finetune.trainable` may round it in place, once for all
     shared = [
         weight
-        for part in (frozen.get_decoder(), frozen.model.vision_tower, frozen.get_output_embeddings())
+        for part in (frozen.get_decoder(), vision_tower(frozen), frozen.get_output_embeddings())
         for weight in (*part.parameters(), *part.buffers())
     ]
     for name, config in configs.items():
@@ -64,7 +65,7 @@ def make_steps(study: Study, configs: Mapping[str, TrainConfig], batch_size: int
         vlm = VLM(name, model, origin.processor)
         prepare(vlm, config)
         base = vlm.base
-        base.model.language_model.set_attn_implementation("eager")
+        base.get_decoder().set_attn_implementation("eager")
         steps[name] = Step(_loss(vlm, base, config), vlm.model, dtype_name(product_dtype(vlm.device, config.mixed)))
     return steps
 

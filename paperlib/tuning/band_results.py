@@ -80,15 +80,15 @@ class BandResults:
         (mine, theirs), groups, _ = self.paired(arm, other, of=of)
         return paired_difference(mine, theirs, groups, **self._resampling(groups) | {"limits": (-1, 1)} | how)
 
-    def keeps(self, arm: str, of: Callable[[Answer], bool] = pictured, **how: Any) -> Interval | None:
-        """Accuracy of an arm divided by that of full tuning, as in the paper."""
-        (mine, full), groups, _ = self.paired(arm, FULL, of=of)
-        return gap_share(mine, np.zeros_like(mine), full, groups, **self._resampling(groups) | how)
+    def keeps(self, arm: str, of: Callable[[Answer], bool] = pictured, full: str = FULL, **how: Any) -> Interval | None:
+        """Accuracy of an arm divided by that of full tuning, as in the paper. full: the arm that was tuned in full."""
+        (mine, whole), groups, _ = self.paired(arm, full, of=of)
+        return gap_share(mine, np.zeros_like(mine), whole, groups, **self._resampling(groups) | how)
 
-    def gains(self, arm: str, of: Callable[[Answer], bool] = pictured, **how: Any) -> Interval | None:
+    def gains(self, arm: str, of: Callable[[Answer], bool] = pictured, full: str = FULL, **how: Any) -> Interval | None:
         """(arm minus stage 1) over (full tuning minus stage 1); None if full tuning itself gains nothing for sure."""
-        (mine, baseline, full), groups, _ = self.paired(arm, BASELINE, FULL, of=of)
-        return gap_share(mine, baseline, full, groups, **self._resampling(groups) | how)
+        (mine, baseline, whole), groups, _ = self.paired(arm, BASELINE, full, of=of)
+        return gap_share(mine, baseline, whole, groups, **self._resampling(groups) | how)
 
     def swap_answers(self, arm: str, other: str, seed: int) -> "BandResults":
         """The results if two arms were alike: they swap their answers about each picture with probability 1/2.

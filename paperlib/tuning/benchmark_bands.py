@@ -1,7 +1,8 @@
 """Bands beside full tuning, benchmark by benchmark: what each keeps, with intervals that hold together.
 
 For the models that this project tunes, answers are read from the reference file (`band_runs.py`). For others, the
-published checkpoints of the lineage are asked the same examples as its stages.
+published checkpoints of the lineage, and bands that were tuned here (`own_bands`), are asked the same examples as
+its stages.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from paperlib.models.adapter_files import AdapterError
 from paperlib.models.input_checks import VLMError
 from paperlib.models.vlm import VLM
 from paperlib.scoring.benchmark_scores import MOST, scores
@@ -21,6 +23,7 @@ from paperlib.tuning.arms import ARMS, BASELINE
 from paperlib.tuning.band_results import FULL, BandResults
 from paperlib.tuning.band_runs import Answer
 from paperlib.tuning.lineage_stages import Stages
+from paperlib.tuning.own_bands import full_of
 
 Scores = dict[str, dict[str, tuple[np.ndarray, list[str]]]]  # {arm: {benchmark: (scores [n], groups [n])}}
 MARGIN = 5.0  # points that a band may fall short of full tuning on a benchmark: C6's rule in notebook 06
@@ -54,7 +57,7 @@ def runs_of(found: Scores) -> dict[str, list[str]]:
 
 
 def asked(models: Stages, study: Study, panel: Mapping[str, Sequence[Example]]) -> tuple[Scores, dict[str, str]]:
-    """The scores of a lineage's published bands, of full tuning and of the model before, and why others are not there.
+    """The scores of a lineage's bands, of full tuning and of the model before, and why others are not there.
 
     Full tuning is the checkpoint "full" that came with the bands, if there is one, and else the lineage's tuned model.
     """
@@ -62,7 +65,7 @@ def asked(models: Stages, study: Study, panel: Mapping[str, Sequence[Example]]) 
     for name in models.bands:
         try:
             vlm = models.band(name)  # one at a time: they need not share memory
-        except VLMError as error:
+        except (VLMError, AdapterError) as error:
             absent[f"the band {name}"] = str(error).rstrip(".")
         else:
             found[name] = _of(vlm, study, panel)
@@ -80,15 +83,17 @@ def _of(vlm: VLM, study: Study, panel: Mapping[str, Sequence[Example]]) -> dict[
 def band_rows(found: Scores, seed: int = 0, runs: Mapping[str, Sequence[str]] | None = None) -> list[dict]:
     """{"benchmark", "arm", "score", "full", "minus full", "n"}: in percent and points of it, intervals together.
 
-    One row for each arm but full tuning itself. Scores of benchmarks whose largest is not 1 are in percent of it. runs:
-    of each benchmark, the training run of each example, where several were asked.
+    One row for each arm but full tuning itself (`own_bands.full_of`: which that is). Scores of benchmarks whose largest
+    is not 1 are in percent of it. runs: of each benchmark, the training run of each example, where several were asked.
     """
     arms = [arm for arm in found if arm != FULL]
     names = list(found[FULL]) if arms else []
+    beside = {arm: full_of(arm, arms, FULL) for arm in arms}
     families = []
     for name in names:
-        full, groups = found[FULL][name]
-        minus = np.array([found[arm][name][0] - full for arm in arms]) * 100 / MOST.get(name, 1.0)
+        groups = found[FULL][name][1]
+        minus = np.array([found[arm][name][0] - found[full][name][0] for arm, full in beside.items()])
+        minus = minus * 100 / MOST.get(name, 1.0)
         families.append(Family(minus, groups, runs[name] if runs else None, (-100.0, 100.0)))
     differences = simultaneous_intervals(families, seed=seed) if names else []
     return [
@@ -96,7 +101,7 @@ def band_rows(found: Scores, seed: int = 0, runs: Mapping[str, Sequence[str]] | 
             "benchmark": name,
             "arm": arm,
             "score": 100 / MOST.get(name, 1.0) * float(found[arm][name][0].mean()),
-            "full": 100 / MOST.get(name, 1.0) * float(found[FULL][name][0].mean()),
+            "full": 100 / MOST.get(name, 1.0) * float(found[beside[arm]][name][0].mean()),
             "minus full": difference,
             "n": difference.n,
         }

@@ -8,7 +8,6 @@ One plain loop. Its data depend on seed and step alone. It resumes from an atomi
 result, clips gradients, stops at the first NaN, and records its loss curve.
 """
 
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,8 @@ from peft import PeftModel
 from torch import nn
 from tqdm import tqdm
 
-from paperlib.models.adapters import add_lora
 from paperlib.models.late_entry import install, measure_scale
-from paperlib.models.parts import connector
+from paperlib.models.parts import vision_tower
 from paperlib.models.precision import dtype_name, mixed_precision, product_dtype
 from paperlib.models.vlm import VLM
 from paperlib.tasks.conversations import conversation
@@ -28,6 +26,7 @@ from paperlib.tasks.questions import DESCRIBE
 from paperlib.tuning.checkpoints import resume, save
 from paperlib.tuning.packing import Packed, embedded, pack, packed_loss, run_below
 from paperlib.tuning.train_config import TrainConfig, TrainingError, compiler_found
+from paperlib.tuning.trained_parts import choose, split
 
 
 def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
@@ -57,20 +56,9 @@ def trainable(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
             f"Stage must be 1 or 2, method 'lora' or 'full', layers among 0 to {len(blocks) - 1}; got "
             f"{config.stage}, {config.method!r}, {layers}."
         )
-    model: Any = vlm.model.requires_grad_(False)
-    bridge = connector(vlm.model)
     if config.method == "lora" and product_dtype(vlm.device, config.mixed) == torch.bfloat16:
-        model.get_decoder().to(torch.bfloat16)  # frozen weights need no float32 copy
-    if config.stage == 2 and config.method == "full":
-        for i in layers:
-            vlm.layers[i].requires_grad_(True)
-    elif config.stage == 2 and layers:
-        torch.manual_seed(config.seed)
-        vlm.model = add_lora(vlm.model, config.rank, layers)
-    bridge.requires_grad_(config.connector)
-    parameters = {name: p for name, p in vlm.model.named_parameters() if p.requires_grad}
-    _check_trained(vlm, parameters, layers if config.stage == 2 else [], config.connector)
-    return parameters
+        vlm.base.get_decoder().to(torch.bfloat16)  # frozen weights need no float32 copy
+    return choose(vlm, config.method, layers if config.stage == 2 else [], config.connector, config.rank, config.seed)
 
 
 def prepare(vlm: VLM, config: TrainConfig) -> dict[str, nn.Parameter]:
@@ -111,13 +99,12 @@ def train(
     """
     parameters = prepare(vlm, config)
     base = vlm.base
-    bridge = [p for name, p in parameters.items() if "multi_modal_projector" in name]
-    rest = [p for name, p in parameters.items() if "multi_modal_projector" not in name]
+    bridge, rest = (list(part.values()) for part in split(vlm, parameters))
     groups = [{"params": bridge, "lr": config.lr_connector}, {"params": rest, "lr": config.lr_llm}]
     optimizer = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: config.rate(step))
     losses, tokens, seconds = resume(checkpoint, config, parameters, optimizer, schedule, start)
-    llm, attention = base.model.language_model, base.config.text_config._attn_implementation
+    llm, attention = base.get_decoder(), base.config.text_config._attn_implementation
     llm.set_attn_implementation("eager")  # faster than sdpa in training on a CPU, whose sdpa backward is slow
     compiled = config.compile and compiler_found(vlm.device.type)
     if compiled:
@@ -184,12 +171,12 @@ def training_batch(vlm: VLM, base: Any, config: TrainConfig, step: int) -> tuple
     """The conversations of a step, packed, and the vision tower's features of their pictures [B, tokens, D_vision]."""
     first, (mixture, _, _) = step % (config.steps // config.epochs) * config.batch_size, config.phase_at(step)
     talks = [conversation(config.seed, first + i, mixture) for i in range(config.batch_size)]
-    dtype = next(base.model.language_model.parameters()).dtype
+    dtype = next(base.get_decoder().parameters()).dtype
     packed = pack(VLM(vlm.name, base, vlm.processor), talks, config.length, dtype)
     processor: Any = vlm.processor
     images = processor.image_processor([talk.picture.render() for talk in talks], return_tensors="pt")
     with torch.no_grad():
-        tower = base.model.vision_tower(images["pixel_values"].to(vlm.device), output_hidden_states=True)
+        tower = vision_tower(base)(images["pixel_values"].to(vlm.device), output_hidden_states=True)
     features = tower.hidden_states[base.config.vision_feature_layer]
     if base.config.vision_feature_select_strategy == "default":
         features = features[:, 1:]  # drops the class token
@@ -202,18 +189,3 @@ def block_inputs(vlm: VLM, base: Any, config: TrainConfig, step: int, start: int
     with mixed_precision(vlm.device, config.mixed):
         states = embedded(base, packed, features)
         return packed, states if start == 0 else run_below(base, packed, states, start)
-
-
-def _check_trained(vlm: VLM, parameters: dict[str, nn.Parameter], layers: list[int], with_connector: bool) -> None:
-    """Raise TrainingError unless the chosen blocks, the connector if asked for, and nothing else are trained."""
-    blocks: set[int] = set()
-    others: set[str] = set()
-    for name in parameters:
-        inside = re.search(r"language_model\.layers\.(\d+)\.", name)
-        blocks |= {int(inside[1])} if inside else set()
-        others |= set() if inside else {"connector" if "multi_modal_projector" in name else name}
-    if blocks != set(layers) or others != ({"connector"} if with_connector else set()):
-        raise TrainingError(
-            f"Training reached blocks {sorted(blocks)} and {sorted(others)} of {vlm.name!r} instead of "
-            f"blocks {sorted(layers)}{' and the connector' if with_connector else ''} alone."
-        )

@@ -21,6 +21,7 @@ from paperlib.models.placement import Accelerator, Placement
 from paperlib.models.precision import chosen_device
 from paperlib.models.vlm import VLM
 from paperlib.study.study import Study
+from paperlib.tuning.own_bands import load_own, own_bands
 from paperlib.tuning.stages import BEFORE_ONLY, STAGE_1, TUNED, UNTRAINED, make_stage, stage_names
 
 
@@ -29,9 +30,9 @@ class Stages(Mapping[str, VLM]):
 
     untrained, before, tuned: names of stages; before is the one whose LLM is the LLM before tuning. The first two are
     None where there is no such stage. missing: {stage or part: why it is not there}. confounds: a sentence for each
-    other difference between before and tuned. bands: checkpoints of the lineage that were tuned in some blocks alone.
-    trained_here: whether this project tunes the model, so that there are records of training. note: what it consists
-    of.
+    other difference between before and tuned. bands: checkpoints of the lineage that were tuned in some blocks alone,
+    then those that were tuned here on instructions (`own_bands`). trained_here: whether this project tunes the model,
+    so that there are records of training. note: what it consists of.
     """
 
     def __init__(self, study: Study, accelerator: Accelerator | None = None):
@@ -41,7 +42,8 @@ class Stages(Mapping[str, VLM]):
         self.untrained = UNTRAINED if UNTRAINED in self.names else None
         self.before = next((name for name in self.names if name in (STAGE_1, BEFORE_ONLY)), None)
         self.tuned = TUNED
-        self.bands = tuple(self.lineage.bands)
+        self._own = own_bands(study)
+        self.bands = (*self.lineage.bands, *self._own)
         self.trained_here = self.lineage.built is not None
         self.note = self.lineage.note
         self.missing, self._said = _missing(self.lineage), list[str]()
@@ -80,12 +82,18 @@ class Stages(Mapping[str, VLM]):
         return "vision tower tuned too: both ends have the tuned one" if tower else ""
 
     def band(self, name: str) -> VLM:
-        """A checkpoint of the lineage by its name in `bands`, made anew: it is large, and asked once.
+        """A model by its name in `bands`, made anew: it is large, and asked once.
 
-        Raises VLMError for a name that there is not, and for a checkpoint that cannot be opened.
+        Raises VLMError for a name that there is not, and for a checkpoint that cannot be opened; AdapterError for
+        adapters that are damaged or were made for another model.
         """
-        alike = tuple(vlm for stage, vlm in self._loaded.items() if stage == self.before)
-        vlm = band_model(self.lineage, name, self._loaded.get(self.tuned) or self._load(self.tuned), alike)
+        if name in self._own and self.before:
+            before = self._loaded.get(self.before) or self._load(self.before)
+            alike = tuple(vlm for stage, vlm in self._loaded.items() if stage == self.tuned)
+            vlm = load_own(name, self._own[name], before, *alike)
+        else:
+            alike = tuple(vlm for stage, vlm in self._loaded.items() if stage == self.before)
+            vlm = band_model(self.lineage, name, self._loaded.get(self.tuned) or self._load(self.tuned), alike)
         if self._placement is not None:
             self._placement.add(vlm)
         return vlm

@@ -103,8 +103,12 @@ def embedded(base: Any, packed: Packed, features: torch.Tensor) -> torch.Tensor:
 def run_below(base: Any, packed: Packed, states: torch.Tensor, start: int) -> torch.Tensor:
     """What block ``start`` reads, [B, T, D], given what the first block reads. No gradient passes."""
     found: list[torch.Tensor] = []
-    handle = base.model.language_model.layers[start - 1].register_forward_hook(
-        lambda block, args, output: found.append(output[0] if isinstance(output, tuple) else output)
+    handle = (
+        base.get_decoder()
+        .layers[start - 1]
+        .register_forward_hook(
+            lambda block, args, output: found.append(output[0] if isinstance(output, tuple) else output)
+        )
     )
     try:
         with _blocks(base, slice(0, start)):
@@ -128,7 +132,7 @@ def packed_loss(base: Any, packed: Packed, states: torch.Tensor, start: int = 0)
 
 def _run(base: Any, packed: Packed, states: torch.Tensor) -> torch.Tensor:
     with images(base, packed.input_ids == base.config.image_token_id):
-        return base.model.language_model(
+        return base.get_decoder()(
             inputs_embeds=states, attention_mask=packed.mask, position_ids=packed.position_ids, use_cache=False
         ).last_hidden_state
 
@@ -136,7 +140,7 @@ def _run(base: Any, packed: Packed, states: torch.Tensor) -> torch.Tensor:
 @contextlib.contextmanager
 def _blocks(base: Any, part: slice) -> Iterator[None]:
     """The decoder with these blocks alone."""
-    decoder = base.model.language_model
+    decoder = base.get_decoder()
     blocks = decoder.layers
     decoder.layers = blocks[part]  # a ModuleList of the same blocks
     try:

@@ -206,7 +206,7 @@ def _base(study: Study, device: str | None = None) -> VLM:
 
 def _summary(names: list[str]) -> dict:
     return {
-        "connector": sum("multi_modal_projector" in name for name in names),
+        "connector": sum("lora_" not in name for name in names),
         "lora": sum("lora_" in name for name in names),
         "tensors": len(names),
     }
