@@ -64,12 +64,8 @@ SNAKEMAKE_BY_PROFILE = $(if $(PROFILE),$(SNAKEMAKE_ANYWHERE) --profile $(call QU
 # The tests are many and small: a process on each core, with one thread, is faster than one process with many threads.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4
 
-<<<<<<< HEAD
-.PHONY: help checked install assets figures compare plan test notebooks reference redraw claims lint bench clean distclean \
+.PHONY: help checked install assets figures compare plan test notebooks reference bands redraw claims lint bench clean distclean \
   plugin test-cluster
-=======
-.PHONY: help checked install assets figures compare plan test notebooks reference bands redraw claims lint bench clean distclean
->>>>>>> 3cc643e577e36966a12310a3f75c78249f1fa9e7
 .DEFAULT_GOAL := help
 
 help:
