@@ -163,6 +163,8 @@ def main() -> None:
 
     for number in (signal.SIGTERM, signal.SIGHUP):  # as an error, so that all that was started is stopped
         signal.signal(number, lambda *_: sys.exit("tests/cluster: It was stopped, and stopped what it had started."))
+    # A shell that starts this in the background has interrupts ignored, here and in all that is started from here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     LOG.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         hub = Path(folder) / "hub"
