@@ -31,7 +31,8 @@ MARGIN = 5.0  # points that a band may fall short of full tuning on a benchmark:
 
 def benchmark_of(answer: Answer) -> str:
     """The benchmark of a recorded answer; questions about held-out concepts are one of their own."""
-    name, split = answer.id.split()[-1].split("/")[:2]
+    example = answer.id.split(" ", 1)[1].removeprefix(f"{answer.suite} ")  # names of suites and kinds hold blanks
+    name, split = example.split("/")[:2]
     return name if split == "test" else f"{name}, {split}"
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from paperlib.models.lineages import lineage_of
 from paperlib.study.study import Study
-from paperlib.tasks.benchmarks import load
+from paperlib.tasks.benchmarks import BENCHMARKS, load
 from paperlib.tuning.band_results import BandResults
-from paperlib.tuning.band_runs import Answer
+from paperlib.tuning.band_runs import Answer, read_reference
 from paperlib.tuning.benchmark_bands import (
     asked,
     band_rows,
@@ -21,8 +21,8 @@ from paperlib.tuning.lineage_stages import stages_of
 
 
 def answer(seed, benchmark, number, right, split="test"):
-    identity = f"{seed} suite {benchmark}/{split}/kind/{seed}/{number}"
-    return Answer(identity, "kind", "pictures", f"{seed} {benchmark} {number}", right)
+    identity = f"{seed} held-out concepts {benchmark}/{split}/easy yes/no/{seed}/{number}"
+    return Answer(identity, "easy yes/no", "held-out concepts", f"{seed} {benchmark} {number}", right)
 
 
 def run(arm, seed, share):
@@ -40,6 +40,12 @@ RESULTS = BandResults(
 def test_a_benchmark_is_named_by_the_id_and_what_was_held_out_is_apart():
     assert benchmark_of(answer(3, "pope", 1, True)) == "pope"
     assert benchmark_of(answer(3, "scenes", 1, True, "held-out")) == "scenes, held-out"
+
+
+def test_the_recorded_answers_of_mini_are_of_known_benchmarks():
+    answers = BandResults(read_reference(Study.make("mini"))).answers("full").values()
+    found = {benchmark_of(answer) for answer in answers}
+    assert found == {*BENCHMARKS} - {"describe"} | {f"{name}, held-out" for name in ("scenes", "knowledge", "text")}
 
 
 def test_recorded_answers_by_benchmark():
