@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from small_models import tiny_vlm
 
+from paperlib.models import precision
 from paperlib.tasks.benchmarks.example import StoredPicture
 from paperlib.tasks.instructions import Instruction, RowPicture
 from paperlib.tuning import scaled_training
@@ -107,6 +108,7 @@ def killed_at(step):
 
 
 SHORT = replace(CONFIG, steps=4)
+BFLOAT16 = replace(FULL, steps=4, mixed=True)
 # name: (config, source, steps from checkpoint to checkpoint)
 RUNS = {
     "whole": (CONFIG, Memory, 100),
@@ -116,6 +118,7 @@ RUNS = {
     "sharded LoRA": (SHORT, Memory, 100),
     "sharded text": (SHORT, TextAlone, 100),
     "sharded refused": (SHORT, Refused, 100),
+    "sharded bfloat16": (BFLOAT16, Memory, 100),
     "sharded full": (FULL, Memory, 8),
     "sharded resumed": (FULL, Memory, 100),  # from another such checkpoint
     "killed": (CONFIG, Memory, 3),
@@ -126,6 +129,7 @@ def main(folder, *names):
     for name in names or RUNS:
         config, source, every = RUNS[name]
         processes = Processes("cpu", sharded=name.startswith("sharded"))
+        precision.bfloat16_units = lambda device: True  # where a run allows it
         if name == "killed" and processes.rank == 1:
             killed_at(8)
         record, weights = run(processes, config, source(), folder / name, every)

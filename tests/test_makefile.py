@@ -171,6 +171,19 @@ def test_clean_and_distclean_remove_what_tools_left_and_nothing_else(clone):
     assert all((clone / name).exists() for name in kept)
 
 
+def test_bands_are_handed_what_make_was_told_and_words_come_before_assets(clone):
+    told = ["PRESET=paper", "MODEL=llava-1.5-7b", "BANDS=full,6:17", "DATA=my data", "CONFIG=method=full lr=1e-5"]
+    status, said = make(clone, "bands", "VENV=env", *told, "ACCELERATE=--use_fsdp --num_processes 8")
+    assert status == 0, said
+    words = "[paper][bands=full,6:17][data=my data][accelerate=--use_fsdp --num_processes 8]"
+    words += "[model=llava-1.5-7b][method=full][lr=1e-5]"
+    modules = [call.split("]")[1].removeprefix("[") for call in calls(clone) if call.startswith("[-m][paperlib.")]
+    assert modules[-3:] == [
+        "paperlib.tuning.scaled_band_arguments", "paperlib.tasks.assets", "paperlib.tuning.scaled_bands"
+    ]  # fmt: skip
+    assert [call for call in calls(clone) if call.endswith(words)] == [f"[-m][{m}]{words}" for m in modules[-3::2]]
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -185,19 +198,6 @@ def test_clean_and_distclean_remove_what_tools_left_and_nothing_else(clone):
         ["CONFIG=seed=010"],
     ],
 )
-def test_bands_are_handed_what_make_was_told_and_words_come_before_assets(clone):
-    told = ["PRESET=paper", "MODEL=llava-1.5-7b", "BANDS=full,6:17", "DATA=my data", "CONFIG=method=full lr=1e-5"]
-    status, said = make(clone, "bands", "VENV=env", *told, "ACCELERATE=--use_fsdp --num_processes 8")
-    assert status == 0, said
-    words = "[paper][bands=full,6:17][data=my data][accelerate=--use_fsdp --num_processes 8]"
-    words += "[model=llava-1.5-7b][method=full][lr=1e-5]"
-    modules = [call.split("]")[1].removeprefix("[") for call in calls(clone) if call.startswith("[-m][paperlib.")]
-    assert modules[-3:] == [
-        "paperlib.tuning.scaled_band_arguments", "paperlib.tasks.assets", "paperlib.tuning.scaled_bands"
-    ]  # fmt: skip
-    assert [call for call in calls(clone) if call.endswith(words)] == [f"[-m][{m}]{words}" for m in modules[-3::2]]
-
-
 @pytest.mark.parametrize("target", ["figures", "reference"])
 def test_what_make_was_told_is_checked_before_anything_is_installed(clone, target, words):
     status, said = make(clone, target, *words)

@@ -162,6 +162,6 @@ def _broken(folder: Path, name: str, what: str) -> AdapterError:
 
 def _remedy() -> str:
     return (
-        "take the folder from the repository again, or train it with retrain=true in notebook 01 (bands of notebook "
-        "05: make reference)"
+        "take the folder from the repository again, or train it with retrain=true in notebook 01 (bands: make "
+        "reference, or make bands)"
     )

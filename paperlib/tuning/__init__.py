@@ -1,8 +1,9 @@
 """How the model is tuned, in whole or in a band. Open `stages.py` first, then `arms.py`.
 
-`finetune.py` holds the one training loop. `stages.py` tunes stage 1 and stage 2, `arms.py` the bands, and
-`band_runs.py` all of them over seeds. `collation.py` makes batches of instructions by others. `step_costs.py` and
-`flops_at_size.py` count and time a step.
+`finetune.py` holds the training loop for this study's own conversations. `stages.py` tunes stage 1 and stage 2,
+`arms.py` the bands, and `band_runs.py` all of them over seeds. `step_costs.py` and `flops_at_size.py` count and time a
+step. `collation.py` makes batches of instructions by others, `scaled_training.py` is the loop for them, on any number
+of GPUs, and `scaled_bands.py` is what `make bands` runs.
 """
 
 import lazy_loader
@@ -21,6 +22,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "flops_at_size": ["LLAVA_7B", "prefill_flops", "step_flops"],
         "packing": ["pack"],
         "lineage_stages": ["stages_of"],
+        "scaled_config": ["ScaledConfig"],
+        "scaled_training": ["train_scaled"],
         "stages": ["FOLDERS", "STAGES", "load_stage", "training_record", "tune"],
     },
 )

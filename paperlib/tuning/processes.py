@@ -25,6 +25,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from paperlib.models.precision import chosen_device
 from paperlib.models.vlm import VLM
 
+SHARDS = "ACCELERATE_USE_FSDP"  # the variable by which `accelerate launch --use_fsdp` is known
 PATIENCE = timedelta(hours=2)  # for a process that reads pictures from a slow disk, or writes a checkpoint
 
 
@@ -36,8 +37,13 @@ class Processes:
         told (--use_fsdp).
         """
         wait = InitProcessGroupKwargs(timeout=PATIENCE)
-        asked = os.environ.pop("ACCELERATE_USE_FSDP", "false").lower() == "true"  # else accelerate would try it
-        self.accelerator = Accelerator(cpu=chosen_device(device) == "cpu", mixed_precision="no", kwargs_handlers=[wait])
+        told = os.environ.pop(SHARDS, "false")  # else accelerate would shard
+        try:
+            cpu = chosen_device(device) == "cpu"
+            self.accelerator = Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[wait])
+        finally:
+            os.environ[SHARDS] = told
+        asked = told.lower() == "true"
         self.count, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         self.device: torch.device = self.accelerator.device
         self.sharded = (asked if sharded is None else sharded) and self.count > 1
@@ -82,6 +88,8 @@ class Processes:
 
     def sums(self, *numbers: float) -> list[float]:
         """The sums of numbers over all processes, which all get."""
+        if self.count == 1:
+            return list(numbers)
         total = self.accelerator.reduce(torch.tensor(numbers, dtype=torch.float64, device=self.device), "sum")
         return total.tolist()
 

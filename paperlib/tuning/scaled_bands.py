@@ -30,6 +30,7 @@ from paperlib.tuning.band_training import TOLD, config_of, source_of
 from paperlib.tuning.lineage_bands import ask_bands, rows_of_bands
 from paperlib.tuning.lineage_stages import stages_of
 from paperlib.tuning.own_bands import arm_name, band_folder, is_finished, stage_before, start_name, write_band
+from paperlib.tuning.scaled_batches import data_name
 from paperlib.tuning.stages import tune
 from paperlib.tuning.train_config import TrainingError
 
@@ -47,12 +48,13 @@ def tune_bands(words: Sequence[str]) -> list[dict]:
     configs = {blocks: config_of(asked, blocks) for blocks in asked.bands}
     source = source_of(asked)
     next(source.examples())
+    data = data_name(source)
     tune(study)  # does nothing unless the study says retrain and this project builds the model
     start = start_name(study)
     folders = {blocks: band_folder(study, blocks, config.method) for blocks, config in configs.items()}
     held = lock(next(iter(folders.values())).parent)
     try:
-        for blocks in [b for b, config in configs.items() if not is_finished(folders[b], config, start, source.name)]:
+        for blocks in [b for b, config in configs.items() if not is_finished(folders[b], config, start, data)]:
             print(f"Tuning {arm_name(blocks, configs[blocks].method)} of {study.model}.", flush=True)
             _train(words, asked, blocks)
             write_band(study, blocks, configs[blocks])

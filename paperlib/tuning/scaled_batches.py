@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -25,6 +26,11 @@ class Source(Protocol):
 
     def examples(self, start: int = 0) -> Iterator[Instruction]:
         """Instructions without end, from a position on."""
+
+
+def data_name(source: Source) -> str:
+    """What records call a source: of a file or folder its own name, without the path to it."""
+    return Path(source.name).name if Path(source.name).exists() else source.name
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from paperlib.models.precision import dtype_name, mixed_precision, product_dtype
 from paperlib.models.vlm import VLM
 from paperlib.tuning.collation import IGNORED
 from paperlib.tuning.processes import Processes, clip
-from paperlib.tuning.scaled_batches import MicroBatch, Source, batches
+from paperlib.tuning.scaled_batches import MicroBatch, Source, batches, data_name
 from paperlib.tuning.scaled_checkpoints import Progress, Training, resume, save
 from paperlib.tuning.scaled_config import ScaledConfig
 from paperlib.tuning.train_config import TrainingError
@@ -85,7 +85,7 @@ def train_scaled(
     called = processes.place(vlm, SummedLoss(vlm.model, bridge), mixed)
     _keep_inputs_alone(vlm, config.checkpointing)
     parameters = {name: p for name, p in vlm.model.named_parameters() if p.requires_grad}  # shards are new ones
-    training = Training(config, parameters, _optimizer(vlm, parameters, config), source.name, source.seed, start)
+    training = Training(config, parameters, _optimizer(vlm, parameters, config), data_name(source), source.seed, start)
     done = resume(checkpoint, training)
     bar = tqdm(
         range(len(done.losses), config.steps),

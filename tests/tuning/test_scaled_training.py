@@ -10,7 +10,7 @@ import pytest
 import torch
 from families import FAMILIES
 from families import family as shared_family
-from scaled_runs import CONFIG, FULL, RUNS, SHORT, Memory, Stopped, run
+from scaled_runs import BFLOAT16, CONFIG, FULL, RUNS, SHORT, Memory, Stopped, run
 from small_models import changed, one_sentence, tiny_vlm, tower_vlm, weights
 from torch.nn import functional
 
@@ -80,17 +80,53 @@ def two(alone, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in RUNS if name != "killed"])
-def test_two_processes_do_what_one_does(name, two, single):
+def test_two_processes_do_what_one_does(two, single, alone, tmp_path):
+    """One test, so that the processes are started once: its parts are the functions below."""
+    for name in (name for name in RUNS if name not in ("killed", "sharded bfloat16")):
+        same(name, torch.load(two / f"{name}.pt"), single(name))
+    for name in ("whole", "sharded full"):
+        frozen_is_equal_to_the_bit(RUNS[name][0], torch.load(two / f"{name}.pt")["weights"])
+    assert newest(two / "killed").name == "step-000006" and not (two / "killed.pt").exists()
+    record, found = run(alone, CONFIG, Memory(), two / "killed")  # killed with two in step 8, gone on with one
+    same("killed", {"record": record, "weights": found}, single("killed"))
+    coarse = torch.load(two / "sharded bfloat16.pt")["record"]
+    fine, _ = run(alone, replace(BFLOAT16, mixed=False))
+    assert coarse["precision"] == "bfloat16" and coarse["loss"] == pytest.approx(fine["loss"], rel=0.02)
+    loads_as_any_other(newest(two / "sharded full"), tmp_path / "band", single("sharded full")["weights"])
+
+
+def same(name, found, wanted):
     """Losses, counts and the weights at the end; in one process micro-batches stand for the other."""
-    found, wanted = torch.load(two / f"{name}.pt"), single(name)
-    assert len(wanted["record"]["loss"]) == RUNS[name][0].steps
-    assert found["record"]["loss"] == pytest.approx(wanted["record"]["loss"], abs=NEAR)
+    assert len(wanted["record"]["loss"]) == RUNS[name][0].steps, name
+    assert found["record"]["loss"] == pytest.approx(wanted["record"]["loss"], abs=NEAR), name
     for key in ("tokens", "rows", "refused", "trained", "precision"):
-        assert found["record"][key] == wanted["record"][key]
+        assert found["record"][key] == wanted["record"][key], (name, key)
     assert found["weights"].keys() == wanted["weights"].keys()
     for key, value in wanted["weights"].items():
-        torch.testing.assert_close(found["weights"][key], value, rtol=0, atol=1e-5)
+        torch.testing.assert_close(found["weights"][key], value, rtol=0, atol=1e-5, msg=f"{name}: {key}")
+
+
+def frozen_is_equal_to_the_bit(config, after):
+    before = weights(tiny_vlm().model)
+    after = {key.removeprefix("base_model.model."): value for key, value in after.items() if "lora_" not in key}
+    moved = changed(before, after)
+    blocks = {int(key.split(".layers.")[1].split(".")[0]) for key in moved if "language_model.layers" in key}
+    assert blocks == (set(config.layers) if config.method == "full" else set())
+    assert {key.split(".")[1] for key in moved} <= {"multi_modal_projector", "language_model"}
+    assert any("multi_modal_projector" in key for key in moved) and not any("embed" in key for key in moved)
+
+
+def loads_as_any_other(checkpoint, folder, wanted):
+    """Weights of a sharded run's checkpoint, in a whole model's folder."""
+    vlm = tiny_vlm()
+    put_weights(vlm, FULL, checkpoint)
+    save_whole(folder, vlm, {"arm": "band"})
+    loaded = load_vlm(folder, "cpu")
+    there = weights(loaded.model)
+    assert there.keys() == wanted.keys()
+    for key, value in wanted.items():
+        torch.testing.assert_close(there[key], value, rtol=0, atol=1e-5)
+    assert isinstance(loaded.answer(None, "Is it red?", 4), str)
 
 
 def test_a_mean_of_the_processes_means_would_be_seen(single):
@@ -106,46 +142,6 @@ def test_a_mean_of_the_processes_means_would_be_seen(single):
     of_all, of_each = sum(sums) / sum(counts), (sums[0] / counts[0] + sums[1] / counts[1]) / 2
     assert of_all == pytest.approx(single("whole")["record"]["loss"][0], abs=NEAR)
     assert abs(of_all - of_each) > 100 * NEAR
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["whole", "sharded full"])
-def test_what_is_frozen_stays_to_the_bit(name, two):
-    config = RUNS[name][0]
-    after, before = torch.load(two / f"{name}.pt")["weights"], weights(tiny_vlm().model)
-    after = {key.removeprefix("base_model.model."): value for key, value in after.items() if "lora_" not in key}
-    moved = changed(before, after)
-    blocks = {int(key.split(".layers.")[1].split(".")[0]) for key in moved if "language_model.layers" in key}
-    assert blocks == (set(config.layers) if config.method == "full" else set())
-    assert {key.split(".")[1] for key in moved} <= {"multi_modal_projector", "language_model"}
-    assert any("multi_modal_projector" in key for key in moved) and not any("embed" in key for key in moved)
-
-
-@pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_end_with_another_number_of_processes(two, single, alone):
-    """Killed with two processes in step 8, between checkpoints; gone on with one from step 6."""
-    assert newest(two / "killed").name == "step-000006" and not (two / "killed.pt").exists()
-    record, found = run(alone, CONFIG, Memory(), two / "killed")
-    wanted = single("killed")
-    assert record["loss"] == pytest.approx(wanted["record"]["loss"], abs=NEAR)
-    for key in ("tokens", "rows", "refused"):
-        assert record[key] == wanted["record"][key]
-    for key, value in wanted["weights"].items():
-        torch.testing.assert_close(found[key], value, rtol=0, atol=1e-5)
-
-
-@pytest.mark.slow
-def test_shards_become_a_model_that_loads_as_any_other(two, single, tmp_path):
-    """Weights of the sharded run's checkpoint, in a whole model's folder."""
-    vlm = tiny_vlm()
-    put_weights(vlm, FULL, newest(two / "sharded full"))
-    save_whole(tmp_path / "band", vlm, {"arm": "band"})
-    loaded, wanted = load_vlm(tmp_path / "band", "cpu"), single("sharded full")["weights"]
-    there = weights(loaded.model)
-    assert there.keys() == wanted.keys()
-    for key, value in wanted.items():
-        torch.testing.assert_close(there[key], value, rtol=0, atol=1e-5)
-    assert loaded.answer(None, "Is it red?", 4) is not None
 
 
 # ---------------------------------------------------------------- one process
