@@ -97,7 +97,8 @@ checked:
 	  "or name it with make PYTHON=..." >&2; exit 1; }
 	@$(ANY_PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("paperlib needs Python 3.11 or newer " \
 	  "and $(ANY_PYTHON) is %d.%d: name a newer one with make PYTHON=..." % sys.version_info[:2])'
-	@$(ANY_PYTHON) -m paperlib.study.make_arguments $(call QUOTED,$(VENV)) $(call QUOTED,$(PRESET)) $(MODEL_WORDS)
+	@$(ANY_PYTHON) -m paperlib.study.make_arguments $(call QUOTED,$(VENV)) $(call QUOTED,$(PRESET)) \
+	  $(if $(filter bands,$(MAKECMDGOALS)),,$(MODEL_WORDS))
 
 # Torch first: with it in place, no other package can bring another build.
 $(STAMP): requirements.lock pyproject.toml | checked

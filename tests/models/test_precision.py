@@ -112,7 +112,8 @@ def test_nothing_goes_to_bfloat16_without_asking():
     found = sorted(
         path.name for path in files for line in path.read_text(encoding="utf-8").splitlines() if forced.search(line)
     )
-    assert found == ["finetune.py", "precision.py"], "finetune rounds the frozen LLM where product_dtype says so"
+    rounding = ["finetune.py", "precision.py", "scaled_training.py"]
+    assert found == rounding, "both training loops round the frozen LLM where product_dtype says so"
 
 
 def test_weights_are_held_in_bfloat16_on_a_gpu_but_for_what_is_built_here():

@@ -28,12 +28,15 @@ def asked_for_nothing():
     raise AssertionError("nothing is measured where nothing can be said")
 
 
-def test_the_table_that_is_shipped_has_every_notebook():
+def test_the_table_that_is_shipped_is_of_the_notebooks():
+    """`estimate` names those that an entry lacks: they came after it was measured."""
     entries = read_table()
     assert any(entry["preset"] == "mini" for entry in entries)
     for entry in entries:
         assert entry["preset"] in PRESETS and entry["precision"] in ("bfloat16", "float32") and entry["tflops"] > 0
-        assert list(entry["seconds"]) == NAMES and all(s > 0 for s in entry["seconds"].values())
+        assert list(entry["seconds"]) == [name for name in NAMES if name in entry["seconds"]] and all(
+            s > 0 for s in entry["seconds"].values()
+        )
 
 
 @pytest.mark.parametrize(
