@@ -154,7 +154,7 @@ reference: assets
 # The words are checked before assets are fetched. ACCELERATE: options of `accelerate launch`, such as --use_fsdp.
 bands: $(STAMP)
 	@$(BIN)/python -m paperlib.tuning.scaled_band_arguments $(BAND_WORDS)
-	@$(MAKE) --no-print-directory assets
+	@$(MAKE) --no-print-directory assets CONFIG=
 	$(BIN)/python -m paperlib.tuning.scaled_bands $(BAND_WORDS)
 
 redraw: $(STAMP)
