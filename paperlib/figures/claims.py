@@ -10,9 +10,13 @@ README.md is made of these and of nothing else.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from paperlib.stats.conditions import Verdict
 from paperlib.stats.tables import read_table_file
+from paperlib.stats.verdicts import by_groups
+from paperlib.stats.words import listed
 from paperlib.study.results import ResultError, write_whole
 from paperlib.study.study import Study, repo_root
 
@@ -28,22 +32,47 @@ CLAIMS = {
 
 
 def claims_table(folder: Path) -> str:
-    """The table as Markdown: a row for each claim and method, in the order of claims, with the n behind it.
+    """The table as Markdown, in the order of claims: a row for each method, with its n and the n that would decide, and
+    a row for the claim as a whole, where methods that look at one event are counted once (`verdicts.by_groups`).
 
     folder: results/<run>. Raises ResultError if it holds no claims.
     """
     rows = [row for path in sorted(folder.glob("??_claims.json")) for row in read_table_file(path)]
     if not rows:
         raise ResultError(f"There are no claims in results/{folder.name}/: run the notebooks first (make figures).")
-    rows.sort(key=lambda row: list(CLAIMS).index(row["claim"]))
-    lines = ["| claim | by | verdict here | what was seen | n |", "|---|---|---|---|---:|"]
-    for i, row in enumerate(rows):
-        first = i == 0 or rows[i - 1]["claim"] != row["claim"]
-        claim = f"{row['claim']}, {CLAIMS[row['claim']]}" if first else ""
-        cells = (claim, row["method"], f"**{row['verdict']}**", row["finding"], f"{row['n']:,}")
-        # A bar or a line break in a cell would end it.
-        lines.append(f"| {' | '.join(' '.join(cell.replace('|', chr(92) + '|').split()) for cell in cells)} |")
+    lines = ["| claim | by | verdict here | what was seen | n | n that would decide |", "|---|---|---|---|---:|---:|"]
+    for claim, text in CLAIMS.items():
+        of = [row for row in rows if row["claim"] == claim]
+        for i, row in enumerate(of):
+            needed = "" if row["needed"] is None else f"{row['needed']:,}"
+            cells = (f"{claim}, {text}" if i == 0 else "", row["method"], f"**{row['verdict']}**", row["finding"])
+            lines.append(_line(*cells, f"{row['n']:,}", needed))
+        if len(of) > 1:
+            events = listed([" and ".join(names) for names in events_of(of).values() if len(names) > 1])
+            once = f"counted once, as one event: {events}" if events != "none" else ""
+            lines.append(_line("", "*all methods*", f"**{overall(of)}**", once, "", ""))
     return "\n".join(lines)
+
+
+def events_of(rows: Sequence[Mapping]) -> dict[str, list[str]]:
+    """The methods of a claim by the event that they look at."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row["event"], []).append(row["method"])
+    return found
+
+
+def overall(rows: Sequence[Mapping]) -> str:
+    """The verdict on a claim from all rows about it, in words."""
+    said: dict[str, list[Verdict]] = {}
+    for row in rows:
+        said.setdefault(row["event"], []).append(Verdict(row["verdict"]))
+    return by_groups(said)[1].word
+
+
+def _line(*cells: str) -> str:
+    # A bar or a line break in a cell would end it.
+    return f"| {' | '.join(' '.join(cell.replace('|', chr(92) + '|').split()) for cell in cells)} |"
 
 
 def with_table(text: str, table: str) -> str:

@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from paperlib.figures import style
-from paperlib.figures.style import FAINT, GREEN, GREY, PAGE, SERIES, SMALL, VERMILION, figure
+from paperlib.figures.style import FAINT, GREEN, GREY, PAGE, PURPLE, SERIES, SMALL, VERMILION, figure
 
 
 @figure
@@ -89,29 +89,40 @@ def pareto(data: dict) -> Figure:
     return fig
 
 
-MANY = 6  # columns; with more, a page has no room for words
-VERDICTS = {"supported": GREEN, "not supported": VERMILION}  # all else is open
+MANY = 4  # columns; with more, a page has no room for words
+# Colours of what is decided; all else is open. Short words for many columns.
+VERDICTS = {"supported": GREEN, "not supported": VERMILION, "contradictory": PURPLE}
+SHORT = {
+    "supported": "yes",
+    "not supported": "no",
+    "contradictory": "both",
+    "inconclusive": "open",
+    "precondition not met": "n/a",
+}
 
 
 @figure
 def verdict_map(data: dict) -> Figure:
     """Verdicts by claim and method (rows) and by run (columns), in words and colours; a dash where a run has none.
 
-    Many runs leave room for "yes" and "no" alone.
+    Many runs leave room for short words alone, which a line below the map explains.
 
     data: {"rows": [name, ..], "columns": [name, ..], "values": rows of words or None}.
     """
     rows, columns = data["rows"], data["columns"]
-    words = {"supported": "yes", "not supported": "no"} if len(columns) > MANY else {}
-    fig, ax = plt.subplots(figsize=(PAGE, 0.26 * len(rows) + 1.0), layout="constrained")
+    words = SHORT if len(columns) > MANY else {}
+    fig, ax = plt.subplots(figsize=(PAGE, 0.3 * len(rows) + 1.1), layout="constrained")
     for i, line in enumerate(data["values"]):
         for j, word in enumerate(line):
             ax.add_patch(
                 plt.Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=VERDICTS.get(word, FAINT), edgecolor="white", lw=1.5)
             )
-            shown = "–" if word is None else "open" if word not in VERDICTS else words.get(word, word)
+            shown = "–" if word is None else words.get(word, word).replace("precondition ", "precondition\n")
             colour = "white" if word in VERDICTS else "black"
-            ax.text(j, i, shown, ha="center", va="center", fontsize=SMALL, color=colour)
+            ax.text(j, i, shown, ha="center", va="center", fontsize=SMALL, color=colour, linespacing=0.9)
+    if words:
+        legend = "; ".join(f"{short}: {word}" for word, short in SHORT.items() if word != short)
+        ax.set_xlabel(legend, fontsize=SMALL)
     ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
     ax.set_yticks(range(len(rows)), [style.plain(row) for row in rows])
     ax.set_xticks(

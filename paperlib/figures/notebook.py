@@ -4,12 +4,13 @@ book = Notebook("02_probe_layers", globals())     # the first cell after the par
 book.write("transfer", rows, {"accuracy": "%"}, n=480)    # results/<run>/02_transfer.json
 book.publish("transfer", "layer_curves", drawing, n=480)  # figures/<run>/02_transfer.pdf, .png and .json
 book.say(f"Transfer begins at {onset:.2f} of the depth.")  # a sentence, computed, shown as text
-book.claim("C2", "probe transfer", verdict, sentence)     # a row of results/<run>/02_claims.json
+book.claim("C2", "probe transfer", verdict, sentence, 480)  # a row of results/<run>/02_claims.json
 book.finish()
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -21,7 +22,9 @@ from matplotlib.figure import Figure
 
 from paperlib.figures.publish import publish
 from paperlib.figures.rows import frame
+from paperlib.stats.conditions import Verdict
 from paperlib.stats.tables import read_table, write_table
+from paperlib.stats.words import would_decide
 from paperlib.study.results import provenance
 from paperlib.study.study import Study
 
@@ -97,14 +100,31 @@ class Notebook:
         self.write("absent", self._absent)
         self.say(f"*Absent: {what}.* {why[0].upper()}{why[1:]}.")
 
-    def claim(self, claim: str, method: str, verdict: str, finding: str, n: int) -> None:
+    def claim(
+        self,
+        claim: str,
+        method: str,
+        verdict: Verdict,
+        finding: str,
+        n: int,
+        event: str | None = None,
+        by_paper: Verdict | None = None,
+    ) -> None:
         """Record what one method says of a claim, and show it. README's table is made of these rows.
 
-        claim: "C1" to "C6". verdict: a word of `paperlib.stats.verdicts`. finding: one sentence with the numbers.
+        claim: "C1" to "C6". finding: one sentence with the numbers. n: examples behind the verdict. event: what the
+        method looks at, where another one looks at the same (`stats.verdicts`); by default the method's name.
+        by_paper: what the rule says where the paper's band is the middle, if it speaks of a middle.
         """
-        self._claims.append({"claim": claim, "method": method, "verdict": verdict, "finding": finding, "n": n})
+        needed = None if verdict.times is None else math.ceil(n * verdict.times)
+        row = {"claim": claim, "method": method, "event": event or method, "verdict": verdict.word, "finding": finding}
+        row |= {"n": n, "needed": needed, "by the paper's band": by_paper and by_paper.word}
+        self._claims.append(row)
         self.write("claims", self._claims, n=n)
-        self.say(f"**{claim}, by {method}: {verdict}.** {finding}")
+        said = [f"**{claim}, by {method}: {verdict}.** {finding}", f"n = {n:,}.", *would_decide(verdict, needed)]
+        if by_paper:
+            said.append(f"With the paper's band as the middle: *{by_paper}*.")
+        self.say(" ".join(said))
 
     def finish(self) -> None:
         """Say how long the notebook took. What an earlier run lacked or claimed, and this one does not, is removed."""

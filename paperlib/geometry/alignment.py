@@ -10,7 +10,7 @@ import torch
 
 from paperlib.geometry.neighbors import Neighbors
 from paperlib.geometry.similarity import neighborhood_overlap, permutation_null
-from paperlib.geometry.subsampling import subsample_interval, subsampled
+from paperlib.geometry.subsampling import jackknife, subsample_interval, subsampled
 from paperlib.stats.bootstrap import Interval
 
 Layers = Sequence[Neighbors]
@@ -56,6 +56,37 @@ def overlap_gain(
         return 100 * float(np.mean([neighborhood_overlap(p, r, k) - neighborhood_overlap(q, r, k) for p, q, r in each]))
 
     return subsample_interval(gain, *(part[i] for part in (after, before, text) for i in at), n=n, seed=seed)
+
+
+def gains_by_region(
+    after: Layers,
+    before: Layers,
+    text: Layers,
+    regions: Sequence[Sequence[int]],
+    k: int = 16,
+    n: int = 40,
+    seed: int = 0,
+) -> tuple[Interval, list[Interval]]:
+    """`overlap_gain` in the middle one of three regions, and that minus the gain in each of the other two.
+
+    regions: places in the three lists, of the early, the middle and the late region. All are subsampled together, so
+    that the differences are paired. Raises ValueError for an empty region.
+    """
+    if len(regions) != 3 or not all(len(at) for at in regions):
+        raise ValueError("Gains are compared between three regions of the depth, each with a layer.")
+    at = [i for region in regions for i in region]
+    ends = np.cumsum([len(region) for region in regions])[:-1]
+
+    def gains(*parts: Neighbors) -> list[float]:
+        a, b, t = (parts[i * len(at) : (i + 1) * len(at)] for i in range(3))
+        each = zip(a, b, t, strict=True)
+        found = [neighborhood_overlap(p, r, k) - neighborhood_overlap(q, r, k) for p, q, r in each]
+        return [100 * float(part.mean()) for part in np.split(np.array(found), ends)]
+
+    drawn = subsampled(gains, *(part[i] for part in (after, before, text) for i in at), n=n, seed=seed)
+    early, middle, late = (drawn[:, i] for i in range(3))
+    total = len(text[0])
+    return jackknife(middle, total), [jackknife(middle - other, total) for other in (early, late)]
 
 
 def null_by_layer(

@@ -11,7 +11,7 @@ from paperlib.geometry.phases import phase
 from paperlib.geometry.subsampling import jackknife
 from paperlib.stats.bootstrap import Interval
 
-READ = ("depth", "height", "width")  # of a phase
+READ = ("depth", "peak", "rise", "width")  # of a phase
 
 
 def scale_rows(cloud: str, found: Sequence[Dimension], n: int) -> list[dict]:
@@ -30,17 +30,19 @@ def dimension_intervals(profile: np.ndarray, total: int, share: float = 0.8) -> 
 
 
 def read_phase(x: Sequence[float], profile: np.ndarray, total: int, share: float = 0.8) -> dict[str, Interval]:
-    """depth, height and width of the phase (`phases.phase`) in a profile [1 + n, layers], read draw by draw."""
+    """depth, peak, rise and width of the phase (`phases.phase`) in a profile [1 + n, layers], read draw by draw."""
     read = [phase(x, row) for row in profile]
     return {what: jackknife([getattr(p, what) for p in read], total, share) for what in READ}
 
 
 def phase_change(
-    x: Sequence[float], after: np.ndarray, before: np.ndarray, total: int, share: float = 0.8
+    x: Sequence[float], after: np.ndarray, before: np.ndarray, total: int, share: float = 0.8, level: float = 0.95
 ) -> dict[str, Interval]:
-    """How depth, height and width differ between two profiles: after minus before, draw by draw, which pairs them."""
+    """How depth, peak, rise and width differ between two profiles: after minus before, draw by draw, which pairs them."""
     pairs = [(phase(x, a), phase(x, b)) for a, b in zip(after, before, strict=True)]
-    return {what: jackknife([getattr(a, what) - getattr(b, what) for a, b in pairs], total, share) for what in READ}
+    return {
+        what: jackknife([getattr(a, what) - getattr(b, what) for a, b in pairs], total, share, level) for what in READ
+    }
 
 
 def gaussian_like(value: float, n: int, k: int = 16) -> float | None:

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 
 from paperlib.geometry.distances import GeometryError
 from paperlib.geometry.subsampling import jackknife
+from paperlib.stats.conditions import Verdict
 from paperlib.stats.interval import Interval
 from paperlib.stats.verdicts import by_entry_depth
 
@@ -37,7 +38,7 @@ class EntryDepth:
     advantage: Interval
     surplus: Interval
     relative: Interval
-    verdict: str
+    verdict: Verdict
 
 
 def entry_depth(

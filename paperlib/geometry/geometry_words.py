@@ -26,15 +26,15 @@ def phase_sentence(
 ) -> str:
     """Whether there was a phase to begin with, and what tuning did to it. profiles: before and tuned, by layer."""
     rises = direction(
-        before["width"], "rises above both of its ends", unclear="does not clearly rise above both its ends"
+        before["rise"], "rises above both of its ends", unclear="does not clearly rise above both its ends"
     )
     what = {
-        key: f"the {key} {direction(change[key], 'grows', 'shrinks')} ({change[key]:+.2f})"
-        for key in ("height", "width")
+        key: f"the {name} {direction(change[key], 'grows', 'shrinks')} ({change[key]:+.2f})"
+        for key, name in (("peak", "peak's dimension"), ("width", "width"))
     }
     (first, most), (first_after, most_after) = ((profile[0], max(profile)) for profile in profiles)
     return (
-        f"- **{name}**: before tuning the profile {rises}. With tuning, {what['height']} and {what['width']}. The "
+        f"- **{name}**: before tuning the profile {rises}. With tuning, {what['peak']} and {what['width']}. The "
         f"first dimension goes from {first:.1f} to {first_after:.1f}, the largest from {most:.1f} to {most_after:.1f}."
     )
 

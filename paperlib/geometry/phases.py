@@ -1,12 +1,13 @@
-"""Reading an intrinsic-dimension profile: where the abstraction phase peaks, how high it rises, how wide it is.
+"""Reading an intrinsic-dimension profile: where the abstraction phase peaks, how high, and how wide it is.
 
 The abstraction phase of a transformer is the range of depth in which the intrinsic dimension of its representations
 rises to a peak and falls again (Cheng et al. 2024, arXiv 2405.15471). The reading rule, stated before any number:
 
 - the **peak** is the interior layer of the largest dimension, and its relative depth is what is compared;
-- the **height** is that dimension divided by the profile's first one;
+- the **peak's dimension** is that dimension; it is compared as it is, and not as a ratio to an end, which moves too;
+- the **rise** is by how much it exceeds the larger of the profile's two ends: above 0, there is a hump;
 - the **width** is the share of depth around the peak at which the dimension stays at or above half way between the
-  larger of the profile's two ends and the peak; 0 if the peak does not rise above both ends.
+  larger of the two ends and the peak; 0 if there is no hump.
 """
 
 from collections.abc import Sequence
@@ -21,10 +22,11 @@ from paperlib.geometry.subsampling import subsampled
 
 @dataclass(frozen=True)
 class Phase:
-    """depth of the peak in [0, 1]; its dimension over the first one; width as a share of depth, see above."""
+    """depth of the peak in [0, 1]; its dimension; its rise above both ends; width as a share of depth, see above."""
 
     depth: float
-    height: float
+    peak: float
+    rise: float
     width: float
 
 
@@ -43,13 +45,13 @@ def phase(depth: Sequence[float], dimension: Sequence[float]) -> Phase:
     peak = 1 + int(d[1:-1].argmax())
     ends = max(d[0], d[-1])
     if d[peak] <= ends:
-        return Phase(float(x[peak]), float(d[peak] / d[0]), 0.0)
+        return Phase(float(x[peak]), float(d[peak]), float(d[peak] - ends), 0.0)
     half = (d[peak] + ends) / 2
     left = next(i for i in range(peak, -1, -1) if d[i] < half)
     right = next(i for i in range(peak, len(d)) if d[i] < half)
     start = np.interp(half, d[[left, left + 1]], x[[left, left + 1]])
     stop = np.interp(half, d[[right, right - 1]], x[[right, right - 1]])
-    return Phase(float(x[peak]), float(d[peak] / d[0]), float(stop - start))
+    return Phase(float(x[peak]), float(d[peak]), float(d[peak] - ends), float(stop - start))
 
 
 def profiles(

@@ -26,7 +26,7 @@ from paperlib.scoring.choices import Chunk
 from paperlib.stats.effects import paired_difference
 from paperlib.stats.interval import Interval
 from paperlib.stats.multiplicity import Family, simultaneous_intervals
-from paperlib.stats.verdicts import Vote
+from paperlib.stats.votes import Vote
 from paperlib.tasks.benchmarks import Example
 
 NECESSITY, SUFFICIENCY, KNOCKOUT = "necessity", "sufficiency", "knockout"

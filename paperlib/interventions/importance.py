@@ -7,18 +7,23 @@ import numpy as np
 
 from paperlib.stats.bootstrap import Interval
 from paperlib.stats.effects import rank_agreement
-from paperlib.stats.verdicts import thirds, vote
+from paperlib.stats.verdicts import by_groups
+from paperlib.stats.votes import AGAINST, FOR, OPEN, regions, vote_of, votes_together
 from paperlib.stats.words import count, listed
 
 
 @dataclass(frozen=True)
 class Method:
-    """What one method finds. effects: [windows, n], in its unit; groups: the picture of each example, [n]."""
+    """What one method finds. effects: [windows, n], in its unit; groups: the picture of each example, [n].
+
+    event: what it looks at; methods that look at the same event are counted once.
+    """
 
     name: str
     effects: np.ndarray
     groups: Sequence[str]
     unit: str
+    event: str
 
     @property
     def profile(self) -> np.ndarray:
@@ -27,18 +32,21 @@ class Method:
 
 
 def vote_rows(methods: Sequence[Method], centres: Sequence[float], seed: int = 0) -> list[dict]:
-    """A row for each method: its vote (`verdicts.vote`) and the two differences that decide it, in the method's unit.
+    """A row for each method: its vote and the two differences that decide it, in the method's unit, intervals together
+    (`votes.votes_together`).
 
     largest: the largest mean importance of a window, either sign, by which differences of several units compare. peak:
     the centre of the window of most importance.
-    Raises ValueError as `verdicts.vote` does.
+    Raises ValueError as `votes.votes_together` does.
     """
     rows = []
+    votes = votes_together({method.name: (method.effects, method.groups) for method in methods}, centres, seed)
     for method in methods:
-        found = vote(method.effects, centres, method.groups, seed)
+        found = votes[method.name]
         rows.append(
             {
                 "method": method.name,
+                "event": method.event,
                 "unit": method.unit,
                 "middle minus early": found.over_early,
                 "middle minus late": found.over_late,
@@ -94,13 +102,15 @@ def peak_sentence(votes: Sequence[dict]) -> str:
     return f"The most important window is centred {'; '.join(parts)}."
 
 
-def count_votes(votes: Sequence[dict]) -> str:
-    """The votes in words: "of 6 methods, 3 vote for the middle third, 2 against, and 1 is open"."""
-    said = [row["vote"] for row in votes]
-    still = said.count("open")
+def count_votes(methods: Sequence[Method], centres: Sequence[float], seed: int = 0) -> str:
+    """The votes in words, one for each event: "of 4 events, 3 are for the middle third, none against, 1 is open"."""
+    votes = votes_together({method.name: (method.effects, method.groups) for method in methods}, centres, seed)
+    of = {event: [votes[m.name].verdict for m in methods if m.event == event] for event in {m.event for m in methods}}
+    said = [vote_of(verdict) for verdict in by_groups(of)[0].values()]
+    pro, contra, still = (said.count(word) for word in (FOR, AGAINST, OPEN))
     return (
-        f"of {count(len(said), 'method')}, {said.count('for')} vote for the middle third, "
-        f"{said.count('against')} against, and {still} {'is' if still == 1 else 'are'} open"
+        f"of {count(len(said), 'event')} that the methods look at, {pro} speak for the middle third, {contra} against, "
+        f"and {still} {'is' if still == 1 else 'are'} open"
     )
 
 
@@ -109,7 +119,7 @@ def by_third(effects: np.ndarray, centres: Sequence[float]) -> dict[str, np.ndar
 
     A third without a window is left out.
     """
-    third = thirds(centres)
+    third = regions(centres)
     return {
         f"{name} third": np.asarray(effects, float)[third == i].mean(axis=0)
         for i, name in enumerate(("early", "middle", "late"))

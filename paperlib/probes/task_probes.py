@@ -13,7 +13,7 @@ from paperlib.probes.probing import ProbeResult, probe, transfer
 from paperlib.stats.bootstrap import Interval, group_intervals
 from paperlib.stats.effects import paired_difference
 from paperlib.stats.onset import onset
-from paperlib.stats.verdicts import thirds
+from paperlib.stats.votes import regions
 from paperlib.tasks.probe_tasks import ProbeTask
 from paperlib.tasks.word_tasks import WordTask
 
@@ -104,7 +104,7 @@ def _numbers(result: ProbeResult) -> dict:
 def correct_by_part(results: Sequence[ProbeResult]) -> dict[str, np.ndarray]:
     """How often each example is right, [n] from 0 to 1: at layer 0, and as a mean over the layers of each third."""
     right = np.stack([r.correct for r in results]).astype(float)
-    third = thirds(_depths(results))
+    third = regions(_depths(results))
     third[0] = -1  # layer 0 stands for itself
     return {name: right[third == i].mean(0) for i, name in enumerate(PARTS, -1)}
 
@@ -128,10 +128,10 @@ def change(a: tuple[Sequence[ProbeResult], str], b: tuple[Sequence[ProbeResult],
     return paired_difference(mine.tolist(), theirs.tolist(), first[0].groups.tolist(), (-1, 1), seed=seed)
 
 
-def onset_of(results: Sequence[ProbeResult], seed: int = 0) -> Interval | None:
+def onset_of(results: Sequence[ProbeResult], seed: int = 0, level: float = 0.95) -> Interval | None:
     """The relative depth at which accuracy sets in (`paperlib.stats.onset`), None where it does not clearly rise."""
     right = np.stack([r.correct for r in results]).astype(float)
-    return onset(right, _depths(results), results[0].groups.tolist(), seed)
+    return onset(right, _depths(results), results[0].groups.tolist(), seed, level)
 
 
 def best(results: Sequence[ProbeResult]) -> ProbeResult:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import spearmanr
 
-from paperlib.stats.bootstrap import group_intervals, ratio_intervals
+from paperlib.stats.bootstrap import group_intervals, ratio_intervals, statistic_interval
 from paperlib.stats.interval import Interval
 from paperlib.study.checks import finite
 
@@ -67,6 +67,33 @@ def gap_share(
         value = part.sum() / whole.sum()
         limits = [min(0, value), max(1, value)]
     return ratio_intervals([part], [whole], groups, limits, level, n_boot, seed, runs)[0]
+
+
+def gap_share_difference(
+    one: tuple[ArrayLike, ArrayLike, ArrayLike],
+    other: tuple[ArrayLike, ArrayLike, ArrayLike],
+    groups: Sequence | np.ndarray,
+    level: float = 0.95,
+    n_boot: int = 2000,
+    seed: int = 0,
+) -> Interval | None:
+    """A `gap_share` minus another of the same N examples, resampled together, so that the difference is paired.
+
+    one, other: edited, low and high scores, as `gap_share` takes them. None if either has no gap to share.
+    Raises ValueError as `paired_difference` does.
+    """
+    parts = []
+    for edited, low, high in (one, other):
+        edited, low, high = _paired(groups, edited, low, high)
+        if paired_difference(high, low, groups, None, level, n_boot, seed).low <= 0:
+            return None
+        parts += [edited - low, high - low]
+
+    def apart(means: np.ndarray) -> float | None:
+        return None if min(means[1], means[3]) <= 0 else float(means[0] / means[1] - means[2] / means[3])
+
+    largest = max(1.0, abs(apart(np.mean(parts, axis=1)) or 0.0))
+    return statistic_interval(apart, parts, groups, (-largest, largest), level, n_boot, seed)
 
 
 def rank_agreement(profiles: Mapping[str, ArrayLike]) -> dict[str, dict[str, float | None]]:

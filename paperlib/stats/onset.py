@@ -6,10 +6,12 @@ import numpy as np
 
 from paperlib.stats.bootstrap import Interval, statistic_interval
 from paperlib.stats.effects import paired_difference
-from paperlib.stats.verdicts import thirds
+from paperlib.stats.votes import regions
 
 
-def onset(values: np.ndarray, depth: Sequence[float], groups: Sequence[str], seed: int = 0) -> Interval | None:
+def onset(
+    values: np.ndarray, depth: Sequence[float], groups: Sequence[str], seed: int = 0, level: float = 0.95
+) -> Interval | None:
     """The relative depth from which a profile stays above half-way between its first layer and the third where it is
     highest, up to its best layer there. So a single layer that is high by chance sets nothing in.
 
@@ -22,15 +24,15 @@ def onset(values: np.ndarray, depth: Sequence[float], groups: Sequence[str], see
     Raises ValueError for shapes that differ or a third without a layer.
     """
     values, at = np.asarray(values, float), np.asarray(depth, float)
-    third = np.r_[-1, thirds(depth[1:])]
+    third = np.r_[-1, regions(depth[1:])]
     if values.ndim != 2 or len(values) != len(at) or not {0, 1, 2} <= set(third.tolist()):
         raise ValueError("An onset needs a row of values for each depth, and depths in every third.")
     top = int(np.argmax([values[third == i].mean() for i in range(3)]))
-    # The highest of three is compared, so each comparison gets a third of 5 %.
-    rise = paired_difference(values[third == top].mean(0), values[0], groups, level=1 - 0.05 / 3, seed=seed)
+    # The highest of three is compared, so each comparison gets a third of what may err.
+    rise = paired_difference(values[third == top].mean(0), values[0], groups, level=1 - (1 - level) / 3, seed=seed)
     if rise.low <= 0:
         return None
-    return statistic_interval(lambda means: _half_way(means, at, third), values, groups, (0, 1), seed=seed)
+    return statistic_interval(lambda means: _half_way(means, at, third), values, groups, (0, 1), level, seed=seed)
 
 
 def _half_way(means: np.ndarray, depth: np.ndarray, third: np.ndarray) -> float | None:

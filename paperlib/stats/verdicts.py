@@ -1,195 +1,178 @@
-"""All rules that turn effects into verdicts. A claim is supported, not supported or not testable at this scale.
+"""The rules of all six claims: what follows from the estimates, in the words of `conditions.py`.
 
-A method that gives each window of blocks an importance *votes* on whether the middle third matters most:
+They were written down before the models that they now judge were trained. Each is a list of conditions that must hold
+together, or a vote of several methods. Where a rule speaks of the middle of the depth, that is the middle third or
+other `votes.BORDERS`.
 
-- "for" if the mean over windows centred in the middle third exceeds the mean over those in the early third and that
-  over those in the late third, each with a 95 % interval above 0 (paired by example, resampled by picture);
-- "against" if one of the two differences has its interval below 0;
-- "open" otherwise.
-
-Where several benchmarks vote (notebook 06), the intervals of all their differences hold together.
+**One event is counted once.** Methods that look at the same event (the answer's content passes from the image tokens to
+the answer position) are no independent evidence. So they make up one group, whose word is formed first, and groups are
+counted (`by_groups`).
 """
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping, Sequence
 
-from paperlib.stats.effects import paired_difference
+from paperlib.stats.conditions import (
+    CONTRADICTORY,
+    INCONCLUSIVE,
+    NOT_SUPPORTED,
+    SUPPORTED,
+    UNMET,
+    Condition,
+    Verdict,
+    above,
+    at_least,
+    below,
+    decide,
+    inside,
+)
 from paperlib.stats.interval import Interval
-from paperlib.stats.multiplicity import Family, simultaneous_intervals
-from paperlib.study.checks import shown
+from paperlib.stats.votes import THIRD
 
-SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not testable at this scale"
-Key = TypeVar("Key", bound=Hashable)
 KEEPS, GAINS = 0.95, 0.80  # the least shares of full tuning that C6 asks for
 
 
-@dataclass(frozen=True)
-class Vote:
-    """middle minus early and middle minus late third, in the effect's units, and what follows."""
+def by_bypass(keeps: Interval | None, over_captions: Interval | None, least: float) -> Verdict:
+    """C1 by intervention: image tokens that skip the early blocks keep at least the share ``least`` of what the picture
+    adds, and more than a caption's tokens keep of what the caption adds.
 
-    over_early: Interval
-    over_late: Interval
-    vote: str
-
-
-def thirds(centres: Sequence[float]) -> np.ndarray:
-    """0, 1 or 2 for windows centred in the early, middle or late third of relative depth [0, 1]."""
-    return np.minimum((3 * np.asarray(centres, float)).astype(int), 2)
-
-
-def vote(effects: np.ndarray, centres: Sequence[float], groups: Sequence[str], seed: int = 0) -> Vote:
-    """The vote of a method. effects: [windows, N], the importance of each window for each example; centres: of the
-    windows, in relative depth; groups: the picture of each example. Raises ValueError if a third has no window.
+    keeps: the share; over_captions: that minus the captions', paired. None where a picture or caption adds nothing.
     """
-    early, middle, late = _by_third(effects, centres)
-    return _voted(*(paired_difference(middle, other, groups, seed=seed) for other in (early, late)))
+    return decide([keeps and at_least(keeps, least), over_captions and above(over_captions)])
 
 
-def votes_together(
-    methods: Mapping[Key, tuple[np.ndarray, Sequence[str]]], centres: Sequence[float], seed: int = 0
-) -> dict[Key, Vote]:
-    """The votes of several methods, with intervals that hold together (`multiplicity.simultaneous_intervals`).
+def by_entry_depth(depth: Interval, margins: Sequence[Interval], least: float) -> Verdict:
+    """C1 by geometry: the best match lies at or above ``least`` of the depth, and every margin lies above 0.
 
-    methods: {name: (effects [windows, N], groups [N])}. Raises ValueError as `vote` does.
+    margins: `geometry.entry_depth.EntryDepth`'s, which compare with an untrained connector.
     """
-    contrasts = []
-    for effects, groups in methods.values():
-        early, middle, late = _by_third(effects, centres)
-        contrasts.append(Family(np.array([middle - early, middle - late]), groups))
-    found = simultaneous_intervals(contrasts, seed=seed) if methods else []
-    return {name: _voted(*both) for name, both in zip(methods, found, strict=True)}
+    return decide([at_least(depth, least), *map(above, margins)] if margins else [])
 
 
-def _by_third(effects: np.ndarray, centres: Sequence[float]) -> list[np.ndarray]:
-    """Mean importance [N] over the windows centred in each third."""
-    effects = np.asarray(effects, float)
-    if len(effects) != len(centres) or not all(0 <= centre <= 1 for centre in centres):
-        raise ValueError(
-            f"Each of {len(effects)} windows needs a centre in relative depth, from 0 to 1: got {shown(centres)}."
-        )
-    third = thirds(centres)
-    if set(third.tolist()) != {0, 1, 2}:
-        raise ValueError(
-            "A vote needs windows centred in every third of the depth: sweep with a smaller width or stride."
-        )
-    return [effects[third == i].mean(0) for i in range(3)]
+def by_onsets(
+    onsets: Mapping[str, Interval | None], borders: tuple[float, float] = THIRD
+) -> tuple[dict[str, Verdict], Verdict]:
+    """C2 for one event: what each task says of it, and what follows by `by_votes`.
 
-
-def _voted(over_early: Interval, over_late: Interval) -> Vote:
-    if over_early.low > 0 and over_late.low > 0:
-        return Vote(over_early, over_late, "for")
-    return Vote(over_early, over_late, "against" if over_early.high < 0 or over_late.high < 0 else "open")
-
-
-def by_benchmarks(votes: Mapping[str, Sequence[str]]) -> tuple[dict[str, str], str]:
-    """C3: what each benchmark says, and the verdict. votes: of each benchmark, those of its methods.
-
-    A benchmark is *for* the middle if at least one of its methods votes for it and none against, *against* if it is the
-    other way round, and *open* otherwise. The verdict is `by_votes` of the benchmarks.
+    onsets: of each task the relative depth at which half of the final gain is reached, with intervals that hold together;
+    None if there is no clear gain: then the task has no vote. A task is for the middle if its interval lies between the
+    borders, against it if it lies wholly beyond one of them.
     """
-    said = {
-        name: "for"
-        if "for" in of and "against" not in of
-        else "against"
-        if "against" in of and "for" not in of
-        else "open"
-        for name, of in votes.items()
-    }
+    votes = {task: decide([None] if at is None else inside(at, borders)) for task, at in onsets.items()}
+    return votes, by_votes(list(votes.values()))
+
+
+def by_place(where: Interval | None, borders: tuple[float, float] = THIRD) -> Verdict:
+    """C2 by one depth, where the answer's content leaves the image tokens: it lies between the borders. None if the
+    content cannot be followed.
+    """
+    return decide([None] if where is None else inside(where, borders))
+
+
+def by_votes(votes: Sequence[Verdict]) -> Verdict:
+    """Supported if more than half of the votes are for and none is against; not supported if more than half are against
+    and none for; contradictory if there are some of both; precondition not met if nobody has a vote; else inconclusive.
+
+    votes: "supported" is for, "not supported" against, "precondition not met" no vote. They must be cast by intervals
+    that hold together, so that both kinds together are more than chance.
+    """
+    part = [vote for vote in votes if vote.word != UNMET]
+    pro, contra = (sum(vote.word == word for vote in part) for word in (SUPPORTED, NOT_SUPPORTED))
+    if not part:
+        return Verdict(UNMET)
+    if pro and contra:
+        return Verdict(CONTRADICTORY)
+    if 2 * max(pro, contra) > len(part):
+        return Verdict(SUPPORTED if pro else NOT_SUPPORTED)
+    lacking = len(part) // 2 + 1 - max(pro, contra)
+    times = sorted(vote.times for vote in part if vote.times is not None)
+    return Verdict(INCONCLUSIVE, times[lacking - 1] if len(times) >= lacking else None)
+
+
+def by_groups(votes: Mapping[str, Sequence[Verdict]]) -> tuple[dict[str, Verdict], Verdict]:
+    """What each group says, and what follows by `by_votes`. Groups are the benchmarks of C3, or the events of a claim.
+
+    votes: of each group, those of its methods. A group is for if one of them is for and none against; against, if it is
+    the other way round; contradictory, if there are both, and then it counts as a vote that is open.
+    """
+    said = {name: _together(of) for name, of in votes.items()}
     return said, by_votes(list(said.values()))
 
 
-def by_margin(differences: Sequence[Interval], margin: float) -> str:
-    """C6 by benchmarks: supported if every difference, band minus full tuning, lies above -margin with its interval;
-    not supported if one lies below it; otherwise, or if there is none, not testable at this scale.
+def _together(votes: Sequence[Verdict]) -> Verdict:
+    words = {vote.word for vote in votes}
+    if CONTRADICTORY in words or {SUPPORTED, NOT_SUPPORTED} <= words:
+        return Verdict(CONTRADICTORY)
+    for word in (SUPPORTED, NOT_SUPPORTED):
+        if word in words:
+            return Verdict(word)
+    times = [vote.times for vote in votes if vote.times is not None]
+    return Verdict(INCONCLUSIVE, min(times, default=None)) if INCONCLUSIVE in words else Verdict(UNMET)
+
+
+def by_growth(changes: Mapping[str, Sequence[Interval]], hump: Interval) -> Verdict:
+    """C4: of each modality something grows, and nothing shrinks, given a hump that can be extended.
+
+    changes: of captions and of pictures, tuned minus before, with intervals that hold together; hump: by how much the
+    captions' profile before tuning rises above both of its ends. Not supported if something shrinks and nothing grows;
+    contradictory if one thing grows and another shrinks.
     """
-    if any(difference.high < -margin for difference in differences):
-        return NOT_SUPPORTED
-    return SUPPORTED if differences and all(d.low > -margin for d in differences) else NOT_TESTABLE
+    given = above(hump)
+    if given.state != "holds" or not changes:
+        return decide([given] if changes else [], [given])
+    found = {name: [above(change) for change in of] for name, of in changes.items()}
+    states = {name: {c.state for c in of} for name, of in found.items()}
+    grows, shrinks = (any(word in of for of in states.values()) for word in ("holds", "fails"))
+    if grows and shrinks:
+        return Verdict(CONTRADICTORY)
+    if shrinks:
+        return Verdict(NOT_SUPPORTED)
+    if all("holds" in of for of in states.values()):
+        return Verdict(SUPPORTED)
+    times = [_soonest(of) for name, of in found.items() if "holds" not in states[name]]
+    return Verdict(INCONCLUSIVE, None if None in times else max(t for t in times if t is not None))
 
 
-def by_votes(votes: Sequence[str]) -> str:
-    """Supported if more than half of the methods are for and none is against; not supported if more are against than
-    for; otherwise not testable at this scale.
+def _soonest(conditions: Sequence[Condition]) -> float | None:
+    return min((times for c in conditions if (times := c.times()) is not None), default=None)
+
+
+def by_gain(middle: Interval, over_others: Sequence[Interval], beyond: Interval) -> Verdict:
+    """C5: the alignment of pictures with what captions had before tuning grows in the middle, more there than in each
+    other region, and beyond what the scenes' true attributes explain.
+
+    middle, over_others: the gain there, and that minus the gain in each other region; beyond: the gain there among
+    neighbours that are none by true attributes.
     """
-    pro, contra = votes.count("for"), votes.count("against")
-    if 2 * pro > len(votes) and not contra:
-        return SUPPORTED
-    return NOT_SUPPORTED if contra > pro else NOT_TESTABLE
-
-
-def by_threshold(estimate: Interval | None, least: float, control: Interval | None = None) -> str:
-    """Supported if the interval lies at or above ``least`` (and, where there is a control, above the control's); not
-    supported if it lies below ``least``; otherwise, or without an estimate, not testable at this scale.
-    """
-    if estimate is None:
-        return NOT_TESTABLE
-    if estimate.high < least:
-        return NOT_SUPPORTED
-    apart = control is None or control.high < estimate.low
-    return SUPPORTED if estimate.low >= least and apart else NOT_TESTABLE
-
-
-def by_place(where: Interval | None) -> str:
-    """C2: supported if the interval, in relative depth, lies in the middle third; not supported if it lies in the early
-    or in the late one; otherwise, or if there is no such place, not testable at this scale.
-    """
-    inside = {-1} if where is None else set(thirds([where.low, where.high]).tolist())
-    if inside == {1}:
-        return SUPPORTED
-    return NOT_SUPPORTED if inside in ({0}, {2}) else NOT_TESTABLE
-
-
-def by_growth(changes: Sequence[Sequence[Interval]]) -> str:
-    """C4: supported if in each modality something grows, its interval above 0, and nothing shrinks, its interval below
-    0; not supported if anything shrinks and nothing grows; otherwise not testable at this scale. changes: of each
-    modality.
-    """
-    grows = [any(change.low > 0 for change in modality) for modality in changes]
-    shrinks = any(change.high < 0 for modality in changes for change in modality)
-    if changes and all(grows) and not shrinks:
-        return SUPPORTED
-    return NOT_SUPPORTED if shrinks and not any(grows) else NOT_TESTABLE
-
-
-def by_gain(gained: Interval, reached: float, null: float) -> str:
-    """C5: supported if the interval lies above 0 and the value reached lies above its null; not supported if the
-    interval lies below 0; otherwise not testable at this scale.
-    """
-    if gained.low > 0 and reached > null:
-        return SUPPORTED
-    return NOT_SUPPORTED if gained.high < 0 else NOT_TESTABLE
-
-
-def by_entry_depth(depth: Interval, margins: Sequence[Interval], least: float) -> str:
-    """C1 by geometry: supported if the depth lies at or above ``least`` and every margin above 0, each with its
-    interval; not supported if one interval lies on the other side; otherwise not testable at this scale.
-    """
-    if margins and depth.low >= least and all(margin.low > 0 for margin in margins):
-        return SUPPORTED
-    against = depth.high < least or any(margin.high < 0 for margin in margins)
-    return NOT_SUPPORTED if against else NOT_TESTABLE
-
-
-def enough(kept: Interval | None, gained: Interval | None, keeps: float = KEEPS, gains: float = GAINS) -> bool:
-    """Whether a band keeps and gains at least so much of full tuning, both by the lower ends."""
-    return kept is not None and gained is not None and kept.low >= keeps and gained.low >= gains
+    return decide([above(middle), *map(above, over_others), above(beyond)] if over_others else [])
 
 
 def band_verdict(
     kept: Interval | None, gained: Interval | None, step: Interval, keeps: float = KEEPS, gains: float = GAINS
-) -> str:
-    """C6 for a band: supported if it keeps and gains `enough`, in less time a step by the upper end (``step``: as a
-    share of full tuning's); not supported if an interval lies wholly on the other side; otherwise, or where full tuning
-    gains nothing, not testable at this scale.
+) -> Verdict:
+    """C6 for a band: it keeps and gains at least so much of full tuning, and its step (as a share of full tuning's) takes
+    less time. None where full tuning gains nothing: then there is nothing to keep.
+
+    How many times the examples would decide counts questions, not timed rounds.
     """
-    if kept is None or gained is None:
-        return NOT_TESTABLE
-    if kept.high < keeps or gained.high < gains or step.low >= 1:
-        return NOT_SUPPORTED
-    return SUPPORTED if enough(kept, gained, keeps, gains) and step.high < 1 else NOT_TESTABLE
+    answers = decide([kept and at_least(kept, keeps), gained and at_least(gained, gains)])
+    timed = decide([below(step, 1)])
+    if answers.word == UNMET or NOT_SUPPORTED in (answers.word, timed.word):
+        return Verdict(UNMET if answers.word == UNMET else NOT_SUPPORTED)
+    return answers if timed.word == SUPPORTED else Verdict(INCONCLUSIVE, answers.times)
+
+
+def enough(kept: Interval | None, gained: Interval | None, keeps: float = KEEPS, gains: float = GAINS) -> bool:
+    """Whether a band keeps and gains at least so much of full tuning, both by the lower ends."""
+    return decide([kept and at_least(kept, keeps), gained and at_least(gained, gains)]).word == SUPPORTED
+
+
+def by_margin(differences: Sequence[Interval], margin: float) -> Verdict:
+    """C6 by benchmarks: every difference, band minus full tuning, lies above -margin. The precondition is that there is
+    one, on a benchmark where full tuning gains.
+    """
+    return decide([above(difference, -margin) for difference in differences])
 
 
 def beats_every_rival(over: dict[str, Interval], seeds: dict[str, int], rivals: Sequence[str], least: int = 3) -> str:
@@ -198,7 +181,8 @@ def beats_every_rival(over: dict[str, Interval], seeds: dict[str, int], rivals: 
     over: band minus rival; seeds: how many seeds each difference comes from. Differences from fewer than ``least``
     seeds decide nothing. "yes" if every difference lies above 0 with its interval, "no" if one lies below 0.
     """
-    telling = {rival: d for rival, d in over.items() if seeds[rival] >= least}
-    if any(d.high < 0 for d in telling.values()):
+    telling = {rival: above(difference) for rival, difference in over.items() if seeds[rival] >= least}
+    if any(condition.state == "fails" for condition in telling.values()):
         return "no"
-    return "yes" if rivals and set(rivals) <= set(telling) and all(telling[r].low > 0 for r in rivals) else "open"
+    won = {rival for rival, condition in telling.items() if condition.state == "holds"}
+    return "yes" if rivals and set(rivals) <= won else "open"

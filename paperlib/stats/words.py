@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from paperlib.stats.conditions import INCONCLUSIVE, POWER, UNMET, Verdict
 from paperlib.stats.interval import Interval
 
 
@@ -76,3 +77,14 @@ def by_direction(
 def names_above(rows: Iterable[Mapping], name: str, column: str, level: float = 0.0) -> list[str]:
     """The names of the rows whose estimate lies above a level with its interval."""
     return [row[name] for row in rows if row[column] is not None and row[column].low > level]
+
+
+def would_decide(verdict: Verdict, needed: int | None) -> list[str]:
+    """One sentence on the n that would decide an open verdict, two digits of it; none for a verdict that is decided."""
+    if verdict.word not in (INCONCLUSIVE, UNMET) or (verdict.word == UNMET and needed is None):
+        return []
+    if needed is None:
+        return ["No n can be named that would decide."]
+    what = "decide" if verdict.word == INCONCLUSIVE else "show the precondition"
+    power = f"with a power of {100 * POWER:.0f} %"
+    return [f"An n of about {float(f'{needed:.2g}'):,.0f} would {what} {power}, if what was seen is the truth."]

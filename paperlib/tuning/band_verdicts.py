@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable
 
 from paperlib.stats.bootstrap import Interval
-from paperlib.stats.verdicts import GAINS, KEEPS, SUPPORTED, band_verdict, beats_every_rival, enough
+from paperlib.stats.conditions import SUPPORTED, Verdict, at_least
+from paperlib.stats.verdicts import GAINS, KEEPS, band_verdict, beats_every_rival, enough
 from paperlib.tasks.benchmarks import PICTURE_SUITES
 from paperlib.tuning.band_results import MID, BandResults, pictured
 from paperlib.tuning.band_runs import BASELINE, Answer
@@ -14,7 +15,7 @@ RIVALS = ("early", "late", "sparse")  # of mid's size
 FLAT = ("existence", "relation")  # what the training phase "matching" teaches, which no arm has
 
 
-def judge(results: BandResults, arm: str, step: Interval, n_boot: int = 2000) -> str:
+def judge(results: BandResults, arm: str, step: Interval, n_boot: int = 2000) -> Verdict:
     """The verdict on an arm. step: the time of its step as a share of full tuning's."""
     kept, gained = results.keeps(arm, n_boot=n_boot), results.gains(arm, n_boot=n_boot)
     return band_verdict(kept, gained, step)
@@ -73,20 +74,19 @@ def how_often_supported(results: BandResults, like: str, step: Interval, n: int 
 
     A coin for each picture says which of the two gets whose answers, n times.
     """
-    verdicts = [judge(results.swap_answers(MID, like, i), MID, step, n_boot=400) for i in range(n)]
+    verdicts = [judge(results.swap_answers(MID, like, i), MID, step, n_boot=400).word for i in range(n)]
     return 100 * verdicts.count(SUPPORTED) / n
 
 
 def questions_needed(estimate: Interval | None, least: float) -> int | None:
-    """How many questions would bring the lower end of an estimate's interval up to ``least``, if its value stayed.
+    """How many questions would bring the lower end of an estimate's interval up to ``least`` with a power of 80 %, if
+    its value is the true one and training runs grow in proportion (`stats.conditions`).
 
-    If the value is the true one, so many give an even chance. An interval shrinks with the square root of n, as long as
-    training runs grow in proportion. Those that were asked if they are enough; None if no number would do, the value
-    being no larger than ``least``.
+    Those that were asked if they are enough; None if no number would do, the value being no larger than ``least``.
     """
     if estimate is None or estimate.value <= least:
         return None
-    return math.ceil(estimate.n * max(1, (estimate.value - estimate.low) / (estimate.value - least)) ** 2)
+    return math.ceil(estimate.n * (at_least(estimate, least).times() or 1))
 
 
 def _seed_alone(seed: int) -> Callable[[Answer], bool]:

@@ -8,6 +8,7 @@ from paperlib.figures import notebook
 from paperlib.figures.notebook import Notebook
 from paperlib.figures.publish import redraw
 from paperlib.stats.bootstrap import Interval
+from paperlib.stats.conditions import Verdict
 from paperlib.study import StudyError
 from paperlib.study.results import ResultError, read_result
 
@@ -45,9 +46,14 @@ def test_a_table_that_is_not_there_names_itself(book):
 
 
 def test_claims_are_rows_and_are_shown(book, capsys):
-    book.claim("C2", "probe transfer", "supported", "It is so.", 4)
-    book.claim("C1", "bypass", "not supported", "It is not.", 4)
-    assert [row["claim"] for row in book.read("02_claims")] == ["C2", "C1"]
+    book.claim("C2", "probe transfer", Verdict("supported"), "It is so.", 4)
+    book.claim("C1", "bypass", Verdict("inconclusive", 2.6), "It is not.", 4, "entry", Verdict("supported"))
+    done, open_ = book.read("02_claims")
+    assert (done["claim"], done["verdict"], done["event"], done["needed"]) == ("C2", "supported", "probe transfer", None)
+    assert (open_["verdict"], open_["event"], open_["needed"]) == ("inconclusive", "entry", 11), "2.6 times 4, rounded up"
+    assert done["by the paper's band"] is None and open_["by the paper's band"] == "supported"
+    said = capsys.readouterr().out
+    assert said  # shown as Markdown, whose text a console does not print
 
 
 def test_nothing_is_shown_where_there_is_nothing_to_say(book, monkeypatch):
@@ -61,7 +67,7 @@ def test_nothing_is_shown_where_there_is_nothing_to_say(book, monkeypatch):
 
 def test_what_an_earlier_run_lacked_or_claimed_does_not_stay(book, study):
     book.absent("pictures", "there are none")
-    book.claim("C2", "probe transfer", "supported", "It is so.", 4)
+    book.claim("C2", "probe transfer", Verdict("supported"), "It is so.", 4)
     book.finish()
     kept = [study.results / f"02_{name}.json" for name in ("absent", "claims")]
     assert all(path.is_file() for path in kept)

@@ -152,7 +152,7 @@ DATA = {
     "verdict_map": {
         "rows": ["C1, bypass", "C2, patching"],
         "columns": ["mini, seed 0", "other, seed 1"],
-        "values": [["supported", None], ["not supported", "not testable at this scale"]],
+        "values": [["supported", None], ["not supported", "precondition not met"]],
     },
     "pareto": {
         "xlabel": "time (%)",

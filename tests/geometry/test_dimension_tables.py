@@ -33,8 +33,8 @@ def test_each_layer_has_its_own_interval():
 
 def test_a_phase_is_read_draw_by_draw():
     found = read_phase(X, drawn(TENT, 0), 500)
-    assert {what: i.value for what, i in found.items()} == {"depth": 0.5, "height": 2.0, "width": 0.5}
-    assert found["depth"][1:3] == (0.5, 0.5) and found["height"].low < 2 < found["height"].high
+    assert {what: i.value for what, i in found.items()} == {"depth": 0.5, "peak": 20.0, "rise": 10.0, "width": 0.5}
+    assert found["depth"][1:3] == (0.5, 0.5) and found["peak"].low < 20 < found["peak"].high
 
 
 def test_a_change_is_paired():
@@ -42,9 +42,12 @@ def test_a_change_is_paired():
     same = phase_change(X, profile, profile, 500)
     assert all(i[:3] == (0, 0, 0) for i in same.values())
     lower = phase_change(X, drawn(LOW, 1), profile, 500)
-    assert lower["height"].value == pytest.approx(-0.6) and lower["height"].high < 0
-    scaled = phase_change(X, 1.5 * profile, profile, 500)
-    assert scaled["height"][:3] == pytest.approx((0, 0, 0)), "noise that both share cancels"
+    assert lower["peak"].value == pytest.approx(-6) and lower["peak"].high < 0
+    wider = phase_change(X, drawn(LOW, 1), profile, 500, level=0.99)["peak"]
+    assert wider.low < lower["peak"].low and wider.high > lower["peak"].high
+    lifted = phase_change(X, 3 + profile, profile, 500)
+    assert lifted["peak"][:3] == pytest.approx((3, 3, 3)), "noise that both share cancels"
+    assert lifted["rise"][:3] == pytest.approx((0, 0, 0)), "where both ends are lifted too, the hump is as high"
 
 
 def test_a_reading_beyond_the_table_has_no_gaussian():

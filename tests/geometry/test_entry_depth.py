@@ -7,7 +7,7 @@ from small_models import one_sentence
 from paperlib.geometry.distances import GeometryError
 from paperlib.geometry.entry_depth import entry_depth
 from paperlib.geometry.subsampling import jackknife
-from paperlib.stats.verdicts import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
+from paperlib.stats.conditions import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
 
 DEPTH = [0.1, 0.3, 0.5, 0.7, 1.0]
 CONTROL = [0.04, 0.06, 0.07, 0.06, 0.05]
@@ -28,7 +28,7 @@ def test_the_four_readings_by_hand():
     found = read([0.04, 0.08, 0.16, 0.10, 0.08])
     assert found.depth[:3] == (0.5, 0.5, 0.5) and found.depth.n == 1000
     assert found.advantage.value == pytest.approx(0.12) and found.surplus.value == pytest.approx(0.12 - 0.03)
-    assert found.relative.value == pytest.approx(12 / 16 - 3 / 7) and found.verdict == SUPPORTED
+    assert found.relative.value == pytest.approx(12 / 16 - 3 / 7) and found.verdict.word == SUPPORTED
 
 
 def test_intervals_pair_the_two_connectors():
@@ -44,27 +44,27 @@ def test_intervals_pair_the_two_connectors():
 @pytest.mark.parametrize(
     "profile, verdict",
     [
-        (CONTROL, NOT_TESTABLE),  # what made the rule: the control's best match lies in the middle as well
-        (2 * np.array(CONTROL), NOT_TESTABLE),  # more of the scene, at all depths alike
+        (CONTROL, INCONCLUSIVE),  # what made the rule: the control's best match lies in the middle as well
+        (2 * np.array(CONTROL), INCONCLUSIVE),  # more of the scene, at all depths alike
         (np.array(CONTROL) + 0.04, NOT_SUPPORTED),  # lifted as much early, so less of the match is late
         ([0.16, 0.10, 0.08, 0.06, 0.05], NOT_SUPPORTED),  # the early captions match best
         ([0.06, 0.06, 0.07, 0.06, 0.05], NOT_SUPPORTED),  # a smaller advantage than the control's
     ],
 )
 def test_the_middle_alone_is_not_enough(profile, verdict):
-    assert read(profile).verdict == verdict
+    assert read(profile).verdict.word == verdict
 
 
 def test_noise_leaves_it_open():
-    assert read([0.04, 0.08, 0.16, 0.10, 0.08], noise=0.1).verdict == NOT_TESTABLE
+    assert read([0.04, 0.08, 0.16, 0.10, 0.08], noise=0.1).verdict.word == INCONCLUSIVE
     level = read([0.0, 0.0, 0.0, 0.0, 0.0], [0.0] * 5)  # nothing above chance anywhere
-    assert level.verdict == NOT_TESTABLE and np.isfinite(level.relative[:3]).all()
+    assert level.verdict.word == INCONCLUSIVE and np.isfinite(level.relative[:3]).all()
 
 
 def test_without_a_layer_in_the_first_sixth_the_first_is_early():
     rows = drawn([0.1, 0.3, 0.2])
     found = entry_depth([0.3, 0.6, 1.0], rows, drawn([0.1, 0.1, 0.1], seed=1), 500)
-    assert found.advantage.value == pytest.approx(0.2) and found.verdict == SUPPORTED
+    assert found.advantage.value == pytest.approx(0.2) and found.verdict.word == SUPPORTED
 
 
 @pytest.mark.parametrize(

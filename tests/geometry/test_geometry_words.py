@@ -16,7 +16,7 @@ from paperlib.geometry.geometry_words import (
     scale_sentence,
 )
 from paperlib.stats.bootstrap import Interval
-from paperlib.stats.verdicts import NOT_TESTABLE
+from paperlib.stats.conditions import INCONCLUSIVE, Verdict
 
 
 def around(value, reach=0.1):
@@ -35,15 +35,15 @@ def test_scales():
 
 
 @pytest.mark.parametrize(
-    "width, height, says",
+    "rise, peak, says",
     [
-        (around(0.5), around(1), ("profile rises above both", "the height grows (+1.00 [+0.90, +1.10])")),
-        (around(0.05), around(-1), ("does not clearly rise", "the height shrinks")),
-        (around(0.05), around(0.05), ("does not clearly rise", "the height does not change clearly")),
+        (around(0.5), around(1), ("profile rises above both", "the peak's dimension grows (+1.00 [+0.90, +1.10])")),
+        (around(0.05), around(-1), ("does not clearly rise", "the peak's dimension shrinks")),
+        (around(0.05), around(0.05), ("does not clearly rise", "the peak's dimension does not change clearly")),
     ],
 )
-def test_phases(width, height, says):
-    found = phase_sentence("captions", {"width": width}, {"height": height, "width": around(0)}, ([4, 9, 5], [6, 8, 7]))
+def test_phases(rise, peak, says):
+    found = phase_sentence("captions", {"rise": rise}, {"peak": peak, "width": around(0)}, ([4, 9, 5], [6, 8, 7]))
     assert all(part in found for part in says) and "the width does not change clearly" in found
     assert "from 4.0 to 6.0, the largest from 9.0 to 8.0" in found
 
@@ -79,7 +79,7 @@ def test_meeting():
 )
 def test_entry(depth, margin, says):
     maps = {"untrained": np.array([[1.0, 2], [3, 4]]), "tuned": np.array([[5.0, 9], [8, 7]])}
-    entry = EntryDepth(depth, margin, margin, margin, NOT_TESTABLE)
+    entry = EntryDepth(depth, margin, margin, margin, Verdict(INCONCLUSIVE))
     found = " ".join(entry_sentences(entry, maps, [0.1, 0.9], 1.6, 0.25))
     assert all(part.replace("different than", "different from") in found for part in says)
     assert "untrained connector the best match is the caption layer at depth 0.90, with 2.0 % overlap" in found

@@ -15,18 +15,18 @@ DEPTH = [0, 0.25, 0.5, 0.75, 1]
 
 def test_a_tent_has_half_its_base_as_width():
     found = phase(DEPTH, [10, 15, 20, 15, 10])
-    assert (found.depth, found.height, found.width) == (0.5, 2.0, 0.5)
+    assert (found.depth, found.peak, found.rise, found.width) == (0.5, 20, 10, 0.5)
 
 
 def test_half_height_counts_from_the_higher_end_and_is_interpolated():
     found = phase(DEPTH, [4, 20, 18, 12, 10])  # half height is 15: at 0.25 * 11 / 16, and between 0.5 and 0.75
-    assert found.depth == 0.25 and found.height == 5
+    assert found.depth == 0.25 and found.peak == 20 and found.rise == 10
     assert found.width == pytest.approx(0.5 + 0.25 * 3 / 6 - 0.25 * 11 / 16)
 
 
 @pytest.mark.parametrize("profile", [[20, 15, 10, 5, 1], [1, 2, 3, 4, 9], [5, 5, 5, 5, 5]])
 def test_without_a_rise_above_both_ends_there_is_no_width(profile):
-    assert phase(DEPTH, profile).width == 0
+    assert phase(DEPTH, profile).width == 0 and phase(DEPTH, profile).rise <= 0
 
 
 def test_profiles_share_their_draws():

@@ -10,7 +10,7 @@ from small_models import picture
 from paperlib.interventions.benchmark_sweeps import clear_windows, gap_rows, profile_rows, sweep_benchmark
 from paperlib.interventions.sweep_scores import answer_probabilities, with_closed_edge
 from paperlib.interventions.sweeps import Sweep
-from paperlib.stats.verdicts import votes_together
+from paperlib.stats.votes import votes_together
 from paperlib.tasks.benchmarks import Example
 
 BLOCKS = [range(i, i + 1) for i in range(DEPTH)]

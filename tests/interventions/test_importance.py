@@ -19,9 +19,9 @@ CENTRES = [0.1, 0.3, 0.5, 0.7, 0.9]
 GROUPS = [str(i) for i in range(12)]
 
 
-def method(name, profile, unit="points"):
+def method(name, profile, unit="points", event="one"):
     noise = np.random.default_rng(len(name)).normal(0, 0.05, (len(profile), len(GROUPS)))
-    return Method(name, np.array(profile)[:, None] + noise, GROUPS, unit)
+    return Method(name, np.array(profile)[:, None] + noise, GROUPS, unit, event)
 
 
 def test_votes_are_those_of_the_rule_and_keep_their_unit():
@@ -36,7 +36,7 @@ def test_votes_are_those_of_the_rule_and_keep_their_unit():
 
 
 def test_pictures_are_counted_once():
-    two = Method("a", np.ones((5, 4)), ["x", "x", "y", "y"], "points")
+    two = Method("a", np.ones((5, 4)), ["x", "x", "y", "y"], "points", "one")
     assert vote_rows([two], CENTRES)[0]["pictures"] == 2
 
 
@@ -47,7 +47,7 @@ def test_differences_compare_as_shares_of_the_largest_importance():
 
 def test_every_pair_of_methods_is_compared_once_the_most_alike_first():
     up, down = method("up", [0, 1, 2, 3, 4]), method("down", [4, 3, 2, 1, 0])
-    like, flat = method("like up", [0, 1, 2, 4, 3]), Method("flat", np.zeros((5, 12)), GROUPS, "nats")
+    like, flat = method("like up", [0, 1, 2, 4, 3]), Method("flat", np.zeros((5, 12)), GROUPS, "nats", "one")
     rows = agreement_rows([down, flat, up, like])
     found = [(row["method"], row["other method"], row["rank correlation"]) for row in rows]
     assert found[:3] == [
@@ -70,8 +70,20 @@ def test_votes_and_peaks_in_words():
         for name, peak, said in (("a", 0.5, "for"), ("b", 0.9, "open"), ("c", 0.5, "for"), ("d", 0.1, "against"))
     ]
     assert peak_sentence(rows) == "The most important window is centred at 0.10 by d; at 0.50 by a and c; at 0.90 by b."
-    assert count_votes(rows) == "of 4 methods, 2 vote for the middle third, 1 against, and 1 is open"
-    assert count_votes(rows[:1]).endswith("0 against, and 0 are open")
+
+
+def test_methods_that_look_at_one_event_are_counted_once():
+    methods = [
+        method("middle", [0, 0, 3, 0, 0], event="a"),
+        method("middle too", [0, 0, 2, 0, 0], event="a"),
+        method("late", [0, 0, 0, 6, 9], event="b"),
+        method("flat", [1, 1, 1, 1, 1], event="c"),
+    ]
+    assert count_votes(methods, CENTRES) == (
+        "of 3 events that the methods look at, 1 speak for the middle third, 1 against, and 1 is open"
+    )
+    both = [method("middle", [0, 0, 3, 0, 0]), method("late", [0, 0, 0, 6, 9])]
+    assert count_votes(both, CENTRES).endswith("0 speak for the middle third, 0 against, and 1 is open"), "they disagree"
 
 
 def test_effects_are_averaged_within_thirds():

@@ -9,7 +9,7 @@ from small_models import one_sentence
 from paperlib.figures.rows import curve_rows, lines_of
 from paperlib.stats.accuracy import Interval
 from paperlib.stats.bootstrap import group_weights
-from paperlib.stats.effects import centre_of_mass, gap_share, paired_difference, rank_agreement
+from paperlib.stats.effects import centre_of_mass, gap_share, gap_share_difference, paired_difference, rank_agreement
 
 
 def test_a_paired_difference_is_the_mean_of_differences_and_pairs_cancel():
@@ -144,3 +144,16 @@ def test_a_gap_of_few_pictures_is_none():
     """Five pictures of one sign do not exclude 0 at 95 %, six do: the sign test."""
     for n, known in ((1, False), (5, False), (6, True)):
         assert (gap_share([0.5] * n, [0.0] * n, [1.0] * n, range(n)) is not None) == known
+
+
+def test_a_difference_of_gap_shares_is_paired():
+    rng, n = np.random.default_rng(4), 60
+    groups, noise = [str(i) for i in range(n)], rng.normal(0, 0.2, n)
+    low, high = 0.2 + noise, 0.8 + noise
+    edited = low + 0.9 * (high - low) + rng.normal(0, 0.02, n)
+    less = low + 0.7 * (high - low) + rng.normal(0, 0.02, n)
+    found = gap_share_difference((edited, low, high), (less, low, high), groups)
+    assert found.value == pytest.approx(0.2, abs=0.02) and 0.15 < found.low < found.high < 0.25
+    apart = gap_share(edited, low, high, groups).value - gap_share(less, low, high, groups).value
+    assert found.value == pytest.approx(apart)
+    assert gap_share_difference((edited, low, low), (less, low, high), groups) is None, "no gap, nothing to share"

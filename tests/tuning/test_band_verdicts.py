@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from paperlib.stats.bootstrap import Interval
-from paperlib.stats.verdicts import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
+from paperlib.stats.conditions import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
 from paperlib.study.study import Study
 from paperlib.tuning import band_verdicts as verdicts
 from paperlib.tuning.band_results import BandResults
@@ -29,13 +29,13 @@ def planted(n=300, **shares):
 
 
 def test_a_band_as_good_as_full_tuning_is_supported_if_it_is_cheaper():
-    assert verdicts.judge(planted(mid=0.9), "mid", CHEAP) == SUPPORTED
-    assert verdicts.judge(planted(mid=0.9), "mid", DEAR) == NOT_SUPPORTED
+    assert verdicts.judge(planted(mid=0.9), "mid", CHEAP).word == SUPPORTED
+    assert verdicts.judge(planted(mid=0.9), "mid", DEAR).word == NOT_SUPPORTED
 
 
 def test_a_band_that_gains_nothing_is_not_supported_and_few_questions_decide_nothing():
-    assert verdicts.judge(planted(mid=0.4), "mid", CHEAP) == NOT_SUPPORTED
-    assert verdicts.judge(planted(n=12, mid=0.8), "mid", CHEAP) == NOT_TESTABLE
+    assert verdicts.judge(planted(mid=0.4), "mid", CHEAP).word == NOT_SUPPORTED
+    assert verdicts.judge(planted(n=12, mid=0.8), "mid", CHEAP).word == INCONCLUSIVE
 
 
 def test_the_middle_must_beat_every_rival():
@@ -76,8 +76,8 @@ def test_how_often_a_rule_supports_what_is_alike():
 @pytest.mark.parametrize(
     "estimate, needed",
     [
-        (Interval(0.98, 0.94, 1.02, 100), 178),  # 100 (0.04 / 0.03)^2
-        (Interval(0.98, 0.92, 1.04, 100), 400),
+        (Interval(0.98, 0.94, 1.02, 100), 364),  # 100 ((1.96 + 0.842) / 1.96 x 0.04 / 0.03)^2
+        (Interval(0.98, 0.92, 1.04, 100), 818),
         (Interval(0.98, 0.96, 1.00, 100), 100),
         (Interval(0.95, 0.90, 1.00, 100), None),
         (None, None),
