@@ -71,4 +71,4 @@ def test_bars_and_line_breaks_end_no_cell(study):
     row = claim("C1") | {"method": "P(yes|picture)", "finding": "one\ntwo | three", "n": 3}
     write_table(study, "02_claims", [row], {}, {})
     line = claims_table(study.results).splitlines()[-1]
-    assert r"P(yes\|picture)" in line and r"one two \| three" in line and line.count(" | ") == 4
+    assert r"P(yes\|picture)" in line and r"one two \| three" in line and line.count(" | ") == 5
