@@ -23,9 +23,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
-
-from scipy.stats import norm
 
 from paperlib.stats.interval import Interval
 
@@ -82,7 +81,7 @@ class Condition:
             return None
         lies_above = self.estimate.value > self.bound
         half = self.estimate.value - self.estimate.low if lies_above else self.estimate.high - self.estimate.value
-        return max(1.0, float((1 + norm.ppf(power) / LEVEL) * half / abs(self.distance)) ** 2)
+        return max(1.0, ((1 + NormalDist().inv_cdf(power) / LEVEL) * half / abs(self.distance)) ** 2)
 
 
 def above(estimate: Interval, bound: float = 0.0) -> Condition:
