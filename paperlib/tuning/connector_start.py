@@ -1,20 +1,19 @@
-"""Where a connector starts before stage 1: at random, matched to the words in size, or solved in closed form.
+"""Where a connector starts before stage 1, and how long its output may grow in it.
 
-An MLP connector with random weights gives image tokens that are far longer than word embeddings, so what it has to say
-about words drowns in a large constant part. Two better starts:
+A connector is an MLP of two linear layers. It starts at random (`models.assemble` gives image tokens about the length
+of words), or from a **ridge** solution: the first layer gives random projections of the standardised features of the
+vision tower, and the last one is solved by ridge regression (Hoerl & Kennard 1970), from there to the mean embedding of
+the words for what stands at each place, in training scenes. Only these words, which captions hold, are used, and
+nothing of the LLM but its embeddings. (Random first layer, solved last one: Huang et al. 2006, Extreme learning
+machine, Neurocomputing 70.)
 
-- **matched**: the last layer is scaled, so that image tokens are as long as word embeddings (root mean square), and its
-  bias centres them;
-- **ridge**: the last layer is solved by ridge regression (Hoerl & Kennard 1970) from what the first layer makes of the
-  vision tower's features to the mean embedding of the words for what stands there, in training scenes. Only these
-  words, which their captions hold, are used; nothing of the LLM but its embeddings.
-
-Either leaves the first layer at random.
+In tuning the output grows far beyond the length of words. `matched` holds it there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -23,13 +22,13 @@ from paperlib.models.parts import connector, vision_tower, word_embeddings
 from paperlib.models.vlm import VLM
 from paperlib.tasks.scenes import CELLS, Scene, draw_scene
 
-STARTS = ("random", "matched", "ridge")
+STARTS = ("random", "ridge")
 EMPTY = "nothing"  # the word for a place where nothing stands
 
 
 @torch.no_grad()
 def start_connector(vlm: VLM, how: str, n: int = 2000, seed: int = 0, penalty: float = 1e-2) -> None:
-    """Give a LLaVA-like connector (two linear layers) one of the `STARTS`, in place.
+    """Give a connector of two linear layers one of the `STARTS`, in place; "random" leaves it as it is.
 
     n: training scenes that are looked at. penalty: of the ridge regression, as a share of the mean variance of what
     the first layer gives. Raises ValueError for an unknown start.
@@ -40,23 +39,52 @@ def start_connector(vlm: VLM, how: str, n: int = 2000, seed: int = 0, penalty: f
         return
     scenes = [draw_scene("train", seed, index) for index in range(n)]
     bridge: Any = connector(vlm.base)
-    hidden = bridge.act(bridge.linear_1(image_features(vlm, scenes)))  # [n, tokens, D]
-    rows, last = hidden.flatten(0, 1), bridge.linear_2
-    words = word_embeddings(vlm.base).weight.float()
-    if how == "matched":
-        out = last(rows)
-        scale = words.square().mean().sqrt() / (out - out.mean(0)).square().mean().sqrt()
-        last.bias.copy_(scale * (last.bias - out.mean(0)))
-        last.weight.mul_(scale)
-        return
-    wanted = torch.stack([place_targets(vlm, scene) for scene in scenes]).flatten(0, 1)
+    features = image_features(vlm, scenes).flatten(0, 1)
+    _project_standardised(bridge.linear_1, features, seed)
+    wanted = torch.cat([place_targets(vlm, scene) for scene in scenes])
+    _solve(bridge.linear_2, bridge.act(bridge.linear_1(features)), wanted, penalty)
+
+
+def _project_standardised(layer: Any, features: torch.Tensor, seed: int) -> None:
+    """Random weights, so that each output is a sum of standardised features and varies by about 1."""
+    mean, spread = features.mean(0), features.std(0).clamp(min=1e-6)
+    shape, generator = layer.weight.shape, torch.Generator().manual_seed(seed)
+    layer.weight.copy_(torch.randn(shape, generator=generator) / shape[1] ** 0.5 / spread)
+    layer.bias.copy_(-layer.weight @ mean)
+
+
+def _solve(layer: Any, rows: torch.Tensor, wanted: torch.Tensor, penalty: float) -> None:
+    """The ridge regression of wanted [N, D] on rows [N, H]."""
     at, mean = rows.mean(0), wanted.mean(0)
     centred = (rows - at).double()
     gram = centred.T @ centred / len(rows)
     gram.diagonal().add_(penalty * gram.diagonal().mean())
     solved = torch.linalg.solve(gram, centred.T @ (wanted - mean).double() / len(rows)).float()
-    last.weight.copy_(solved.T)
-    last.bias.copy_(mean - at @ solved)
+    layer.weight.copy_(solved.T)
+    layer.bias.copy_(mean - at @ solved)
+
+
+@contextlib.contextmanager
+def matched(vlm: VLM, n: int = 200, seed: int = 0) -> Iterator[None]:
+    """Hold the connector's output at the length of words (root mean square over a batch) while it is tuned.
+
+    At the end the last layer takes over the scale, as it is over n training scenes, so that the model is a plain one.
+    """
+    bridge: Any = connector(vlm.base)
+    size = float(word_embeddings(vlm.base).weight.detach().float().square().mean().sqrt())
+
+    def scale_of(output: torch.Tensor) -> torch.Tensor:
+        return size / output.detach().float().square().mean().sqrt()
+
+    handle = bridge.register_forward_hook(lambda module, args, output: output * scale_of(output).to(output.dtype))
+    try:
+        yield
+    finally:
+        handle.remove()
+        with torch.no_grad():
+            factor = scale_of(bridge(image_features(vlm, [draw_scene("train", seed, i) for i in range(n)])))
+            bridge.linear_2.weight.mul_(factor)
+            bridge.linear_2.bias.mul_(factor)
 
 
 @torch.no_grad()
@@ -80,7 +108,7 @@ def place_targets(vlm: VLM, scene: Scene) -> torch.Tensor:
     """
     side = round(vlm.base.config.image_seq_length**0.5)
     in_cell = {thing.cell: f"{thing.size} {thing.name}" for thing in scene.things}
-    embedded = word_embeddings(vlm.base).weight.float()
+    embedded = word_embeddings(vlm.base).weight.detach().float()
 
     def mean_of(text: str) -> torch.Tensor:
         return embedded[vlm.tokenizer(" " + text, add_special_tokens=False)["input_ids"]].mean(0)

@@ -9,9 +9,10 @@ tower's own features. What is saved is enough for paired differences: which scen
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from paperlib.probes.task_probes import read
 from paperlib.study.results import provenance, read_json, write_json
 from paperlib.study.study import Study, repo_root
 from paperlib.tasks.probe_tasks import ProbeTask, probe_tasks
-from paperlib.tuning.connector_start import image_features, start_connector
+from paperlib.tuning.connector_start import image_features, matched, start_connector
 from paperlib.tuning.finetune import train
 from paperlib.tuning.train_config import TrainConfig
 
@@ -34,22 +35,26 @@ ENCODER, RANDOM = "vision tower", "random"
 
 @dataclass(frozen=True)
 class Trial:
-    """start: one of `connector_start.STARTS`. steps: of tuning on captions. rate: AdamW's largest."""
+    """start: one of `connector_start.STARTS`. steps: of tuning on captions. rate: AdamW's largest. matched: whether the
+    output is held at the length of words.
+    """
 
     start: str
-    steps: int
+    steps: int = 0
     rate: float = 1e-3
+    matched: bool = False
 
 
 TRIALS = {
-    RANDOM: Trial("random", 0),
+    RANDOM: Trial("random"),
     "random, 150 steps": Trial("random", 150),
+    "random, 150 steps, slow": Trial("random", 150, 1e-4),
+    "random, 150 steps, matched": Trial("random", 150, matched=True),
     "random, 600 steps": Trial("random", 600),
-    "matched, 150 steps": Trial("matched", 150),
-    "matched, 600 steps": Trial("matched", 600),
-    "ridge": Trial("ridge", 0),
-    "ridge, 150 steps": Trial("ridge", 150, 3e-4),
-    "ridge, 600 steps": Trial("ridge", 600, 3e-4),
+    "ridge": Trial("ridge"),
+    "ridge, 150 steps, slow": Trial("ridge", 150, 1e-4),
+    "ridge, 150 steps, matched": Trial("ridge", 150, 3e-4, True),
+    "ridge, 600 steps, slow": Trial("ridge", 600, 1e-4),
 }
 
 
@@ -59,10 +64,9 @@ def tuned_connector(trial: Trial, seed: int = 0, checkpoint: Path | None = None)
     start_connector(vlm, trial.start, seed=seed)
     if not trial.steps:
         return vlm, []
-    config = TrainConfig(
-        1, trial.steps, 0, BATCH, LENGTH, seed, lr_connector=trial.rate, mixed=True, compile=True
-    )
-    return vlm, train(vlm, config, checkpoint, progress=False)["loss"]
+    config = TrainConfig(1, trial.steps, 0, BATCH, LENGTH, seed, lr_connector=trial.rate, mixed=True, compile=True)
+    with matched(vlm) if trial.matched else contextlib.nullcontext():
+        return vlm, train(vlm, config, checkpoint, progress=False)["loss"]
 
 
 def features_of_tasks(vlm: VLM, seed: int = 0) -> tuple[dict[str, ProbeTask], dict[str, torch.Tensor]]:
@@ -94,11 +98,12 @@ def main(names: list[str]) -> None:
         bridge, words = connector(vlm.base), word_embeddings(vlm.base).weight
         with torch.no_grad():
             tokens = {task: bridge(of) for task, of in features.items()}
-        size = float(torch.cat([t.flatten(0, 1) for t in tokens.values()]).square().mean().sqrt())
+        size = torch.cat([t.flatten(0, 1) for t in tokens.values()]).square().mean().sqrt()
         found["trials"][name] = {
             "right": {task: right_answers(tasks[task], of, study.seed) for task, of in tokens.items()},
-            "size": size / float(words.square().mean().sqrt()),
+            "size": float(size / words.detach().square().mean().sqrt()),
             "loss": losses,
+            "recipe": asdict(TRIALS[name]),
             "seconds": round(time.perf_counter() - started, 1),
         }
         found["provenance"] = provenance(study, 0.0, SCENES)

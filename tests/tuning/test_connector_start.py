@@ -1,4 +1,4 @@
-"""Where a connector starts: left alone, as long as words, or what scikit-learn's ridge regression gives."""
+"""Where a connector starts: left alone, or what scikit-learn's ridge regression gives; and how long its output stays."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from small_models import one_sentence
 from paperlib.models.parts import connector, word_embeddings
 from paperlib.models.vlm import load_vlm
 from paperlib.tasks.scenes import CELLS, draw_scene
-from paperlib.tuning.connector_start import EMPTY, image_features, place_targets, start_connector
+from paperlib.tuning.connector_start import EMPTY, image_features, matched, place_targets, start_connector
 
 N = 30
 
@@ -49,33 +49,40 @@ def test_a_random_start_changes_nothing(vlm):
     assert all(torch.equal(a, b) for a, b in zip(before, weights(vlm), strict=True))
 
 
-def test_matched_tokens_are_as_long_as_words_and_point_as_before(vlm, scenes):
+def length(rows):
+    return float(rows.detach().square().mean().sqrt())
+
+
+def test_matched_output_is_as_long_as_words_within_and_afterwards(vlm, scenes):
+    bridge, words = connector(vlm.base), length(word_embeddings(vlm.base).weight)
+    with torch.no_grad():
+        bridge.linear_2.weight.mul_(50)
     before = tokens(vlm, scenes)
-    start_connector(vlm, "matched", N)
-    after, words = tokens(vlm, scenes), word_embeddings(vlm.base).weight
-    assert after.square().mean().sqrt() == pytest.approx(float(words.square().mean().sqrt()), rel=1e-3)
-    centred = before - before.mean(0)
-    assert torch.allclose(after, centred * (after.std() / centred.std()), atol=1e-4)
+    with matched(vlm, N):
+        held = tokens(vlm, scenes)
+    after = tokens(vlm, scenes)
+    assert length(before) > 5 * words and length(held) == pytest.approx(words, rel=1e-4)
+    assert torch.allclose(after, held, atol=1e-5) and torch.allclose(after, before * (words / length(before)), atol=1e-5)
+    assert not bridge._forward_hooks
 
 
 def test_ridge_is_that_of_scikit_learn(vlm, scenes):
-    bridge = connector(vlm.base)
-    with torch.no_grad():
-        hidden = bridge.act(bridge.linear_1(image_features(vlm, scenes))).flatten(0, 1)
-        wanted = torch.cat([place_targets(vlm, scene) for scene in scenes])
-    penalty = 1e-2 * float(hidden.var(0, unbiased=False).mean()) * len(hidden)
-    oracle = Ridge(alpha=penalty).fit(hidden.double().numpy(), wanted.double().detach().numpy())
-    first = bridge.linear_1.weight.clone()
+    bridge, features = connector(vlm.base), image_features(vlm, scenes).flatten(0, 1)
     start_connector(vlm, "ridge", N)
-    expected = oracle.predict(hidden.double().numpy())
-    assert np.allclose(tokens(vlm, scenes).numpy(), expected, atol=1e-4)
-    assert torch.equal(bridge.linear_1.weight, first) and bridge.linear_2.weight.grad is None
+    with torch.no_grad():
+        projected = bridge.linear_1(features)
+    assert projected.mean(0).abs().max() < 1e-3 and projected.var() == pytest.approx(1, abs=0.2), "standardised"
+    hidden = bridge.act(projected)
+    wanted = torch.cat([place_targets(vlm, scene) for scene in scenes])
+    penalty = 1e-2 * float(hidden.var(0, unbiased=False).mean()) * len(hidden)
+    oracle = Ridge(alpha=penalty).fit(hidden.double().numpy(), wanted.double().numpy())
+    assert np.allclose(tokens(vlm, scenes).numpy(), oracle.predict(hidden.double().numpy()), atol=1e-4)
 
 
 def test_targets_are_the_words_for_what_stands_there(vlm):
     scene = next(s for s in (draw_scene("train", 0, i) for i in range(50)) if len(s.things) == 1)
     (thing,) = scene.things
-    embedded, rows = word_embeddings(vlm.base).weight, place_targets(vlm, scene).view(4, 4, -1)
+    embedded, rows = word_embeddings(vlm.base).weight.detach(), place_targets(vlm, scene).view(4, 4, -1)
     ids = [vlm.tokenizer(f" {text}", add_special_tokens=False)["input_ids"] for text in (f"{thing.size} {thing.name}", EMPTY)]
     thing_words, nothing = (embedded[of].mean(0) for of in ids)
     for number, cell in enumerate(CELLS):
