@@ -64,7 +64,7 @@ SNAKEMAKE_BY_PROFILE = $(if $(PROFILE),$(SNAKEMAKE_ANYWHERE) --profile $(call QU
 # The tests are many and small: a process on each core, with one thread, is faster than one process with many threads.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4
 
-.PHONY: help checked install assets figures compare plan test notebooks reference bands redraw claims lint bench clean distclean \
+.PHONY: help checked install assets figures compare plan test notebooks reference connectors bands redraw claims lint bench clean distclean \
   plugin test-cluster
 .DEFAULT_GOAL := help
 
@@ -150,6 +150,9 @@ notebooks: assets
 
 reference: assets
 	$(BIN)/python -m paperlib.tuning.band_runs '$(PRESET)' '$(if $(filter undefined,$(origin SEEDS)),$(THREE_SEEDS),$(SEEDS))'
+
+connectors: assets
+	$(BIN)/python -m paperlib.tuning.connector_trials
 
 # The words are checked before assets are fetched. ACCELERATE: options of `accelerate launch`, such as --use_fsdp.
 bands: $(STAMP)
