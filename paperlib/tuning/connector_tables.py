@@ -10,7 +10,6 @@ from paperlib.stats.bootstrap import group_intervals
 from paperlib.stats.interval import Interval
 from paperlib.stats.multiplicity import Family, simultaneous_intervals
 from paperlib.study.results import read_json
-from paperlib.study.study import repo_root
 from paperlib.tuning.connector_trials import ENCODER, FILE, RANDOM, TASKS
 
 CLOSE = 0.05  # how far below a probe of the vision tower's features a connector that sees may be
@@ -18,7 +17,7 @@ CLOSE = 0.05  # how far below a probe of the vision tower's features a connector
 
 def read_trials() -> dict:
     """The recorded trials (`connector_trials`). Raises ResultError if there are none."""
-    return read_json(repo_root() / FILE)
+    return read_json(FILE)
 
 
 def accuracy_rows(found: Mapping, seed: int = 0) -> list[dict]:

@@ -21,13 +21,13 @@ from paperlib.models.parts import connector, word_embeddings
 from paperlib.models.vlm import VLM, load_vlm
 from paperlib.probes.task_probes import read
 from paperlib.study.results import provenance, read_json, write_json
-from paperlib.study.study import Study, repo_root
+from paperlib.study.study import CODE_ROOT, Study, repo_root
 from paperlib.tasks.probe_tasks import ProbeTask, probe_tasks
 from paperlib.tuning.connector_start import image_features, matched, start_connector
 from paperlib.tuning.finetune import train
 from paperlib.tuning.train_config import TrainConfig
 
-FILE = Path("data/reference/connectors.json")
+FILE = CODE_ROOT / "data" / "reference" / "connectors.json"
 TASKS = ("concept", "colour", "category", "count")
 SCENES, FOLDS, LENGTH, BATCH = 400, 5, 80, 16
 ENCODER, RANDOM = "vision tower", "random"
@@ -82,7 +82,7 @@ def right_answers(task: ProbeTask, tokens: torch.Tensor, seed: int = 0) -> list[
 
 def main(names: list[str]) -> None:
     """Run the trials named, or all that the file lacks."""
-    study, path = Study.make("mini"), repo_root() / FILE
+    study, path = Study.make("mini"), FILE
     plain = load_vlm("mini-base", "cpu", seed=study.seed)
     tasks, features = features_of_tasks(plain, study.seed)
     found = read_json(path) if path.is_file() else {"trials": {}}
