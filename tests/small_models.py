@@ -23,6 +23,18 @@ def picture(seed: int, width: int = 128, height: int = 128) -> Image.Image:
     return Image.fromarray(pixels.repeat(8, axis=0).repeat(8, axis=1))
 
 
+class Noise:
+    """Stands in for a scene: a picture of noise, and a caption."""
+
+    caption = "A red dog."
+
+    def __init__(self, seed):
+        self.seed = seed
+
+    def render(self):
+        return picture(self.seed)
+
+
 def louder(model: nn.Module) -> nn.Module:
     """Larger matrices but in the vision tower: at their initial size inputs hardly move the logits."""
     with torch.no_grad():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import matplotlib.pyplot as plt
@@ -91,7 +91,7 @@ def looks(labels: Iterable[str], numbers: Mapping[str, int] | None = None) -> di
 
     A series that shows a stage (`stage_of`) has the stage's look, whatever its number. Any other takes the look of its
     number in `SERIES`, by default its place among the others; if that look belongs to a stage and a label of the figure
-    names a stage anywhere, it takes a look that is still free. Beyond `SERIES`, looks repeat.
+    names a stage anywhere, it takes a look that is still free. Where colours run out, they come again with other markers.
 
     labels: of the whole figure. numbers: by label; series of one number look the same.
     """
@@ -100,11 +100,23 @@ def looks(labels: Iterable[str], numbers: Mapping[str, int] | None = None) -> di
     numbers = {label: numbers.get(label, i) for i, label in enumerate(others)}
     staged = any(stage in label for label in labels for stage in STAGE_COLOURS)
     free = [look for look in SERIES if not staged or look[0] not in STAGE_COLOURS.values()]
-    wanted = {number: SERIES[number % len(SERIES)] for number in sorted(set(numbers.values()))}
-    spare = [look for look in free if look not in wanted.values()] or free
-    replaced = [number for number, look in wanted.items() if look not in free]
+    every = _with_other_markers(SERIES)
+    wanted = {number: every[number % len(every)] for number in sorted(set(numbers.values()))}
+    replaced = [number for number, look in wanted.items() if look[0] not in dict(free)]
+    kept = [look for number, look in wanted.items() if number not in replaced]
+    spare = [look for look in _with_other_markers(free) if look not in kept]
     wanted |= {number: spare[i % len(spare)] for i, number in enumerate(replaced)}
     return {label: STAGE_LOOKS[stage] if (stage := stage_of(label)) else wanted[numbers[label]] for label in labels}
+
+
+def _with_other_markers(some: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Looks, then their colours with the marker of the next one in `SERIES`, and so on until all pairs are there."""
+    markers = [marker for _, marker in SERIES]
+    return [
+        (colour, markers[(markers.index(marker) + turn) % len(markers)])
+        for turn in range(len(markers))
+        for colour, marker in some
+    ]
 
 
 def titled(panel: Mapping) -> str:

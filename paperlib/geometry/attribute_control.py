@@ -68,7 +68,9 @@ def excess_gain(
         a, b, t = (parts[i * len(at) : (i + 1) * len(at)] for i in range(3))
         apart = attribute_distances(rows)
         each = zip(a, b, t, strict=True)
-        return 100 * float(np.mean([excess_overlap(p, r, apart, k) - excess_overlap(q, r, apart, k) for p, q, r in each]))
+        return 100 * float(
+            np.mean([excess_overlap(p, r, apart, k) - excess_overlap(q, r, apart, k) for p, q, r in each])
+        )
 
     parts = [part[i] for part in (after, before, text) for i in at]
     return subsample_interval(gain, np.asarray(attributes), *parts, n=n, seed=seed)

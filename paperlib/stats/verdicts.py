@@ -1,7 +1,8 @@
 """The rules of all six claims: what follows from the estimates, in the words of `conditions.py`.
 
-They were written down before the models that they now judge were trained. Each is a list of conditions that must hold
-together, or a vote of several methods. Where a rule speaks of the middle of the depth, that is the middle third or
+They were rewritten once, when the numbers of the first mini model had been seen, because several of the first rules could
+hardly come out; they came before any later model. Each is a list of conditions that must hold together, or a vote of
+several methods. Where a rule speaks of the middle of the depth, that is the middle third or
 other `votes.BORDERS`.
 
 **One event is counted once.** Methods that look at the same event (the answer's content passes from the image tokens to

@@ -27,14 +27,18 @@ def accuracy_rows(found: Mapping, seed: int = 0) -> list[dict]:
     where a thing would be compared with itself.
     """
     rows = []
-    columns = {f"minus {name}": _differences(found, against, seed) for name, against in
-               (("random", RANDOM), ("tower", ENCODER))}
+    columns = {
+        f"minus {name}": _differences(found, against, seed)
+        for name, against in (("random", RANDOM), ("tower", ENCODER))
+    }
     for name, trial in found["trials"].items():
         for task in TASKS:
             right, scenes = trial["right"][task], found["scenes"][task]
             accuracy = group_intervals([right], scenes, (0, 1), seed=seed)[0]
-            rows.append({"connector": name, "task": task, "accuracy": accuracy}
-                        | {column: of.get((name, task)) for column, of in columns.items()})
+            rows.append(
+                {"connector": name, "task": task, "accuracy": accuracy}
+                | {column: of.get((name, task)) for column, of in columns.items()}
+            )
     return rows
 
 

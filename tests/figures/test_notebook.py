@@ -49,8 +49,15 @@ def test_claims_are_rows_and_are_shown(book, capsys):
     book.claim("C2", "probe transfer", Verdict("supported"), "It is so.", 4)
     book.claim("C1", "bypass", Verdict("inconclusive", 2.6), "It is not.", 4, "entry", Verdict("supported"))
     done, open_ = book.read("02_claims")
-    assert (done["claim"], done["verdict"], done["event"], done["needed"]) == ("C2", "supported", "probe transfer", None)
-    assert (open_["verdict"], open_["event"], open_["needed"]) == ("inconclusive", "entry", 11), "2.6 times 4, rounded up"
+    assert (done["claim"], done["verdict"], done["event"], done["needed"]) == (
+        "C2",
+        "supported",
+        "probe transfer",
+        None,
+    )
+    assert (open_["verdict"], open_["event"], open_["needed"]) == ("inconclusive", "entry", 11), (
+        "2.6 times 4, rounded up"
+    )
     assert done["by the paper's band"] is None and open_["by the paper's band"] == "supported"
     said = capsys.readouterr().out
     assert said  # shown as Markdown, whose text a console does not print

@@ -46,7 +46,14 @@ def test_a_stage_has_its_colour_in_every_figure_and_nothing_else_has():
 def test_without_stages_every_look_is_used_in_order():
     assert list(looks("abcdefg").values()) == list(style.SERIES)
     assert looks("ab", {"b": 0})["b"] == style.SERIES[0]
-    assert len(looks(map(str, range(20)))) == 20  # then they repeat
+    assert len(set(looks(map(str, range(20))).values())) == 20, "colours come again with other markers"
+
+
+def test_all_arms_of_a_figure_can_be_told_apart():
+    arms = ["stage 1", "full", "mid", "mid, late entry", "late", "sparse", "early", "complement"]
+    found = looks(arms)
+    assert len(set(found.values())) == len(arms) and found["stage 1"] == looks(["stage 1", "a"])["stage 1"]
+    assert not {look[0] for arm, look in found.items() if arm != "stage 1"} & set(STAGE_COLOURS.values())
 
 
 def test_colours_of_stages_are_colour_blind_safe_and_differ_in_lightness():

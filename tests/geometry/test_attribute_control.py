@@ -12,7 +12,7 @@ from paperlib.geometry.similarity import neighborhood_overlap
 N, K = 240, 12
 RNG = np.random.default_rng(0)
 KINDS = RNG.integers(0, 3, size=(N, 4))  # four attributes of three values
-ONE_HOT = np.concatenate([KINDS == value for value in range(3)], axis=1).astype(int)
+ONE_HOT = np.concatenate([value == KINDS for value in range(3)], axis=1).astype(int)
 SHELLS = attribute_distances(ONE_HOT)
 
 
@@ -53,15 +53,23 @@ def test_what_is_expected_is_the_mean_of_permutations_within_shells():
     rng, row = np.random.default_rng(3), 7
     shell, mine = SHELLS[row].numpy(), set(x.nearest(K)[row].tolist())
     drawn = [
-        len(mine & {j for s, size in zip(*np.unique(shell[y.nearest(K)[row]], return_counts=True), strict=True)
-                    for j in rng.choice(np.flatnonzero(shell == s), size, replace=False)})
+        len(
+            mine
+            & {
+                j
+                for s, size in zip(*np.unique(shell[y.nearest(K)[row]], return_counts=True), strict=True)
+                for j in rng.choice(np.flatnonzero(shell == s), size, replace=False)
+            }
+        )
         for _ in range(4000)
     ]
     shared = len(mine & set(y.nearest(K)[row].tolist()))
     alone = [n.nearest(K)[row : row + 1] for n in (x, y)]
     size = np.bincount(shell[shell >= 0])
     expected = sum(
-        np.bincount(shell[a[0]], minlength=len(size)) * np.bincount(shell[b[0]], minlength=len(size)) / np.maximum(size, 1)
+        np.bincount(shell[a[0]], minlength=len(size))
+        * np.bincount(shell[b[0]], minlength=len(size))
+        / np.maximum(size, 1)
         for a, b in [alone]
     ).sum()
     assert np.mean(drawn) == pytest.approx(expected, abs=0.1) and shared >= 0

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from planted import DEPTH, planted
-from small_models import picture
+from small_models import Noise
 
 from paperlib.interventions.benchmark_sweeps import clear_windows, gap_rows, profile_rows, sweep_benchmark
 from paperlib.interventions.sweep_scores import answer_probabilities, with_closed_edge
@@ -15,14 +15,6 @@ from paperlib.tasks.benchmarks import Example
 
 BLOCKS = [range(i, i + 1) for i in range(DEPTH)]
 CENTRES = [(i + 0.5) / DEPTH for i in range(DEPTH)]
-
-
-class Noise:
-    def __init__(self, seed):
-        self.seed = seed
-
-    def render(self):
-        return picture(self.seed)
 
 
 @pytest.fixture(scope="module")

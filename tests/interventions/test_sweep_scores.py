@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from planted import DEPTH, planted
-from small_models import one_sentence, picture, tiny_vlm
+from small_models import Noise, one_sentence, tiny_vlm
 
 from paperlib.interventions.edits import random_change, transplant
 from paperlib.interventions.sweep_scores import (
@@ -26,16 +26,6 @@ from paperlib.scoring.records import choice_logprobs
 from paperlib.tasks.benchmarks import Example
 
 BLOCKS = [range(i, i + 1) for i in range(DEPTH)]
-
-
-class Noise:
-    caption = "A red dog."
-
-    def __init__(self, seed):
-        self.seed = seed
-
-    def render(self):
-        return picture(self.seed)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small_models import one_sentence, picture, tiny_vlm
+from small_models import Noise, one_sentence, tiny_vlm
 
 from paperlib.interventions.edits import knockout, transplant
 from paperlib.interventions.sweeps import Sweep, windows
@@ -14,14 +14,6 @@ from paperlib.models.token_sets import edge
 from paperlib.scoring.choices import chunks
 from paperlib.scoring.records import answer_probability, choice_logprobs, records
 from paperlib.tasks.benchmarks import Example
-
-
-class Noise:
-    def __init__(self, seed):
-        self.seed = seed
-
-    def render(self):
-        return picture(self.seed)
 
 
 @pytest.fixture(scope="module")

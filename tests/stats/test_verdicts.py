@@ -91,7 +91,10 @@ def test_c2_by_a_place_and_by_other_borders():
         INCONCLUSIVE,
         UNMET,
     ]
-    assert by_place(between(0.2, 0.3), PAPER).word == SUPPORTED and by_place(between(0.55, 0.6), PAPER).word == NOT_SUPPORTED
+    assert (
+        by_place(between(0.2, 0.3), PAPER).word == SUPPORTED
+        and by_place(between(0.55, 0.6), PAPER).word == NOT_SUPPORTED
+    )
     assert by_onsets({"a": between(0.2, 0.3)}, PAPER)[1].word == SUPPORTED
 
 

@@ -62,7 +62,9 @@ def test_matched_output_is_as_long_as_words_within_and_afterwards(vlm, scenes):
         held = tokens(vlm, scenes)
     after = tokens(vlm, scenes)
     assert length(before) > 5 * words and length(held) == pytest.approx(words, rel=1e-4)
-    assert torch.allclose(after, held, atol=1e-5) and torch.allclose(after, before * (words / length(before)), atol=1e-5)
+    assert torch.allclose(after, held, atol=1e-5) and torch.allclose(
+        after, before * (words / length(before)), atol=1e-5
+    )
     assert not bridge._forward_hooks
 
 
@@ -83,7 +85,10 @@ def test_targets_are_the_words_for_what_stands_there(vlm):
     scene = next(s for s in (draw_scene("train", 0, i) for i in range(50)) if len(s.things) == 1)
     (thing,) = scene.things
     embedded, rows = word_embeddings(vlm.base).weight.detach(), place_targets(vlm, scene).view(4, 4, -1)
-    ids = [vlm.tokenizer(f" {text}", add_special_tokens=False)["input_ids"] for text in (f"{thing.size} {thing.name}", EMPTY)]
+    ids = [
+        vlm.tokenizer(f" {text}", add_special_tokens=False)["input_ids"]
+        for text in (f"{thing.size} {thing.name}", EMPTY)
+    ]
     thing_words, nothing = (embedded[of].mean(0) for of in ids)
     for number, cell in enumerate(CELLS):
         quarter = rows[2 * (number // 2) : 2 * (number // 2) + 2, 2 * (number % 2) : 2 * (number % 2) + 2].flatten(0, 1)

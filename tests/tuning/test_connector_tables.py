@@ -13,10 +13,14 @@ N = 200
 def planted(**shares):
     """Trials with so many right answers, on the same scenes: who is right with less is right with more."""
     luck = np.random.default_rng(0).random(N)
-    right = {name.replace("_", " "): {task: (luck < share).astype(int).tolist() for task in TASKS}
-             for name, share in shares.items()}
-    return {"scenes": {task: [str(i) for i in range(N)] for task in TASKS},
-            "trials": {name: {"right": of} for name, of in right.items()}}
+    right = {
+        name.replace("_", " "): {task: (luck < share).astype(int).tolist() for task in TASKS}
+        for name, share in shares.items()
+    }
+    return {
+        "scenes": {task: [str(i) for i in range(N)] for task in TASKS},
+        "trials": {name: {"right": of} for name, of in right.items()},
+    }
 
 
 def test_differences_are_paired_and_hold_together():

@@ -35,7 +35,9 @@ def test_nothing_but_the_connector_is_tuned(tiny, matched):
 
 def test_no_steps_leave_the_start(tiny):
     plain, found = load_vlm("tiny", "cpu", 0), tuned_connector(TRIALS["random"])
-    assert found[1] == [] and torch.equal(connector(found[0].base).linear_2.weight, connector(plain.base).linear_2.weight)
+    assert found[1] == [] and torch.equal(
+        connector(found[0].base).linear_2.weight, connector(plain.base).linear_2.weight
+    )
 
 
 def test_probes_read_what_tokens_hold():
