@@ -118,7 +118,7 @@ def test_every_notebook_runs_and_says_what_is_absent(kernel, tmp_path, photograp
     assert any("no LLM before tuning" in why for why in absent.values()) == (before is None)
     assert ("05_published_bands" in tables) == bool(lineage.bands)
     claims = {(row["claim"], row["method"]) for stem in tables if stem.endswith("_claims") for row in tables[stem]}
-    assert {("C1", "bypass"), ("C2", "probe transfer"), ("C3", "benchmarks")} <= claims
+    assert {("C1", "bypass"), ("C2", "transfer at the answer position"), ("C3", "benchmarks")} <= claims
     assert (("C5", "neighbourhood overlap") in claims) == (before is not None)
     # natural pictures, where the study names some
     assert ("02_natural" in tables) == ("04_natural" in tables) == bool(study.pairs)

@@ -117,7 +117,13 @@ class Notebook:
         by_paper: what the rule says where the paper's band is the middle, if it speaks of a middle.
         """
         needed = None if verdict.times is None else math.ceil(n * verdict.times)
-        row = {"claim": claim, "method": method, "event": event or method, "verdict": verdict.word, "finding": finding}
+        row: dict = {
+            "claim": claim,
+            "method": method,
+            "event": event or method,
+            "verdict": verdict.word,
+            "finding": finding,
+        }
         row |= {"n": n, "needed": needed, "by the paper's band": by_paper and by_paper.word}
         self._claims.append(row)
         self.write("claims", self._claims, n=n)

@@ -91,7 +91,7 @@ def looks(labels: Iterable[str], numbers: Mapping[str, int] | None = None) -> di
 
     A series that shows a stage (`stage_of`) has the stage's look, whatever its number. Any other takes the look of its
     number in `SERIES`, by default its place among the others; if that look belongs to a stage and a label of the figure
-    names a stage anywhere, it takes a look that is still free. Where colours run out, they come again with other markers.
+    names a stage anywhere, it takes a look that is still free. Where colours run out, they come with other markers.
 
     labels: of the whole figure. numbers: by label; series of one number look the same.
     """

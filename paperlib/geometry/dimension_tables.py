@@ -38,7 +38,7 @@ def read_phase(x: Sequence[float], profile: np.ndarray, total: int, share: float
 def phase_change(
     x: Sequence[float], after: np.ndarray, before: np.ndarray, total: int, share: float = 0.8, level: float = 0.95
 ) -> dict[str, Interval]:
-    """How depth, peak, rise and width differ between two profiles: after minus before, draw by draw, which pairs them."""
+    """How depth, peak, rise and width differ between two profiles: after minus before, paired draw by draw."""
     pairs = [(phase(x, a), phase(x, b)) for a, b in zip(after, before, strict=True)]
     return {
         what: jackknife([getattr(a, what) - getattr(b, what) for a, b in pairs], total, share, level) for what in READ

@@ -52,7 +52,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Condition:
-    """That an estimate lies above (``sign`` 1) or below (-1) a bound; ``touching``: its interval may end at the bound."""
+    """An estimate lies above (``sign`` 1) or below (-1) a bound; ``touching``: its interval may end at the bound."""
 
     estimate: Interval
     bound: float

@@ -1,9 +1,8 @@
 """The rules of all six claims: what follows from the estimates, in the words of `conditions.py`.
 
-They were rewritten once, when the numbers of the first mini model had been seen, because several of the first rules could
-hardly come out; they came before any later model. Each is a list of conditions that must hold together, or a vote of
-several methods. Where a rule speaks of the middle of the depth, that is the middle third or
-other `votes.BORDERS`.
+They were rewritten once, when the numbers of the first mini model had been seen, because several of the first rules
+could hardly come out; they came before any later model. Each is a list of conditions that must hold together, or a vote
+of several methods. Where a rule speaks of the middle of the depth, that is the middle third or other `votes.BORDERS`.
 
 **One event is counted once.** Methods that look at the same event (the answer's content passes from the image tokens to
 the answer position) are no independent evidence. So they make up one group, whose word is formed first, and groups are
@@ -56,9 +55,9 @@ def by_onsets(
 ) -> tuple[dict[str, Verdict], Verdict]:
     """C2 for one event: what each task says of it, and what follows by `by_votes`.
 
-    onsets: of each task the relative depth at which half of the final gain is reached, with intervals that hold together;
-    None if there is no clear gain: then the task has no vote. A task is for the middle if its interval lies between the
-    borders, against it if it lies wholly beyond one of them.
+    onsets: of each task the relative depth at which half of the final gain is reached, with intervals that hold
+    together; None if there is no clear gain: then the task has no vote. A task is for the middle if its interval lies
+    between the borders, against it if it lies wholly beyond one of them.
     """
     votes = {task: decide([None] if at is None else inside(at, borders)) for task, at in onsets.items()}
     return votes, by_votes(list(votes.values()))
@@ -152,8 +151,8 @@ def by_gain(middle: Interval, over_others: Sequence[Interval], beyond: Interval)
 def band_verdict(
     kept: Interval | None, gained: Interval | None, step: Interval, keeps: float = KEEPS, gains: float = GAINS
 ) -> Verdict:
-    """C6 for a band: it keeps and gains at least so much of full tuning, and its step (as a share of full tuning's) takes
-    less time. None where full tuning gains nothing: then there is nothing to keep.
+    """C6 for a band: it keeps and gains at least so much of full tuning, and its step (as a share of full tuning's)
+    takes less time. None where full tuning gains nothing: then there is nothing to keep.
 
     How many times the examples would decide counts questions, not timed rounds.
     """

@@ -3,21 +3,13 @@
 import pytest
 from matplotlib.figure import Figure
 from planted import DEPTH, planted
-from small_models import one_sentence, picture
+from small_models import Noise, one_sentence
 
 from paperlib.interventions.closed_edge import choice_probabilities, closed_edge, edge_closer
 from paperlib.scoring.records import answer_probability, choice_logprobs
 from paperlib.tasks.benchmarks import Example
 
-
-class Noise:
-    caption = "A dog."
-
-    def render(self):
-        return picture(0)
-
-
-EXAMPLE = Example("0", "scenes", "colour", "test", "What colour?", "red", ("red", "blue", "dog"), Noise(), "0")
+EXAMPLE = Example("0", "scenes", "colour", "test", "What colour?", "red", ("red", "blue", "dog"), Noise(0), "0")
 
 
 def test_probabilities_are_those_of_the_choices_in_order():

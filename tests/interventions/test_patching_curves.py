@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from planted import DEPTH, planted
-from small_models import one_sentence, picture
+from small_models import Noise, one_sentence
 
 from paperlib.interventions.patching_curves import (
     hold_lost,
@@ -18,14 +18,6 @@ from paperlib.interventions.sweeps import Sweep
 from paperlib.tasks.benchmarks import Example
 
 LAYERS = list(range(DEPTH + 1))
-
-
-class Noise:
-    def __init__(self, seed):
-        self.seed = seed
-
-    def render(self):
-        return picture(self.seed)
 
 
 def example(number, side, answer):

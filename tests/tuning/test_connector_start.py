@@ -1,4 +1,4 @@
-"""Where a connector starts: left alone, or what scikit-learn's ridge regression gives; and how long its output stays."""
+"""A connector's start is left alone, or what scikit-learn's ridge regression gives; and how long its output stays."""
 
 import numpy as np
 import pytest
