@@ -1,4 +1,4 @@
-"""Every notebook on every miniature lineage, executed by papermill at preset smoke, and what it leaves behind.
+"""Every notebook on miniature lineages of six families, executed by papermill at preset smoke, and what it leaves behind.
 
 The notebooks of a lineage share one kernel, since importing torch takes longer than most of them.
 """
@@ -95,9 +95,12 @@ def execute(kernel, model, folder, **settings):
     return root, study, rows
 
 
-# A published connector of stage 1; none; no LLM before tuning.
+# Two with a published connector of stage 1, three without one, and one without an LLM before tuning.
+LINEAGES = ("llava-1.5-7b", "onevision-0.5b", "internvl3-1b", "qwen2.5-vl-3b", "smolvlm-256m", "gemma-3-4b")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["llava-1.5-7b", "qwen2.5-vl-3b", "gemma-3-4b"])
+@pytest.mark.parametrize("model", LINEAGES)
 def test_every_notebook_runs_and_says_what_is_absent(kernel, tmp_path, photographs, model):
     with_photographs = {"pairs": str(photographs)} if model == "llava-1.5-7b" else {}
     root, study, ran = execute(kernel, model, tmp_path, **with_photographs)

@@ -60,7 +60,7 @@ def work_of(study: Study, image_tokens: int, arms: int = 0) -> list[Work]:
     return [
         Work("00_meet_the_model", 60, tokens),
         Work("01_tune_a_vlm", round(asked * (1 + 0.5 + 0.25 + 3 * 0.5)), tokens),
-        Work("02_probe_layers", TASKS * scenes * (STAGES + 2) + 2 * min(scenes, natural), tokens),
+        Work("02_probe_layers", scenes * (TASKS * (STAGES + 2) + 2 * (TASKS - 1)) + 2 * min(scenes, natural), tokens),
         Work("03_intervene_on_layers", round(swept * (WINDOWS * (2 + 3 + 1) + 20)), tokens, 0.6),
         Work("04_measure_geometry", points * (2 * STAGES + 1) + controls + natural * (STAGES + 1), tokens),
         Work("05_tune_a_band", round(asked / n * max(2, n / 2) * arms), tokens),
