@@ -79,6 +79,7 @@ help:
 	@echo "make test       pytest, and nbval over the notebooks at preset smoke"
 	@echo "make test-cluster   the smoke grid through a SLURM of one node on this machine; needs slurm-wlm and munge"
 	@echo "make reference  train and ask every band for notebook 05: PRESET=mini SEEDS=0,1,2; goes on after a kill"
+	@echo "make connectors  tune the connector alone in several ways, and read its output with probes, for notebook 01"
 	@echo "make bands      tune bands on LLaVA's instructions, on all GPUs, for notebooks 05 and 06: PRESET=paper"
 	@echo "                MODEL=llava-1.5-7b BANDS=full,6:17 DATA=folder-or-hub-id; goes on after a kill"
 	@echo "make notebooks  execute notebooks/ in place at their own parameters, as they are committed"

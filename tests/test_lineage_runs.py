@@ -1,4 +1,4 @@
-"""Every notebook on miniature lineages of six families, executed by papermill at preset smoke, and what it leaves behind.
+"""Every notebook on miniature lineages of six families, by papermill at preset smoke, and what it leaves behind.
 
 The notebooks of a lineage share one kernel, since importing torch takes longer than most of them.
 """

@@ -54,7 +54,6 @@ TRIALS = {
     "ridge": Trial("ridge"),
     "ridge, 150 steps, slow": Trial("ridge", 150, 1e-4),
     "ridge, 150 steps, matched": Trial("ridge", 150, 3e-4, True),
-    "ridge, 600 steps, slow": Trial("ridge", 600, 1e-4),
 }
 
 
