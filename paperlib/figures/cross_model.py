@@ -37,6 +37,8 @@ CURVES = (
           {"stage": "tuned", "where": "answer position"}, "probe accuracy (%)", 100),
     Curve("transfer", "captions to pictures, tuned", "02_transfer", "accuracy", "probe",
           {"stage": "tuned", "route": "captions to pictures"}, "transfer accuracy (%)", 100),
+    Curve("entry", "captions to image tokens, tuned", "02_entry", "accuracy", "probe", {"stage": "tuned"},
+          "transfer accuracy (%)", 100),
     Curve("transplant", "with a picture", "03_transplant", "share", "series", {"questions": "with a picture"},
           "share of the gap (%)", 100, ("sufficiency", "necessity", "random-change control")),
     Curve("bypass", "bypass", "03_bypass", "share", "bypass", {"series": "image tokens"}, "what remains (%)", 100),

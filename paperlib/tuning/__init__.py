@@ -2,9 +2,8 @@
 
 `finetune.py` holds the training loop for this study's own conversations. `stages.py` tunes stage 1 and stage 2,
 `arms.py` the bands, and `band_runs.py` all of them over seeds. `connector_trials.py` compares ways to tune stage 1.
-`step_costs.py` and `flops_at_size.py` count and time a
-step. `collation.py` makes batches of instructions by others, `scaled_training.py` is the loop for them, on any number
-of GPUs, and `scaled_bands.py` is what `make bands` runs.
+`step_costs.py` and `flops_at_size.py` count and time a step. `collation.py` makes batches of instructions by others,
+`scaled_training.py` is the loop for them, on any number of GPUs, and `scaled_bands.py` is what `make bands` runs.
 """
 
 import lazy_loader
