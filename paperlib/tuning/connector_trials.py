@@ -29,7 +29,7 @@ from paperlib.tuning.train_config import TrainConfig
 
 FILE = CODE_ROOT / "data" / "reference" / "connectors.json"
 TASKS = ("concept", "colour", "category", "count")
-SCENES, FOLDS, LENGTH, BATCH = 400, 5, 80, 16
+SCENES, FOLDS, LENGTH, BATCH = 1200, 5, 80, 16
 ENCODER, RANDOM = "vision tower", "random"
 
 
