@@ -57,15 +57,16 @@ TRIALS = {
 }
 
 
-def tuned_connector(trial: Trial, seed: int = 0, checkpoint: Path | None = None) -> tuple[VLM, list[float]]:
-    """A mini model whose connector was tuned as a trial says, and its losses (nats per token)."""
+def tuned_connector(trial: Trial, seed: int = 0, checkpoint: Path | None = None) -> tuple[VLM, dict]:
+    """A mini model whose connector was tuned as a trial says, and {"loss": nats per token of each step, "seconds"}."""
     vlm = load_vlm("mini-base", "cpu", seed=seed)
     start_connector(vlm, trial.start, seed=seed)
     if not trial.steps:
-        return vlm, []
+        return vlm, {"loss": [], "seconds": 0.0}
     config = TrainConfig(1, trial.steps, 0, BATCH, LENGTH, seed, lr_connector=trial.rate, mixed=True, compile=True)
     with matched(vlm) if trial.matched else contextlib.nullcontext():
-        return vlm, train(vlm, config, checkpoint, progress=False)["loss"]
+        run = train(vlm, config, checkpoint, progress=False)
+    return vlm, {"loss": run["loss"], "seconds": run["seconds"]}
 
 
 def features_of_tasks(vlm: VLM, seed: int = 0) -> tuple[dict[str, ProbeTask], dict[str, torch.Tensor]]:
@@ -93,7 +94,7 @@ def main(names: list[str]) -> None:
     for name in names or [name for name in TRIALS if name not in found["trials"]]:
         started = time.perf_counter()
         checkpoint = repo_root() / "data" / "cache" / "connectors" / f"{name.replace(', ', '-').replace(' ', '-')}.pt"
-        vlm, losses = tuned_connector(TRIALS[name], study.seed, checkpoint)
+        vlm, run = tuned_connector(TRIALS[name], study.seed, checkpoint)
         bridge, words = connector(vlm.base), word_embeddings(vlm.base).weight
         with torch.no_grad():
             tokens = {task: bridge(of) for task, of in features.items()}
@@ -101,10 +102,8 @@ def main(names: list[str]) -> None:
         found["trials"][name] = {
             "right": {task: right_answers(tasks[task], of, study.seed) for task, of in tokens.items()},
             "size": float(size / words.detach().square().mean().sqrt()),
-            "loss": losses,
             "recipe": asdict(TRIALS[name]),
-            "seconds": round(time.perf_counter() - started, 1),
-        }
+        } | run
         found["provenance"] = provenance(study, 0.0, SCENES)
         write_json(path, found)
         right = found["trials"][name]["right"]

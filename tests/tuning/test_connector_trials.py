@@ -26,16 +26,16 @@ def state(vlm):
 @pytest.mark.parametrize("matched", [False, True])
 def test_nothing_but_the_connector_is_tuned(tiny, matched):
     before = state(load_vlm("tiny", "cpu", 0))
-    vlm, losses = tuned_connector(Trial("random", 2, matched=matched))
+    vlm, run = tuned_connector(Trial("random", 2, matched=matched))
     # Where a CPU has units for bfloat16, the frozen LLM is rounded to it.
     changed = {name for name, value in state(vlm).items() if not torch.equal(value, before[name].to(value.dtype))}
-    assert len(losses) == 2 and all(np.isfinite(losses))
+    assert len(run["loss"]) == 2 and all(np.isfinite(run["loss"])) and run["seconds"] > 0
     assert changed and all("multi_modal_projector" in name for name in changed)
 
 
 def test_no_steps_leave_the_start(tiny):
     plain, found = load_vlm("tiny", "cpu", 0), tuned_connector(TRIALS["random"])
-    assert found[1] == [] and torch.equal(
+    assert found[1]["loss"] == [] and torch.equal(
         connector(found[0].base).linear_2.weight, connector(plain.base).linear_2.weight
     )
 
