@@ -103,14 +103,16 @@ def peak_sentence(votes: Sequence[dict]) -> str:
 
 
 def count_votes(methods: Sequence[Method], centres: Sequence[float], seed: int = 0) -> str:
-    """The votes in words, one for each event: "of 4 events, 3 are for the middle third, none against, 1 is open"."""
+    """The votes in words, one for each event: "for the middle third: 1 of 4 events that the methods look at; against: 2;
+    open: 1".
+    """
     votes = votes_together({method.name: (method.effects, method.groups) for method in methods}, centres, seed)
     of = {event: [votes[m.name].verdict for m in methods if m.event == event] for event in {m.event for m in methods}}
     said = [vote_of(verdict) for verdict in by_groups(of)[0].values()]
     pro, contra, still = (said.count(word) for word in (FOR, AGAINST, OPEN))
     return (
-        f"of {count(len(said), 'event')} that the methods look at, {pro} speak for the middle third, {contra} against, "
-        f"and {still} {'is' if still == 1 else 'are'} open"
+        f"for the middle third: {pro} of {count(len(said), 'event')} that the methods look at; against: {contra}; "
+        f"open: {still}"
     )
 
 

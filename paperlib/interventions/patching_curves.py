@@ -19,7 +19,7 @@ from paperlib.models.token_sets import tokens
 from paperlib.models.vlm import VLM
 from paperlib.scoring.records import Record
 from paperlib.stats.bootstrap import Interval, statistic_interval
-from paperlib.stats.effects import centre_of_mass, paired_difference
+from paperlib.stats.effects import paired_difference
 from paperlib.tasks.benchmarks import Example
 
 
@@ -88,21 +88,34 @@ def hold_lost(odds: np.ndarray, layers: Sequence[int], windows: Sequence[range])
 
 
 def leaving_depth(
-    lost: np.ndarray,
-    centres: Sequence[float],
+    odds: np.ndarray,
+    depth: Sequence[float],
     clean: np.ndarray,
     counterfactual: np.ndarray,
     groups: Sequence[str],
     seed: int = 0,
 ) -> Interval | None:
-    """The relative depth at which the answer's content leaves a token set: the centre of mass of the hold it loses.
+    """The relative depth at which the answer's content leaves a token set: from there on it moves the answer by less
+    than half of what it moves it by at the first layer. Between two layers the crossing is interpolated.
 
-    lost: `hold_lost`. clean, counterfactual: log-odds [n] without patching, of the examples and their counterfactuals.
-    None if the model does not clearly tell them apart (`effects.gap_share` has the same condition): nothing could move.
+    odds: `patched` log-odds of the set [layers, n], and the relative depth of these layers. clean, counterfactual:
+    log-odds [n] without patching, of the examples and their counterfactuals. None if the model does not clearly tell
+    them apart (`effects.gap_share` has the same condition), or if the set does not hold the answer at the first layer:
+    nothing could leave.
     """
     if paired_difference(clean.tolist(), counterfactual.tolist(), groups, seed=seed).low <= 0:
         return None
-    return statistic_interval(lambda means: centre_of_mass(centres, means.tolist()), lost, groups, (0, 1), seed=seed)
+    moves = np.asarray(clean, float) - np.asarray(odds, float)
+    return statistic_interval(lambda means: _half_left(means, depth), moves, groups, (0, 1), seed=seed)
+
+
+def _half_left(means: np.ndarray, depth: Sequence[float]) -> float | None:
+    held = np.flatnonzero(means >= means[0] / 2)
+    last = int(held[-1]) if len(held) else 0
+    if means[0] <= 0 or last == len(means) - 1:
+        return None
+    share = (means[last] - means[0] / 2) / (means[last] - means[last + 1])
+    return float(depth[last] + share * (depth[last + 1] - depth[last]))
 
 
 def steepest(odds: np.ndarray, layers: Sequence[int]) -> tuple[int, int]:

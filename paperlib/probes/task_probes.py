@@ -128,10 +128,16 @@ def change(a: tuple[Sequence[ProbeResult], str], b: tuple[Sequence[ProbeResult],
     return paired_difference(mine.tolist(), theirs.tolist(), first[0].groups.tolist(), (-1, 1), seed=seed)
 
 
-def onset_of(results: Sequence[ProbeResult], seed: int = 0, level: float = 0.95) -> Interval | None:
-    """The relative depth at which accuracy sets in (`paperlib.stats.onset`), None where it does not clearly rise."""
+def onset_of(
+    results: Sequence[ProbeResult], seed: int = 0, level: float = 0.95, above_majority: bool = False
+) -> Interval | None:
+    """The relative depth at which accuracy sets in (`paperlib.stats.onset`), None where it does not clearly rise.
+
+    above_majority: whether the rise is counted from the majority baseline, and not from layer 0.
+    """
+    base = results[0].majority if above_majority else None
     right = np.stack([r.correct for r in results]).astype(float)
-    return onset(right, _depths(results), results[0].groups.tolist(), seed, level)
+    return onset(right, _depths(results), results[0].groups.tolist(), seed, level, base)
 
 
 def best(results: Sequence[ProbeResult]) -> ProbeResult:

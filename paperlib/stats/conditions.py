@@ -37,10 +37,14 @@ LEVEL = 1.96  # standard errors on either side of an estimate, at 95 %
 
 @dataclass(frozen=True)
 class Verdict:
-    """One of `WORDS`, and how many times the examples would decide: None if it is decided, or if no number would do."""
+    """One of `WORDS`, and how many times the examples would decide: None if it is decided, or if no number would do.
+
+    leans: the side that it would then be decided for, 1 for "supported" and -1 for "not supported"; 0 if unknown.
+    """
 
     word: str
     times: float | None = None
+    leans: int = 0
 
     def __post_init__(self) -> None:
         if self.word not in WORDS:
@@ -111,8 +115,10 @@ def decide(conditions: Iterable[Condition | None], given: Iterable[Condition | N
     that does not hold. Either way the precondition is not met. So it is where there is no condition at all.
 
     >>> few, many = Interval(0.2, -0.1, 0.5, 50), Interval(0.2, 0.1, 0.3, 450)
-    >>> decide([above(few)]), decide([above(many)])  # doctest: +ELLIPSIS
-    (Verdict(word='inconclusive', times=4.5...), Verdict(word='supported', times=None))
+    >>> decide([above(few)])  # doctest: +ELLIPSIS
+    Verdict(word='inconclusive', times=4.5..., leans=1)
+    >>> decide([above(many)]).word
+    'supported'
     >>> decide([above(many)], given=[above(few)]).word
     'precondition not met'
     """
@@ -127,12 +133,21 @@ def decide(conditions: Iterable[Condition | None], given: Iterable[Condition | N
     if any(c.state == "fails" for c in known):
         return Verdict(NOT_SUPPORTED)
     still = [c for c in known if c.state == "open"]
-    return Verdict(INCONCLUSIVE, _least_that_decides(still)) if still else Verdict(SUPPORTED)
+    return _undecided(still) if still else Verdict(SUPPORTED)
 
 
-def _least_that_decides(still: Sequence[Condition]) -> float | None:
+def _undecided(still: Sequence[Condition]) -> Verdict:
     wrong = [n for c in still if c.distance < 0 and (n := c.times()) is not None]
-    return min(wrong) if wrong else _most(still)
+    return Verdict(INCONCLUSIVE, min(wrong), -1) if wrong else Verdict(INCONCLUSIVE, _most(still), 1)
+
+
+def stricter(times: float, parts: int) -> float:
+    """What decides one thing with the power `POWER`, made enough for each of some parts, so that all are decided so.
+
+    Each part gets a chance of 1 - (1 - POWER) / parts, as the conditions of one verdict do.
+    """
+    asked, had = (LEVEL + NormalDist().inv_cdf(p) for p in (1 - (1 - POWER) / parts, POWER))
+    return times * (asked / had) ** 2
 
 
 def _most(still: Sequence[Condition]) -> float | None:

@@ -26,6 +26,7 @@ from paperlib.stats.conditions import (
     below,
     decide,
     inside,
+    stricter,
 )
 from paperlib.stats.interval import Interval
 from paperlib.stats.votes import THIRD
@@ -55,8 +56,8 @@ def by_onsets(
 ) -> tuple[dict[str, Verdict], Verdict]:
     """C2 for one event: what each task says of it, and what follows by `by_votes`.
 
-    onsets: of each task the relative depth at which half of the final gain is reached, with intervals that hold
-    together; None if there is no clear gain: then the task has no vote. A task is for the middle if its interval lies
+    onsets: of each task, with intervals that hold together (`stats.onset`); None if nothing can clearly be read:
+    then the task has no vote. A task is for the middle if its interval lies
     between the borders, against it if it lies wholly beyond one of them.
     """
     votes = {task: decide([None] if at is None else inside(at, borders)) for task, at in onsets.items()}
@@ -72,10 +73,12 @@ def by_place(where: Interval | None, borders: tuple[float, float] = THIRD) -> Ve
 
 def by_votes(votes: Sequence[Verdict]) -> Verdict:
     """Supported if more than half of the votes are for and none is against; not supported if more than half are against
-    and none for; contradictory if there are some of both; precondition not met if nobody has a vote; else inconclusive.
+    and none for; contradictory if there are some of both, or only votes that are so in themselves; precondition not met
+    if nobody has a vote; else inconclusive.
 
     votes: "supported" is for, "not supported" against, "precondition not met" no vote. They must be cast by intervals
-    that hold together, so that both kinds together are more than chance.
+    that hold together, so that both kinds together are more than chance. How many examples would decide: as many as
+    give those votes that the majority lacks, if all open ones lean to its side; else no number can be named.
     """
     part = [vote for vote in votes if vote.word != UNMET]
     pro, contra = (sum(vote.word == word for vote in part) for word in (SUPPORTED, NOT_SUPPORTED))
@@ -85,9 +88,15 @@ def by_votes(votes: Sequence[Verdict]) -> Verdict:
         return Verdict(CONTRADICTORY)
     if 2 * max(pro, contra) > len(part):
         return Verdict(SUPPORTED if pro else NOT_SUPPORTED)
+    if not pro + contra and any(vote.word == CONTRADICTORY for vote in part):
+        return Verdict(CONTRADICTORY)
     lacking = len(part) // 2 + 1 - max(pro, contra)
+    sides = {1} if pro else {-1} if contra else set()
+    sides |= {vote.leans for vote in part if vote.word == INCONCLUSIVE}
     times = sorted(vote.times for vote in part if vote.times is not None)
-    return Verdict(INCONCLUSIVE, times[lacking - 1] if len(times) >= lacking else None)
+    if len(sides) != 1 or len(times) < lacking:
+        return Verdict(INCONCLUSIVE)
+    return Verdict(INCONCLUSIVE, stricter(times[lacking - 1], lacking), *sides)
 
 
 def by_groups(votes: Mapping[str, Sequence[Verdict]]) -> tuple[dict[str, Verdict], Verdict]:
@@ -107,20 +116,24 @@ def _together(votes: Sequence[Verdict]) -> Verdict:
     for word in (SUPPORTED, NOT_SUPPORTED):
         if word in words:
             return Verdict(word)
-    times = [vote.times for vote in votes if vote.times is not None]
-    return Verdict(INCONCLUSIVE, min(times, default=None)) if INCONCLUSIVE in words else Verdict(UNMET)
+    still = [vote for vote in votes if vote.word == INCONCLUSIVE]
+    soonest = min((vote for vote in still if vote.times is not None), key=lambda vote: vote.times or 0, default=None)
+    if not still:
+        return Verdict(UNMET)
+    # Methods that lean apart would contradict each other.
+    return soonest if soonest and len({vote.leans for vote in still}) == 1 else Verdict(INCONCLUSIVE)
 
 
-def by_growth(changes: Mapping[str, Sequence[Interval]], hump: Interval) -> Verdict:
-    """C4: of each modality something grows, and nothing shrinks, given a hump that can be extended.
+def by_growth(changes: Mapping[str, Sequence[Interval]], humps: Sequence[Interval]) -> Verdict:
+    """C4: of each modality something grows, and nothing shrinks, given humps that can be extended.
 
-    changes: of captions and of pictures, tuned minus before, with intervals that hold together; hump: by how much the
-    captions' profile before tuning rises above both of its ends. Not supported if something shrinks and nothing grows;
+    changes: of captions and of pictures, tuned minus before, with intervals that hold together; humps: by how much
+    their profiles before tuning rise above both of their ends. Not supported if something shrinks and nothing grows;
     contradictory if one thing grows and another shrinks.
     """
-    given = above(hump)
-    if given.state != "holds" or not changes:
-        return decide([given] if changes else [], [given])
+    given = [above(hump) for hump in humps]
+    if not changes or any(c.state != "holds" for c in given):
+        return decide(given if changes else [], given)
     found = {name: [above(change) for change in of] for name, of in changes.items()}
     states = {name: {c.state for c in of} for name, of in found.items()}
     grows, shrinks = (any(word in of for of in states.values()) for word in ("holds", "fails"))
@@ -130,12 +143,19 @@ def by_growth(changes: Mapping[str, Sequence[Interval]], hump: Interval) -> Verd
         return Verdict(NOT_SUPPORTED)
     if all("holds" in of for of in states.values()):
         return Verdict(SUPPORTED)
-    times = [_soonest(of) for name, of in found.items() if "holds" not in states[name]]
-    return Verdict(INCONCLUSIVE, None if None in times else max(t for t in times if t is not None))
+    falling = [n for of in found.values() for c in of if c.distance < 0 and (n := c.times()) is not None]
+    if falling:  # clear, it would contradict what grows
+        return Verdict(INCONCLUSIVE) if grows else Verdict(INCONCLUSIVE, min(falling), -1)
+    rising = [_soonest(of) for name, of in found.items() if "holds" not in states[name]]
+    return Verdict(INCONCLUSIVE) if None in rising else Verdict(INCONCLUSIVE, _together_rise(rising), 1)
 
 
 def _soonest(conditions: Sequence[Condition]) -> float | None:
-    return min((times for c in conditions if (times := c.times()) is not None), default=None)
+    return min((n for c in conditions if c.distance > 0 and (n := c.times()) is not None), default=None)
+
+
+def _together_rise(times: Sequence[float | None]) -> float:
+    return stricter(max(t for t in times if t is not None), len(times))
 
 
 def by_gain(middle: Interval, over_others: Sequence[Interval], beyond: Interval) -> Verdict:
@@ -154,13 +174,13 @@ def band_verdict(
     """C6 for a band: it keeps and gains at least so much of full tuning, and its step (as a share of full tuning's)
     takes less time. None where full tuning gains nothing: then there is nothing to keep.
 
-    How many times the examples would decide counts questions, not timed rounds.
+    How many times the examples would decide counts questions: none would, where the time is what is open.
     """
     answers = decide([kept and at_least(kept, keeps), gained and at_least(gained, gains)])
     timed = decide([below(step, 1)])
     if answers.word == UNMET or NOT_SUPPORTED in (answers.word, timed.word):
         return Verdict(UNMET if answers.word == UNMET else NOT_SUPPORTED)
-    return answers if timed.word == SUPPORTED else Verdict(INCONCLUSIVE, answers.times)
+    return answers if timed.word == SUPPORTED or answers.leans < 0 else Verdict(INCONCLUSIVE)
 
 
 def enough(kept: Interval | None, gained: Interval | None, keeps: float = KEEPS, gains: float = GAINS) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from paperlib.tasks.concepts import concepts
-from paperlib.tasks.scenes import Scene, draw_scene
+from paperlib.tasks.scenes import Scene, Thing, draw_scene
 
 
 def distinct_scenes(n: int, seed: int, style: str = "mixed", split: str = "test") -> list[Scene]:
@@ -28,20 +28,27 @@ def scene_types(scenes: Sequence[Scene]) -> np.ndarray:
     return np.array([f"{'concept' if s.things[0].concept else s.things[0].shape}{len(s.things)}" for s in scenes])
 
 
-def scene_attributes(scenes: Sequence[Scene]) -> np.ndarray:
-    """[N, A] how often each attribute stands in each scene: concepts, categories, shapes, colours, sizes, places.
+def scene_attributes(scenes: Sequence[Scene]) -> dict[str, np.ndarray]:
+    """How often each attribute stands in each scene, {kind of attribute: [N, A]}.
 
-    A scene without a thing in some place has a count less there, so how many things there are is in it too.
+    Kinds are concept, category, shape, colour, size and place. A scene without a thing in some place has a count less
+    there, so how many things there are is in it too.
     """
-    rows = []
+    rows: dict[str, list[Counter[str]]] = {}
     for scene in scenes:
-        found: Counter[str] = Counter()
-        for thing in scene.things:
-            kind = [thing.concept, concepts()[thing.concept].category] if thing.concept else [thing.shape, thing.colour]
-            found.update([*kind, thing.size, thing.cell])
-        rows.append(found)
-    names = sorted({name for found in rows for name in found})
-    return np.array([[found[name] for name in names] for found in rows])
+        for kind in ("concept", "category", "shape", "colour", "size", "place"):
+            rows.setdefault(kind, []).append(Counter(_attribute(thing, kind) for thing in scene.things))
+    found = {}
+    for kind, of in rows.items():
+        names = sorted({name for counts in of for name in counts if name})
+        found[kind] = np.array([[counts[name] for name in names] for counts in of]).reshape(len(scenes), len(names))
+    return found
+
+
+def _attribute(thing: Thing, kind: str) -> str:
+    if kind == "category":
+        return concepts()[thing.concept].category if thing.concept else ""
+    return getattr(thing, "cell" if kind == "place" else kind)
 
 
 def shuffled_words(caption: str, rng: np.random.Generator) -> str:

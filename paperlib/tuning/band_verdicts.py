@@ -86,7 +86,8 @@ def questions_needed(estimate: Interval | None, least: float) -> int | None:
     """
     if estimate is None or estimate.value <= least:
         return None
-    return math.ceil(estimate.n * (at_least(estimate, least).times() or 1))
+    condition = at_least(estimate, least)
+    return estimate.n if condition.state == "holds" else math.ceil(estimate.n * (condition.times() or 1))
 
 
 def _seed_alone(seed: int) -> Callable[[Answer], bool]:

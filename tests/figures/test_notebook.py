@@ -59,8 +59,19 @@ def test_claims_are_rows_and_are_shown(book, capsys):
         "2.6 times 4, rounded up"
     )
     assert done["by the paper's band"] is None and open_["by the paper's band"] == "supported"
-    said = capsys.readouterr().out
-    assert said  # shown as Markdown, whose text a console does not print
+
+
+def test_an_open_claim_names_the_n_that_would_decide(book, monkeypatch):
+    shown = []
+    monkeypatch.setattr(notebook, "display", shown.append)
+    book.claim("C1", "bypass", Verdict("inconclusive", 2.6), "It is not.", 400, "entry", Verdict("supported"))
+    book.claim("C1", "other", Verdict("inconclusive"), "It is not.", 400)
+    book.claim("C1", "third", Verdict("precondition not met", 3.0), "It is not.", 400)
+    book.claim("C1", "fourth", Verdict("supported"), "It is.", 400)
+    first, second, third, fourth = (text.data for text in shown)
+    assert "n = 400. An n of about 1,000 would decide with a power of 80 %" in first and "middle: *supported*" in first
+    assert "No n can be named" in second and "about 1,200 would show the precondition" in third
+    assert fourth.endswith("It is. n = 400.")
 
 
 def test_nothing_is_shown_where_there_is_nothing_to_say(book, monkeypatch):

@@ -7,6 +7,7 @@ import torch
 from paperlib.geometry.alignment import (
     above_chance,
     by_layer,
+    gains_by_region,
     null_by_layer,
     overlap_gain,
     overlap_map,
@@ -86,3 +87,16 @@ def test_above_chance_is_about_none_for_noise(near):
     assert trained.shape == untrained.shape == (11, 2)
     assert trained[0, 0] == pytest.approx(neighborhood_overlap(clear, near["text"][0], K) - K / (N - 1))
     assert (trained > 0.2).all() and abs(untrained).max() < 0.03
+
+
+def test_gains_of_regions_are_those_of_each_and_paired(near):
+    three = {name: [*of, of[0]] for name, of in near.items()}
+    clouds = three["clear"], three["noisy"], three["text"]
+    middle, (over_early, over_late) = gains_by_region(*clouds, [[0], [1], [2]], K, n=10)
+    first, second = (overlap_gain(*clouds, [i], K, n=10) for i in (0, 1))
+    assert middle == second and over_early.value == pytest.approx(second.value - first.value)
+    assert over_early == over_late, "the first and the last region are the same layer here"
+    same = gains_by_region(*clouds, [[0], [2], [1]], K, n=10)[1][0]
+    assert same[:3] == (0, 0, 0), "what both regions share cancels draw by draw"
+    with pytest.raises(ValueError, match="three regions"):
+        gains_by_region(*clouds, [[0], [], [1]], K)

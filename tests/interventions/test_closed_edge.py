@@ -24,7 +24,7 @@ def test_only_closing_the_edge_where_the_picture_is_read_changes_the_answer(firs
     (question,) = closed_edge(planted(2), EXAMPLE, "image->answer", first, last)["questions"]
     clean, closed = question["stages"].values()
     assert (closed != pytest.approx(clean, abs=1e-4)) == (first <= 2 <= last)
-    assert question["question"] == "A dog. What colour? (image to answer)" and question["answer"] == "red"
+    assert question["question"] == "A red dog. What colour? (image to answer)" and question["answer"] == "red"
 
 
 def test_a_reader_gets_a_figure():

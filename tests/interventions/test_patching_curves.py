@@ -68,16 +68,24 @@ def test_between_layers_of_the_grid_the_hold_is_interpolated():
     assert lost[:, 0].tolist() == [0.0, 2.0, 3.0, 4.0]
 
 
-def test_the_leaving_depth_is_the_centre_of_what_is_lost():
-    centres, groups = [0.1, 0.5, 0.9], list("abcdefgh")
-    lost = np.zeros((3, 8))
-    lost[1] = np.linspace(1, 2, 8)
+def test_the_leaving_depth_is_where_half_of_what_is_held_is_left():
+    depth, groups = [0.0, 0.25, 0.5, 0.75, 1.0], list("abcdefgh")
     clean, counterfactual = np.full(8, 3.0), np.full(8, -3.0)
-    assert leaving_depth(lost, centres, clean, counterfactual, groups).value == pytest.approx(0.5)
-    lost[2] = lost[1]
-    assert leaving_depth(lost, centres, clean, counterfactual, groups).value == pytest.approx(0.7)
-    assert leaving_depth(lost, centres, counterfactual, clean, groups) is None
-    assert leaving_depth(-lost, centres, clean, counterfactual, groups) is None
+    odds = np.array([-3.0, -3, -3, 1, 3])[:, None] + 0.1 * np.random.default_rng(0).normal(size=(5, 8))
+    found = leaving_depth(odds, depth, clean, counterfactual, groups)
+    assert found.value == pytest.approx(0.5 + 0.25 * 3 / 4, abs=0.03) and found.low < found.value < found.high
+    back = np.array([-3.0, 2, -3, 1, 3])[:, None] + 0 * odds
+    assert leaving_depth(back, depth, clean, counterfactual, groups).value == pytest.approx(0.6875), "for good"
+    steady = np.linspace(-3, 3, 5)[:, None] + 0.1 * np.random.default_rng(0).normal(size=(5, 8))
+    assert leaving_depth(steady, depth, clean, counterfactual, groups).value == pytest.approx(0.5, abs=0.03)
+
+
+def test_nothing_leaves_where_nothing_is_told_apart_or_held():
+    depth, groups, clean, counterfactual = [0, 0.5, 1], list("abcdefgh"), np.full(8, 3.0), np.full(8, -3.0)
+    odds = np.array([-3.0, 0, 3])[:, None].repeat(8, axis=1)
+    assert leaving_depth(odds, depth, counterfactual, clean, groups) is None
+    assert leaving_depth(odds[::-1], depth, clean, counterfactual, groups) is None, "nothing is held at first"
+    assert leaving_depth(odds[:1].repeat(3, axis=0), depth, clean, counterfactual, groups) is None, "it never leaves"
 
 
 def test_the_steepest_fall_of_the_hold():

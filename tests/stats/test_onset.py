@@ -49,3 +49,11 @@ def test_shapes_are_checked():
         onset(rising(0.4)[:5], DEPTH[:5], GROUPS)
     with pytest.raises(ValueError, match="for each depth"):
         onset(rising(0.4), DEPTH[:-1], GROUPS)
+
+
+def test_what_stands_above_half_from_the_first_layer_on_sets_in_there_if_counted_from_a_base():
+    high = rising(-0.1)
+    assert onset(high, DEPTH, GROUPS) is None and onset(high, DEPTH, GROUPS, base=0.25).value == DEPTH[0]
+    late = rising(0.4)
+    assert onset(late, DEPTH, GROUPS, base=0.25).value == pytest.approx(onset(late, DEPTH, GROUPS).value, abs=0.05)
+    assert onset(high, DEPTH, GROUPS, base=0.99) is None, "not above the base"

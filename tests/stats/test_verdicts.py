@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from paperlib.stats.conditions import CONTRADICTORY, INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED, UNMET, Verdict
+from paperlib.stats.conditions import (
+    CONTRADICTORY,
+    INCONCLUSIVE,
+    NOT_SUPPORTED,
+    SUPPORTED,
+    UNMET,
+    Verdict,
+    above,
+    decide,
+    stricter,
+)
 from paperlib.stats.interval import Interval
 from paperlib.stats.onset import onset
 from paperlib.stats.verdicts import (
@@ -22,7 +32,7 @@ from paperlib.stats.verdicts import (
 )
 from paperlib.stats.votes import PAPER, votes_together
 
-FOR, AGAINST, OPEN, NONE = Verdict(SUPPORTED), Verdict(NOT_SUPPORTED), Verdict(INCONCLUSIVE, 3.0), Verdict(UNMET)
+FOR, AGAINST, OPEN, NONE = Verdict(SUPPORTED), Verdict(NOT_SUPPORTED), Verdict(INCONCLUSIVE, 3.0, 1), Verdict(UNMET)
 
 
 def between(low, high):
@@ -107,6 +117,8 @@ def test_c2_by_a_place_and_by_other_borders():
         ([AGAINST, AGAINST, OPEN], NOT_SUPPORTED),
         ([AGAINST, OPEN, OPEN], INCONCLUSIVE),
         ([FOR, NONE, NONE], SUPPORTED),
+        ([Verdict(CONTRADICTORY), OPEN], CONTRADICTORY),
+        ([Verdict(CONTRADICTORY), FOR, FOR], SUPPORTED),
         ([NONE, NONE], UNMET),
         ([], UNMET),
     ],
@@ -116,16 +128,32 @@ def test_votes_are_counted(votes, word):
 
 
 def test_how_many_would_decide_a_vote_is_what_a_majority_needs():
-    opens = [Verdict(INCONCLUSIVE, times) for times in (9.0, 2.0, 5.0)]
-    assert by_votes([FOR, *opens]).times == 5.0, "three of four are more than half, and one is there"
-    assert by_votes([OPEN, Verdict(INCONCLUSIVE)]).times is None
+    opens = [Verdict(INCONCLUSIVE, times, 1) for times in (9.0, 2.0, 5.0)]
+    found = by_votes([FOR, *opens])
+    assert found.times == stricter(5.0, 2) > 5.0, "three of four are more than half, and one is there"
+    assert by_votes([FOR, FOR, *opens[:2]]).times == stricter(2.0, 1) == 2.0
+    assert (
+        by_votes([AGAINST, *opens]).times is None and by_votes([opens[0], Verdict(INCONCLUSIVE, 2.0, -1)]).times is None
+    )
+    assert by_votes([opens[0], Verdict(INCONCLUSIVE)]).times is None
+
+
+def test_two_open_votes_are_cast_together_four_times_in_five():
+    """At the n that is named for two votes of equal doubt, each a mean of its own examples."""
+    rng, half = np.random.default_rng(0), 1.96 / 50**0.5
+    one = decide([above(Interval(0.2, 0.2 - half, 0.2 + half, 50))])
+    n = round(50 * by_votes([one, one]).times)
+    seen = rng.normal(0.2, 1, size=(1500, 2, n))
+    clear = seen.mean(2) - 1.96 * seen.std(2, ddof=1) / n**0.5 > 0
+    assert clear.all(1).mean() == pytest.approx(0.8, abs=0.04)
 
 
 @pytest.mark.parametrize(
     "groups, said, word",
     [
         ({"a": [FOR, OPEN], "b": [FOR], "c": [OPEN]}, [SUPPORTED, SUPPORTED, INCONCLUSIVE], SUPPORTED),
-        ({"a": [FOR, AGAINST], "b": [OPEN]}, [CONTRADICTORY, INCONCLUSIVE], INCONCLUSIVE),
+        ({"a": [FOR, AGAINST], "b": [OPEN]}, [CONTRADICTORY, INCONCLUSIVE], CONTRADICTORY),
+        ({"a": [FOR, AGAINST], "b": [FOR], "c": [FOR]}, [CONTRADICTORY, SUPPORTED, SUPPORTED], SUPPORTED),
         ({"a": [AGAINST, OPEN], "b": [NONE]}, [NOT_SUPPORTED, UNMET], NOT_SUPPORTED),
         ({"a": [FOR], "b": [AGAINST]}, [SUPPORTED, NOT_SUPPORTED], CONTRADICTORY),
         ({}, [], UNMET),
@@ -156,10 +184,18 @@ def test_one_event_seen_by_many_methods_is_one_vote():
 )
 def test_c4(captions, pictures, word):
     for changes in ({"captions": captions, "pictures": pictures}, {"pictures": pictures, "captions": captions}):
-        assert by_growth(changes, hump=UP).word == word
-        assert by_growth(changes, hump=FLAT).word == by_growth(changes, hump=DOWN).word == UNMET
-    assert by_growth({}, hump=UP).word == UNMET
-    assert by_growth({"captions": (UP, FLAT)}, hump=FLAT).times and not by_growth({"a": (UP,)}, hump=DOWN).times
+        assert by_growth(changes, [UP, UP]).word == word
+        assert by_growth(changes, [UP, FLAT]).word == by_growth(changes, [DOWN, UP]).word == UNMET
+    assert by_growth({}, [UP]).word == UNMET
+    assert by_growth({"captions": (UP, FLAT)}, [FLAT]).times and not by_growth({"a": (UP,)}, [DOWN]).times
+
+
+def test_how_many_would_decide_c4_is_what_the_nearest_word_needs():
+    near, far, sinking = between(-0.01, 0.11), between(-0.5, 0.52), between(-0.2, 0.02)
+    assert by_growth({"a": [near], "b": [sinking]}, [UP]) == Verdict(INCONCLUSIVE, above(sinking).times(), -1)
+    both = by_growth({"a": [near], "b": [far]}, [UP])
+    assert both.leans == 1 and both.times > above(far).times(), "both must rise, so each needs more"
+    assert by_growth({"a": [UP], "b": [sinking]}, [UP]).times is None, "it would contradict"
 
 
 @pytest.mark.parametrize(
@@ -200,6 +236,11 @@ def test_c6_for_a_band(kept, gained, step, word):
 def test_timed_rounds_are_no_questions():
     open_time = band_verdict(between(0.96, 1.1), between(0.9, 1.2), between(0.9, 1.1))
     assert open_time == Verdict(INCONCLUSIVE) and band_verdict(between(0.9, 1.1), UP, between(0.5, 0.6), 0.95, 0).times
+    both_open = band_verdict(between(0.9, 1.1), between(0.9, 1.2), between(0.9, 1.1))
+    assert both_open == Verdict(INCONCLUSIVE), "no number of questions closes the time"
+    assert band_verdict(between(0.8, 0.97), between(0.9, 1.2), between(0.9, 1.1)).times, (
+        "it would fail whatever the time"
+    )
 
 
 @pytest.mark.parametrize(
