@@ -103,9 +103,7 @@ def peak_sentence(votes: Sequence[dict]) -> str:
 
 
 def count_votes(methods: Sequence[Method], centres: Sequence[float], seed: int = 0) -> str:
-    """The votes in words, one for each event: "for the middle third: 1 of 4 events that the methods look at; against: 2;
-    open: 1".
-    """
+    """The votes in words, one for each event: how many are for the middle third, how many against, how many open."""
     votes = votes_together({method.name: (method.effects, method.groups) for method in methods}, centres, seed)
     of = {event: [votes[m.name].verdict for m in methods if m.event == event] for event in {m.event for m in methods}}
     said = [vote_of(verdict) for verdict in by_groups(of)[0].values()]

@@ -56,9 +56,9 @@ def by_onsets(
 ) -> tuple[dict[str, Verdict], Verdict]:
     """C2 for one event: what each task says of it, and what follows by `by_votes`.
 
-    onsets: of each task, with intervals that hold together (`stats.onset`); None if nothing can clearly be read:
-    then the task has no vote. A task is for the middle if its interval lies
-    between the borders, against it if it lies wholly beyond one of them.
+    onsets: of each task (`stats.onset`), with intervals that hold together; None if nothing can clearly be read: then
+    the task has no vote. A task is for the middle if its interval lies between the borders, against it if it lies
+    wholly beyond one of them.
     """
     votes = {task: decide([None] if at is None else inside(at, borders)) for task, at in onsets.items()}
     return votes, by_votes(list(votes.values()))
