@@ -48,8 +48,8 @@ def claims_table(folder: Path) -> str:
             cells = (f"{claim}, {text}" if i == 0 else "", row["method"], f"**{row['verdict']}**", row["finding"])
             lines.append(_line(*cells, f"{row['n']:,}", needed))
         if len(of) > 1:
-            events = listed([" and ".join(names) for names in events_of(of).values() if len(names) > 1])
-            once = f"counted once, as one event: {events}" if events != "none" else ""
+            shared = [" and ".join(names) for names in events_of(of).values() if len(names) > 1]
+            once = f"counted once, as one event: {listed(shared)}" if shared else ""
             lines.append(_line("", "*all methods*", f"**{overall(of)}**", once, "", ""))
     return "\n".join(lines)
 

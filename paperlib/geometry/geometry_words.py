@@ -67,19 +67,25 @@ def meeting_sentences(rows: Iterable[Mapping], null: Mapping[str, float], before
 
 
 def entry_sentences(
-    entry: EntryDepth, maps: Mapping[str, np.ndarray], x: Sequence[float], chance: float, least: float
+    entry: EntryDepth,
+    connectors: Mapping[str, np.ndarray],
+    ridge: Sequence[float],
+    x: Sequence[float],
+    chance: float,
+    least: float,
 ) -> list[str]:
     """The best match of each connector, the four conditions of C1, and where later picture layers have theirs.
 
-    maps: by stage, [picture layers, caption layers] overlaps (%), the connector's output first; x: the relative depth
-    of each caption layer; chance in percent.
+    connectors: by stage, the overlap (%) of the connector's output with each caption layer, read as the rule reads it.
+    ridge: of the tuned model's picture layers, the depth of each one's best match. x: the relative depth of each
+    caption layer; chance in percent.
     """
     found = [
         f"- Behind the {name} connector the best match is the caption layer at depth {x[int(row.argmax())]:.2f}, with "
         f"{row.max():.1f} % overlap; the first caption layer has {row[0]:.1f} %, chance is {chance:.1f} %."
-        for name, row in ((stage, maps[stage][0]) for stage in ("untrained", "tuned"))
+        for name, row in connectors.items()
     ]
-    depth, ridge = entry.depth, [x[int(row.argmax())] for row in maps["tuned"]]
+    depth = entry.depth
     side = (
         "lies at or above"
         if depth.low >= least

@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "accuracy": ["accuracy_difference", "chance", "intervals_apart", "summarize"],
         "bootstrap": ["Interval", "group_intervals", "statistic_interval"],
         "conditions": ["CONTRADICTORY", "INCONCLUSIVE", "NOT_SUPPORTED", "SUPPORTED", "UNMET", "Condition", "Verdict"],
-        "effects": ["centre_of_mass", "gap_share", "paired_difference", "rank_agreement"],
+        "effects": ["gap_share", "paired_difference", "rank_agreement"],
         "tables": ["read_table", "write_table"],
         "verdicts": [
             "band_verdict",

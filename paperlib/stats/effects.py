@@ -113,19 +113,6 @@ def rank_agreement(profiles: Mapping[str, ArrayLike]) -> dict[str, dict[str, flo
     }
 
 
-def centre_of_mass(depth: ArrayLike, importance: ArrayLike) -> float | None:
-    """The mean depth, weighted by importance; what is below 0 counts as 0. None if nothing is above 0.
-
-    Raises ValueError for values that are not finite, or lengths that differ.
-    """
-    place, weight = finite(depth, "Depths", 1), finite(importance, "Importance", 1).clip(min=0)
-    if len(place) != len(weight):
-        raise ValueError(f"Each depth needs its importance, got {len(place)} and {len(weight)}.")
-    if not weight.any():
-        return None
-    return float(np.average(place, weights=weight / weight.max()))
-
-
 def _paired(groups: Sequence | np.ndarray, *scores: ArrayLike) -> list[np.ndarray]:
     arrays = [finite(s, "Scores", 1) for s in scores]
     if not len(groups) or any(len(a) != len(groups) for a in arrays):

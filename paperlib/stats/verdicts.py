@@ -162,8 +162,8 @@ def by_gain(middle: Interval, over_others: Sequence[Interval], beyond: Interval)
     """C5: the alignment of pictures with what captions had before tuning grows in the middle, more there than in each
     other region, and beyond what the scenes' true attributes explain.
 
-    middle, over_others: the gain there, and that minus the gain in each other region; beyond: the gain there among
-    neighbours that are none by true attributes.
+    middle, over_others: the gain there, and that minus the gain in each other region; beyond: the gain there that true
+    attributes do not explain (`geometry.attribute_control`).
     """
     return decide([above(middle), *map(above, over_others), above(beyond)] if over_others else [])
 

@@ -18,9 +18,10 @@ from typing import Any
 
 import torch
 
-from paperlib.models.parts import connector, vision_tower, word_embeddings
+from paperlib.models.parts import connector, word_embeddings
 from paperlib.models.vlm import VLM
 from paperlib.tasks.scenes import CELLS, Scene, draw_scene
+from paperlib.tuning.finetune import tower_features
 
 STARTS = ("random", "ridge")
 EMPTY = "nothing"  # the word for a place where nothing stands
@@ -87,18 +88,10 @@ def matched(vlm: VLM, n: int = 200, seed: int = 0) -> Iterator[None]:
             bridge.linear_2.bias.mul_(factor)
 
 
-@torch.no_grad()
 def image_features(vlm: VLM, scenes: Sequence[Scene], batch_size: int = 64) -> torch.Tensor:
-    """The vision tower's features of scenes, as the connector reads them, [N, tokens, D_vision]."""
-    processor: Any = vlm.processor
-    found = []
-    for first in range(0, len(scenes), batch_size):
-        images = [scene.render() for scene in scenes[first : first + batch_size]]
-        pixels = processor.image_processor(images, return_tensors="pt")["pixel_values"].to(vlm.device)
-        states = vision_tower(vlm.base)(pixels, output_hidden_states=True).hidden_states
-        features = states[vlm.base.config.vision_feature_layer]
-        found.append(features[:, 1:] if vlm.base.config.vision_feature_select_strategy == "default" else features)
-    return torch.cat(found)
+    """`finetune.tower_features` of scenes, in batches, [N, tokens, D_vision]."""
+    batches = [scenes[first : first + batch_size] for first in range(0, len(scenes), batch_size)]
+    return torch.cat([tower_features(vlm, vlm.base, [scene.render() for scene in batch]) for batch in batches])
 
 
 def place_targets(vlm: VLM, scene: Scene) -> torch.Tensor:

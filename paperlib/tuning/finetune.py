@@ -9,11 +9,13 @@ result, clips gradients, stops at the first NaN, and records its loss curve.
 """
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
+from PIL import Image
 from torch import nn
 from tqdm import tqdm
 
@@ -173,14 +175,19 @@ def training_batch(vlm: VLM, base: Any, config: TrainConfig, step: int) -> tuple
     talks = [conversation(config.seed, first + i, mixture) for i in range(config.batch_size)]
     dtype = next(base.get_decoder().parameters()).dtype
     packed = pack(VLM(vlm.name, base, vlm.processor), talks, config.length, dtype)
+    return packed, tower_features(vlm, base, [talk.picture.render() for talk in talks])
+
+
+@torch.no_grad()
+def tower_features(vlm: VLM, base: Any, pictures: Sequence[Image.Image]) -> torch.Tensor:
+    """The vision tower's features of pictures, as a LLaVA's connector reads them, [B, tokens, D_vision]."""
     processor: Any = vlm.processor
-    images = processor.image_processor([talk.picture.render() for talk in talks], return_tensors="pt")
-    with torch.no_grad():
-        tower = vision_tower(base)(images["pixel_values"].to(vlm.device), output_hidden_states=True)
+    images = processor.image_processor(list(pictures), return_tensors="pt")
+    tower = vision_tower(base)(images["pixel_values"].to(vlm.device), output_hidden_states=True)
     features = tower.hidden_states[base.config.vision_feature_layer]
     if base.config.vision_feature_select_strategy == "default":
         features = features[:, 1:]  # drops the class token
-    return packed, features
+    return features
 
 
 def block_inputs(vlm: VLM, base: Any, config: TrainConfig, step: int, start: int) -> tuple[Packed, torch.Tensor]:

@@ -78,9 +78,9 @@ def test_meeting():
     ],
 )
 def test_entry(depth, margin, says):
-    maps = {"untrained": np.array([[1.0, 2], [3, 4]]), "tuned": np.array([[5.0, 9], [8, 7]])}
+    connectors = {"untrained": np.array([1.0, 2]), "tuned": np.array([5.0, 9])}
     entry = EntryDepth(depth, margin, margin, margin, Verdict(INCONCLUSIVE))
-    found = " ".join(entry_sentences(entry, maps, [0.1, 0.9], 1.6, 0.25))
+    found = " ".join(entry_sentences(entry, connectors, [0.9, 0.1], [0.1, 0.9], 1.6, 0.25))
     assert all(part.replace("different than", "different from") in found for part in says)
     assert "untrained connector the best match is the caption layer at depth 0.90, with 2.0 % overlap" in found
     assert "between depths 0.10 and 0.90; for the last picture layer at 0.10" in found

@@ -16,7 +16,7 @@ from paperlib.stats.bootstrap import (
     ratio_intervals,
     statistic_interval,
 )
-from paperlib.stats.effects import centre_of_mass, gap_share, paired_difference
+from paperlib.stats.effects import gap_share, paired_difference
 
 
 def test_every_row_has_the_interval_of_intervals_accuracy():
@@ -73,7 +73,7 @@ def test_groups_that_say_the_same_though_their_examples_differ_have_no_zero_widt
     high = np.linspace(0.3, 0.9, 8)
     assert gap_share(high / 3, 0 * high, high, range(8))[:3] == pytest.approx((1 / 3, (1 - q) / 3, 1 / 3 + q * 2 / 3))
     same = statistic_interval(
-        lambda m: centre_of_mass([0, 0.5, 1], m), [[0] * 8, range(1, 9), [0] * 8], range(8), (0, 1)
+        lambda m: np.average([0, 0.5, 1], weights=m), [[0] * 8, range(1, 9), [0] * 8], range(8), (0, 1)
     )
     assert same[:3] == pytest.approx((0.5, 0.5 - q / 2, 0.5 + q / 2))
     assert median_intervals([[7.0] * 5, [7, 7, 9, 7, 7]], range(5), (1, 50))[0][:3] == (7, 1, 50), (
@@ -103,8 +103,8 @@ def test_every_statistic_against_a_loop():
         (ratio_intervals([x], [w], groups, (-9, 9), **how)[0], lambda i: x[i].sum() / w[i].sum()),
         (median_intervals([x], groups, (-9, 9), **how)[0], lambda i: np.median(x[i])),
         (
-            statistic_interval(lambda m: centre_of_mass([0, 0.5, 1], m), rows, groups, (0, 1), **how),
-            lambda i: centre_of_mass([0, 0.5, 1], rows[:, i].mean(1)),
+            statistic_interval(lambda m: np.average([0, 0.5, 1], weights=m), rows, groups, (0, 1), **how),
+            lambda i: np.average([0, 0.5, 1], weights=rows[:, i].mean(1)),
         ),
     ):
         assert ours.value == pytest.approx(statistic(np.arange(40))) and ours.n == 40

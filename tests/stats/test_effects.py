@@ -9,7 +9,7 @@ from small_models import one_sentence
 from paperlib.figures.rows import curve_rows, lines_of
 from paperlib.stats.accuracy import Interval
 from paperlib.stats.bootstrap import group_weights
-from paperlib.stats.effects import centre_of_mass, gap_share, gap_share_difference, paired_difference, rank_agreement
+from paperlib.stats.effects import gap_share, gap_share_difference, paired_difference, rank_agreement
 
 
 def test_a_paired_difference_is_the_mean_of_differences_and_pairs_cancel():
@@ -92,12 +92,6 @@ def test_rank_agreement_is_the_correlation_of_ranks():
     assert found["x"]["y"] == pytest.approx(np.corrcoef(stats.rankdata(x), stats.rankdata(y))[0, 1]) == found["y"]["x"]
     assert found["x"]["x"] == pytest.approx(1)
     assert rank_agreement({"a": [1, 2, 3], "b": [9, 5, 1]})["a"]["b"] == pytest.approx(-1)
-
-
-def test_centre_of_mass():
-    assert centre_of_mass([0, 0.5, 1], [1, 1, 2]) == pytest.approx(0.625)
-    assert centre_of_mass([0, 0.5, 1], [-7, 1, 0]) == pytest.approx(0.5)
-    assert centre_of_mass([0, 1], [-1, 0]) is None
 
 
 def test_runs_are_resampled_before_pictures():

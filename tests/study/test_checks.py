@@ -25,7 +25,7 @@ from paperlib.scoring.metrics import object_f1, relaxed_match
 from paperlib.stats import accuracy as intervals
 from paperlib.stats.accuracy import Interval, accuracy
 from paperlib.stats.bootstrap import group_intervals, group_weights
-from paperlib.stats.effects import centre_of_mass, gap_share, paired_difference, rank_agreement
+from paperlib.stats.effects import gap_share, paired_difference, rank_agreement
 from paperlib.stats.permutation import control_labels, permutation_p
 from paperlib.study.checks import finite, seeded, share, shown, whole
 from paperlib.tasks import benchmarks
@@ -112,8 +112,6 @@ def test_intervals_are_copied_and_pickled_as_the_tuples_they_are():
         lambda x: jackknife(x, 10),
         lambda x: subsample_interval(lambda z: z[0], np.array(x)[[1, 1, 1]]),
         lambda x: rank_agreement({"a": x}),
-        lambda x: centre_of_mass([0, 0.5, 1], x),
-        lambda x: centre_of_mass(x, [1, 1, 1]),
         lambda x: permutation_p(x, [[1.0] * 3]),
         lambda x: permutation_p([1.0] * 3, [x]),
     ],
@@ -132,7 +130,6 @@ def test_nothing_is_estimated_from_what_is_not_finite(call, bad):
         lambda: group_intervals([[1.0, 2.0]], ["a"], (0, 1)),
         lambda: paired_difference([], [], []),
         lambda: control_labels([1, 2], ["a"], np.random.default_rng(0)),
-        lambda: centre_of_mass([0, 1], [1]),
         lambda: jackknife([[1.0, 2.0]] * 4, 10),
         lambda: jackknife([1.0, 2.0, 3.0], 10.5),
         lambda: jackknife([1.0] * 4, 10, share=NAN),
@@ -178,7 +175,6 @@ def test_methods_that_find_all_depths_alike_agree_with_nothing():
         found["a"]["a"] == pytest.approx(1)
         and found["a"]["flat"] is found["flat"]["a"] is found["flat"]["flat"] is None
     )
-    assert centre_of_mass([0, 1], [1e308, 1e308]) == 0.5  # a sum that overflows
 
 
 @pytest.mark.parametrize(
