@@ -56,8 +56,7 @@ def vote_of(verdict: Verdict) -> str:
 
 def regions(depth: Sequence[float], borders: tuple[float, float] = THIRD) -> np.ndarray:
     """0, 1 or 2 for what lies before, between or behind the borders, in relative depth [0, 1]."""
-    # Borders are fractions that binary numbers miss by a last digit, as depths are.
-    return np.digitize(np.asarray(depth, float) + 1e-12, borders)
+    return np.digitize(np.asarray(depth, float), borders)
 
 
 def votes_together(

@@ -57,6 +57,7 @@ def test_matched_output_is_as_long_as_words_within_and_afterwards(vlm, scenes):
     bridge, words = connector(vlm.base), length(word_embeddings(vlm.base).weight)
     with torch.no_grad():
         bridge.linear_2.weight.mul_(50)
+        bridge.linear_2.bias.copy_(torch.randn(bridge.linear_2.bias.shape, generator=torch.Generator().manual_seed(0)))
     before = tokens(vlm, scenes)
     with matched(vlm, N):
         held = tokens(vlm, scenes)
