@@ -64,7 +64,7 @@ SNAKEMAKE_BY_PROFILE = $(if $(PROFILE),$(SNAKEMAKE_ANYWHERE) --profile $(call QU
 # The tests are many and small: a process on each core, with one thread, is faster than one process with many threads.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4
 
-.PHONY: help checked install assets figures compare plan test notebooks reference connectors bands redraw claims lint bench clean distclean \
+.PHONY: help checked install assets figures compare plan test notebooks reference connectors bands redraw explorer claims lint bench clean distclean \
   plugin test-cluster
 .DEFAULT_GOAL := help
 
@@ -84,6 +84,7 @@ help:
 	@echo "                MODEL=llava-1.5-7b BANDS=full,6:17 DATA=folder-or-hub-id; goes on after a kill"
 	@echo "make notebooks  execute notebooks/ in place at their own parameters, as they are committed"
 	@echo "make redraw     draw the figures of RUN (default: PRESET) again from their JSON, without a model"
+	@echo "make explorer   compute what docs/explorer/ shows, a page to try interventions and neighbours: about 10 minutes"
 	@echo "make claims     write the README's table of claims from results/mini/"
 	@echo "make lint       ruff, the type checker, and the rules of imports between the wings"
 	@echo "make bench      the benchmarks of tests/benchmarks/"
@@ -163,6 +164,10 @@ bands: $(STAMP)
 
 redraw: $(STAMP)
 	$(BIN)/python -m paperlib.figures.publish figures/$(RUN)/*.json
+
+# What the page docs/explorer/index.html shows, from the shipped adapters.
+explorer: assets
+	$(BIN)/python -m paperlib.interventions.explorer_page
 
 claims: $(STAMP)
 	$(BIN)/python -m paperlib.figures.claims
