@@ -64,8 +64,8 @@ SNAKEMAKE_BY_PROFILE = $(if $(PROFILE),$(SNAKEMAKE_ANYWHERE) --profile $(call QU
 # The tests are many and small: a process on each core, with one thread, is faster than one process with many threads.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4
 
-.PHONY: help checked install assets figures compare plan test notebooks reference connectors bands redraw explorer claims lint bench clean distclean \
-  plugin test-cluster
+.PHONY: help checked install assets figures compare plan test notebooks reference connectors bands redraw explorer claims lint bench clean \
+  distclean plugin test-cluster
 .DEFAULT_GOAL := help
 
 help:
