@@ -73,9 +73,8 @@ def test_pages_are_plain(page):
 
 @pytest.mark.parametrize("minutes", [45, 90])
 def test_the_minutes_of_a_path_add_up(minutes):
-    spans = [
-        tuple(map(int, row[0].split(" to "))) for row in rows(section(text_of("guide.md"), f"## A path of {minutes} minutes"))
-    ]
+    plan = rows(section(text_of("guide.md"), f"## A path of {minutes} minutes"))
+    spans = [tuple(map(int, row[0].split(" to "))) for row in plan]
     assert spans[0][0] == 0 and spans[-1][1] == minutes
     assert [end for _, end in spans[:-1]] == [start for start, _ in spans[1:]]
     assert all(start < end for start, end in spans)

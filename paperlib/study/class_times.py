@@ -35,8 +35,12 @@ def class_table(measured: list[dict], preset: str = "mini") -> str:
         raise TimingError(f"data/timings.json holds no run of preset {preset} on {lacking[0]}: measure one and add it.")
     names = list(next(iter(found.values())))
     if any(list(seconds) != names for seconds in found.values()):
-        raise TimingError("data/timings.json lists other notebooks for one machine than for another: measure both again.")
-    columns = {kind: [*found[precision].values(), sum(found[precision].values())] for precision, kind in MACHINES.items()}
+        raise TimingError(
+            "data/timings.json lists other notebooks for one machine than for another: measure both again."
+        )
+    columns = {
+        kind: [*found[precision].values(), sum(found[precision].values())] for precision, kind in MACHINES.items()
+    }
     shown = {"notebook": [*names, "all"]} | {kind: [clock(s) for s in column] for kind, column in columns.items()}
     align = ("left", *("right" for _ in MACHINES))
     return str(pd.DataFrame(shown).to_markdown(index=False, colalign=align, disable_numparse=True))

@@ -2,8 +2,9 @@
 
     python -m paperlib.study.student_version notebooks/*.ipynb build/student     # what `make student` does
 
-There is one source, the notebook itself. Cells tagged `solution` are left out; an exercise is an item of the numbered list
-under the heading "Exercises", or a cell tagged `exercise`. Where readers are asked to predict, they get a place to write.
+There is one source, the notebook itself. Cells tagged `solution` are left out; an exercise is an item of the numbered
+list under the heading "Exercises", or a cell tagged `exercise`. Where readers are asked to predict, they get a place to
+write.
 """
 
 from __future__ import annotations
