@@ -116,6 +116,16 @@ def test_every_exercise_has_an_expected_answer_that_its_solution_gives(path):
     assert sum(row[2] == "–" for row in table) == len(table) - len(solutions)
 
 
+@every_notebook
+def test_every_exercise_is_marked_and_the_main_result_is_predicted_first(path):
+    assert all(re.match(r"\*\((easy|medium|hard)\)\* ", text) for text in exercises_of(path))
+    cells = cells_of(path)
+    (at,) = [i for i, c in enumerate(cells) if "predict" in c["metadata"].get("tags", [])]
+    assert source(cells[at]).startswith("**Predict before you run.** ") and source(cells[at]).endswith("?")
+    assert cells[at + 1]["cell_type"] == "code" and cells[at + 1]["outputs"] is not None
+    assert len({c["id"] for c in cells}) == len(cells)
+
+
 QUESTIONS = re.split(r"^## \d+\. .+$", text_of("quiz.md"), flags=re.MULTILINE)[1:]
 
 

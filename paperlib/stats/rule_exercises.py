@@ -1,4 +1,4 @@
-"""Exercises on rules that check themselves (docs/teach/exercises.md): a check says right or wrong, and not the answer."""
+"""Exercises on rules that check themselves (docs/teach/exercises.md): right or wrong, without giving the answer."""
 
 from __future__ import annotations
 
