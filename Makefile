@@ -64,8 +64,8 @@ SNAKEMAKE_BY_PROFILE = $(if $(PROFILE),$(SNAKEMAKE_ANYWHERE) --profile $(call QU
 # The tests are many and small: a process on each core, with one thread, is faster than one process with many threads.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4
 
-.PHONY: help checked install assets figures compare plan test notebooks reference connectors bands redraw explorer claims lint bench clean \
-  distclean plugin test-cluster
+.PHONY: help checked install assets figures compare plan test notebooks reference connectors bands redraw explorer claims lint \
+  bench student clean distclean plugin test-cluster
 .DEFAULT_GOAL := help
 
 help:
@@ -86,6 +86,7 @@ help:
 	@echo "make redraw     draw the figures of RUN (default: PRESET) again from their JSON, without a model"
 	@echo "make explorer   compute what docs/explorer/ shows, a page to try interventions and neighbours: about 10 minutes"
 	@echo "make claims     write the README's table of claims from results/mini/"
+	@echo "make student    notebooks without solutions and outputs, for a class, in build/student/"
 	@echo "make lint       ruff, the type checker, and the rules of imports between the wings"
 	@echo "make bench      the benchmarks of tests/benchmarks/"
 	@echo "make clean      remove runs/ and what tools left; assets and the environment stay"
@@ -171,6 +172,9 @@ explorer: assets
 
 claims: $(STAMP)
 	$(BIN)/python -m paperlib.figures.claims
+
+student: $(STAMP)
+	$(BIN)/python -m paperlib.study.student_version $(NOTEBOOKS:%=notebooks/%.ipynb) build/student
 
 lint: $(STAMP)
 	$(BIN)/python -m ruff check paperlib tests
