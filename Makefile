@@ -65,7 +65,7 @@ SNAKEMAKE_BY_PROFILE = $(if $(PROFILE),$(SNAKEMAKE_ANYWHERE) --profile $(call QU
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4
 
 .PHONY: help checked install assets figures compare plan test notebooks reference connectors bands redraw explorer claims lint \
-  bench student clean distclean plugin test-cluster
+  site lab archive bench student clean distclean plugin test-cluster
 .DEFAULT_GOAL := help
 
 help:
@@ -88,6 +88,7 @@ help:
 	@echo "make claims     write the README's table of claims from results/mini/"
 	@echo "make student    notebooks without solutions and outputs, for a class, in build/student/"
 	@echo "make lint       ruff, the type checker, and the rules of imports between the wings"
+	@echo "make site       the web site, in build/site/"
 	@echo "make bench      the benchmarks of tests/benchmarks/"
 	@echo "make clean      remove runs/ and what tools left; assets and the environment stay"
 	@echo "make distclean  clean, and remove $(VENV) and data/cache/"
@@ -181,6 +182,11 @@ lint: $(STAMP)
 	$(BIN)/python -m ruff format --check paperlib tests
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-cache
+
+# The web site, from committed files alone: no notebook is run and nothing is fetched.
+site: $(STAMP)
+	$(BIN)/python docs/gather.py build/site-source
+	$(BIN)/python -m sphinx -q -j 2 -b html -c docs build/site-source build/site
 
 bench: assets
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
