@@ -89,6 +89,8 @@ help:
 	@echo "make student    notebooks without solutions and outputs, for a class, in build/student/"
 	@echo "make lint       ruff, the type checker, and the rules of imports between the wings"
 	@echo "make site       the web site, in build/site/"
+	@echo "make lab        open JupyterLab on notebooks/"
+	@echo "make archive    what is committed as build/paperlib-<version>.zip with its sha256, for Zenodo"
 	@echo "make bench      the benchmarks of tests/benchmarks/"
 	@echo "make clean      remove runs/ and what tools left; assets and the environment stay"
 	@echo "make distclean  clean, and remove $(VENV) and data/cache/"
@@ -182,6 +184,13 @@ lint: $(STAMP)
 	$(BIN)/python -m ruff format --check paperlib tests
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-cache
+
+# LAB: options of JupyterLab, such as "--no-browser".
+lab: assets
+	$(BIN)/python -m jupyter lab $(LAB) notebooks
+
+archive: $(STAMP)
+	$(BIN)/python -m paperlib.study.archive build
 
 # The web site, from committed files alone: no notebook is run and nothing is fetched.
 site: $(STAMP)
