@@ -65,7 +65,7 @@ SNAKEMAKE_BY_PROFILE = $(if $(PROFILE),$(SNAKEMAKE_ANYWHERE) --profile $(call QU
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4
 
 .PHONY: help checked install assets figures compare plan test notebooks reference connectors bands redraw explorer claims lint \
-  site lab archive bench student clean distclean plugin test-cluster
+  site test-site lab archive bench student clean distclean plugin test-cluster
 .DEFAULT_GOAL := help
 
 help:
@@ -89,6 +89,7 @@ help:
 	@echo "make student    notebooks without solutions and outputs, for a class, in build/student/"
 	@echo "make lint       ruff, the type checker, and the rules of imports between the wings"
 	@echo "make site       the web site, in build/site/"
+	@echo "make test-site  the site's pages and the explorer in a real browser; skipped where there is no Chromium"
 	@echo "make lab        open JupyterLab on notebooks/"
 	@echo "make archive    what is committed as build/paperlib-<version>.zip with its sha256, for Zenodo"
 	@echo "make bench      the benchmarks of tests/benchmarks/"
@@ -143,6 +144,7 @@ test-cluster: plugin assets
 test: lint assets
 	@ls -d data/cache/models/mini-* >/dev/null 2>&1 || \
 	  $(BIN)/python -c 'from paperlib.models.assemble import build_mini; build_mini(print)'
+	$(MAKE) --no-print-directory site
 	$(PYTEST) --dist worksteal tests
 	$(SNAKEMAKE) --config preset=smoke --forceall
 	$(PYTEST) --dist loadfile --nbval-lax --nbval-current-env \
@@ -180,8 +182,8 @@ student: $(STAMP)
 	$(BIN)/python -m paperlib.study.student_version $(NOTEBOOKS:%=notebooks/%.ipynb) build/student
 
 lint: $(STAMP)
-	$(BIN)/python -m ruff check paperlib tests
-	$(BIN)/python -m ruff format --check paperlib tests
+	$(BIN)/python -m ruff check paperlib tests docs
+	$(BIN)/python -m ruff format --check paperlib tests docs
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-cache
 
@@ -194,8 +196,12 @@ archive: $(STAMP)
 
 # The web site, from committed files alone: no notebook is run and nothing is fetched.
 site: $(STAMP)
+	rm -rf build/site
 	$(BIN)/python docs/gather.py build/site-source
-	$(BIN)/python -m sphinx -q -j 2 -b html -c docs build/site-source build/site
+	$(BIN)/python -m sphinx -q -j 2 -b html -c docs -d build/site-parsed build/site-source build/site
+
+test-site: site
+	$(BIN)/python -m pytest -q tests/site
 
 bench: assets
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only

@@ -23,6 +23,7 @@ nb_code_prompt_hide = "Hide the code"
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 
+autodoc_mock_imports = ["lmms_eval"]  # an extra that is not installed
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "ignore-module-all": True}
 autodoc_typehints = "signature"
@@ -37,6 +38,7 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
+html_show_search_summary = False  # summaries are fetched, which no browser allows from disk
 html_extra_path = [str(ROOT / "build" / "site-source" / "_extra")]
 pygments_style = "friendly"
 pygments_dark_style = "monokai"

@@ -1,7 +1,7 @@
 """Puts the sources of the web site together in one folder: `python docs/gather.py build/site-source`.
 
-Pages come from docs/, the documents at the root, the committed notebooks and the figures of preset mini. Links among files
-of the repository become links to pages. A link to a file that has no page becomes its path, as plain code.
+Pages come from docs/, the documents at the root, the committed notebooks and the figures of preset mini. Links among
+files of the repository become links to pages. A link to a file that has no page becomes its path, as plain code.
 """
 
 import json
@@ -77,7 +77,7 @@ def folded(notebook: dict, name: str) -> dict:
             cell["metadata"].setdefault("tags", []).append("hide-input")
             for figure in re.findall(r'publish\(\s*"(\w+)"', text):
                 place = {"cell_type": "markdown", "metadata": {}, "id": f"at-{figure.replace('_', '-')}"}
-                cells.append(place | {"source": f'<span id="figure-{number}-{figure}"></span>'})
+                cells.append(place | {"source": f'<span id="figure-{number}_{figure}"></span>'})
         cells.append(cell)
     return notebook | {"cells": cells}
 
