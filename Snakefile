@@ -35,6 +35,7 @@ NOTEBOOKS = {
     "04_measure_geometry": [],
     "05_tune_a_band": ["02_probe_layers", "04_measure_geometry"],
     "06_run_benchmarks": ["01_tune_a_vlm", "05_tune_a_band"],
+    "07_weigh_the_claims": ["02_probe_layers", "03_intervene_on_layers", "04_measure_geometry", "05_tune_a_band", "06_run_benchmarks"],
 }
 TRAINS = "01_tune_a_vlm"
 

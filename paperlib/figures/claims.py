@@ -31,15 +31,24 @@ CLAIMS = {
 }
 
 
-def claims_table(folder: Path) -> str:
-    """The table as Markdown, in the order of claims: a row for each method, with its n and the n that would decide, and
-    a row for the claim as a whole, where methods that look at one event are counted once (`verdicts.by_groups`).
+def claim_rows(folder: Path) -> list[dict]:
+    """What the notebooks of a run claimed, a row for each method, notebook by notebook.
 
     folder: results/<run>. Raises ResultError if it holds no claims.
     """
     rows = [row for path in sorted(folder.glob("??_claims.json")) for row in read_table_file(path)]
     if not rows:
         raise ResultError(f"There are no claims in results/{folder.name}/: run the notebooks first (make figures).")
+    return rows
+
+
+def claims_table(folder: Path) -> str:
+    """The table as Markdown, in the order of claims: a row for each method, with its n and the n that would decide, and
+    a row for the claim as a whole, where methods that look at one event are counted once (`verdicts.by_groups`).
+
+    folder: results/<run>. Raises ResultError if it holds no claims.
+    """
+    rows = claim_rows(folder)
     lines = ["| claim | by | verdict here | what was seen | n | n that would decide |", "|---|---|---|---|---:|---:|"]
     for claim, text in CLAIMS.items():
         of = [row for row in rows if row["claim"] == claim]

@@ -78,12 +78,7 @@ def compare(root: Path, runs: Sequence[FoundRun]) -> tuple[list[Path], list[str]
             drawing = {"xlabel": "relative depth", "columns": min(3, len(panels)), "panels": panels}
             path = _save(root, preset, curve.name, "layer_curves", drawing, runs, [curve.table])
             written.append(path)
-    rows = [
-        row | {"run": run.name, "model": _short(run.model), "seed": run.seed}
-        for run in runs
-        for path in sorted(run.folder.glob("??_claims.json"))
-        for row in read_table_file(path)
-    ]
+    rows = labelled_claims(runs)
     if rows:
         written.append(_save(root, preset, "verdicts", "verdict_map", verdict_map(rows), runs, ["claims"]))
         table = root / "results" / "compare" / f"{preset}.md"
@@ -91,6 +86,16 @@ def compare(root: Path, runs: Sequence[FoundRun]) -> tuple[list[Path], list[str]
         write_whole({table: (verdict_table(rows) + "\n").encode()})
         written.append(table)
     return written, list(dict.fromkeys(lacking))
+
+
+def labelled_claims(runs: Sequence[FoundRun]) -> list[dict]:
+    """The claims of all these runs, each row with its run, model and seed."""
+    return [
+        row | {"run": run.name, "model": _short(run.model), "seed": run.seed}
+        for run in runs
+        for path in sorted(run.folder.glob("??_claims.json"))
+        for row in read_table_file(path)
+    ]
 
 
 def verdict_map(rows: Sequence[Mapping]) -> dict:

@@ -19,13 +19,20 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from paperlib.figures import comparisons, curves, diagrams, dotplots, style  # but for the last, they register in DRAW
+from paperlib.figures import (
+    comparisons,
+    curves,
+    diagrams,
+    dotplots,
+    ledger_plot,
+    style,
+)  # but for the last, they register in DRAW
 from paperlib.figures.style import DRAW
 from paperlib.stats.tables import table_path
 from paperlib.study.results import ResultError, plain, provenance, read_result, result_bytes, write_whole
 from paperlib.study.study import Study
 
-__all__ = ["DRAW", "comparisons", "curves", "diagrams", "dotplots", "publish", "redraw", "save_figure"]
+__all__ = ["DRAW", "comparisons", "curves", "diagrams", "dotplots", "ledger_plot", "publish", "redraw", "save_figure"]
 
 # Dates and version stamps would make every run a change.
 STAMPS = {"pdf": {"CreationDate": None, "Producer": None, "Creator": None}, "png": {"Software": None}}

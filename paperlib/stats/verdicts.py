@@ -31,7 +31,10 @@ from paperlib.stats.conditions import (
 from paperlib.stats.interval import Interval
 from paperlib.stats.votes import THIRD
 
-KEEPS, GAINS = 0.95, 0.80  # the least shares of full tuning that C6 asks for
+ENTERS = 0.25  # C1: the least relative depth of entry, and the depth until which image tokens skip blocks
+REMAINS = 0.9  # C1: the least share of what the picture adds that remains then
+KEEPS, GAINS = 0.95, 0.80  # C6: the least shares of full tuning
+MARGIN = 5.0  # C6: points that a band may fall short of full tuning on a benchmark
 
 
 def by_bypass(keeps: Interval | None, over_captions: Interval | None, least: float) -> Verdict:

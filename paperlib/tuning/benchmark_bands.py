@@ -26,7 +26,6 @@ from paperlib.tuning.lineage_stages import Stages
 from paperlib.tuning.own_bands import full_of
 
 Scores = dict[str, dict[str, tuple[np.ndarray, list[str]]]]  # {arm: {benchmark: (scores [n], groups [n])}}
-MARGIN = 5.0  # points that a band may fall short of full tuning on a benchmark: C6's rule in notebook 06
 
 
 def benchmark_of(answer: Answer) -> str:
