@@ -189,7 +189,7 @@ lint: $(STAMP)
 
 # LAB: options of JupyterLab, such as "--no-browser".
 lab: assets
-	$(BIN)/python -m jupyter lab $(LAB) notebooks
+	$(BIN)/python -m jupyterlab $(LAB) notebooks
 
 archive: $(STAMP)
 	$(BIN)/python -m paperlib.study.archive build

@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from docutils import nodes
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -42,3 +44,14 @@ html_show_search_summary = False  # summaries are fetched, which no browser allo
 html_extra_path = [str(ROOT / "build" / "site-source" / "_extra")]
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
+
+
+def as_written(app, doctree):
+    """Show what docutils takes for loose markup in a docstring as it is written, not as a link to a warning."""
+    for node in list(doctree.findall(nodes.problematic)):
+        node.replace_self(nodes.inline("", node.astext(), ids=node["ids"]))
+
+
+def setup(app):
+    """What Sphinx calls first."""
+    app.connect("doctree-read", as_written)

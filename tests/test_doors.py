@@ -17,7 +17,7 @@ TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
 
 def instructions():
     """The instructions of the Dockerfile, continued lines joined, as (word, rest)."""
-    text = re.sub(r"\\\n", " ", (CODE_ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    text = re.sub(r"\\\n", " ", (CODE_ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8"))
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     return [tuple(line.split(maxsplit=1)) for line in lines]
 
@@ -28,20 +28,24 @@ def test_the_container_has_the_python_of_the_environment_and_another_user_than_r
     environment = yaml.safe_load((CODE_ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert f"python={version}" in environment["dependencies"]
     words = [word for word, _ in instructions()]
+    assert not (CODE_ROOT / "Dockerfile").exists(), "hosted Jupyter would build it in place of environment.yml"
     assert found["USER"] != "root" and words.index("USER") < words.index("COPY") and words[-1] == "CMD"
 
 
 def test_the_container_calls_targets_that_there_are():
-    said = " ".join(rest for _, rest in instructions())
-    called = {word for words in re.findall(r"(?:^|[\"\s])make((?: [a-z]+)+)", said) for word in words.split()}
-    assert {"install", "assets", "figures"} <= called and called - {"git", "make"} <= TARGETS
+    said = [rest for word, rest in instructions() if word == "RUN"]
+    called = {
+        word for line in said for words in re.findall(r"(?:^|&& )make((?: [a-z]+)+)", line) for word in words.split()
+    }
+    called |= {json.loads(rest)[1] for word, rest in instructions() if word == "CMD"}
+    assert {"install", "assets", "figures"} <= called and called <= TARGETS
 
 
 @pytest.mark.parametrize(
     "kept", ["Makefile", "notebooks", "paperlib", "requirements.lock", "data/adapters", "data/assets.toml"]
 )
 def test_the_container_is_given_what_the_study_needs(kept):
-    ignored = (CODE_ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    ignored = (CODE_ROOT / "docker" / "Dockerfile.dockerignore").read_text(encoding="utf-8").split()
     assert not any(kept == line or kept.startswith(f"{line}/") for line in ignored)
     assert ".venv" in ignored and "data/cache" in ignored
 

@@ -65,5 +65,5 @@ def work_of(study: Study, image_tokens: int, arms: int = 0) -> list[Work]:
         Work("04_measure_geometry", points * (2 * STAGES + 1) + controls + natural * (STAGES + 1), tokens),
         Work("05_tune_a_band", round(asked / n * max(2, n / 2) * arms), tokens),
         Work("06_run_benchmarks", round(stages + shown + swept_too * (2 + 3 * WINDOWS * 0.5)), tokens),
-        Work("07_weigh_the_claims", 0, tokens),
+        Work("07_weigh_the_claims", 0, tokens),  # it reads results and opens no model
     ]

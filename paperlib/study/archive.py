@@ -9,6 +9,7 @@ Only the commit goes in, so the same commit gives the same bytes with the same g
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,8 +25,19 @@ def archive(folder: Path, root: Path = CODE_ROOT) -> Path:
     Raises ResultError if root is no git clone, or has no commit.
     """
     name = f"paperlib-{__version__}"
-    command = ["git", "-C", str(root), "archive", "--format=zip", f"--prefix={name}/", "HEAD"]
-    made = subprocess.run(command, capture_output=True)
+    # A zip file holds local times, and line ends as a user's settings want them: both are fixed.
+    command = [
+        "git",
+        "-C",
+        str(root),
+        "-c",
+        "core.autocrlf=false",
+        "archive",
+        "--format=zip",
+        f"--prefix={name}/",
+        "HEAD",
+    ]
+    made = subprocess.run(command, capture_output=True, env=os.environ | {"TZ": "UTC"})
     if made.returncode:
         raise ResultError(f"{root} is no git clone with a commit, so there is nothing to archive: clone it with git.")
     path, digest = folder / f"{name}.zip", hashlib.sha256(made.stdout).hexdigest()

@@ -41,6 +41,25 @@ CHANCE = dict.fromkeys(MANY, 0.25) | {"existence": 0.5}
 CONDITIONS = ["own picture", "another picture", "blank picture", "question alone"]
 LONG = "A large fire engine at the top left and a small purple triangle for $5 or $6 at the top right."
 DATA = {
+    "ledger": {
+        "xlabel": "margin",
+        "groups": [
+            {
+                "claim": "C1",
+                "method": "bypass",
+                "verdict": "inconclusive",
+                "rows": [
+                    {
+                        "condition": f"what remains of ${i}",
+                        "seen": "18 % [-29, 44]",
+                        "margin": [i, i - 1, i + 1, 9],
+                        "stands": stands,
+                    }
+                    for i, stands in enumerate(("open", "against", "for"))
+                ],
+            }
+        ],
+    },
     "loss_curves": {"stage 1": curve(120, 7, 3, 0), "stage 2": curve(700, 3, 0.4, 1)},
     "accuracy_by_model": {"chance": CHANCE, "models": accuracies(["untrained", "stage 1", "tuned"], MANY)},
     "controls": {"chance": CHANCE, "conditions": accuracies(CONDITIONS, FEW)},
