@@ -60,7 +60,7 @@ class Part:
             ends = [EDGE if x > 0 else -EDGE if x < 0 else 0.0 for x in (value, low, high)]
         else:
             ends = [max(-EDGE, min(EDGE, x / half)) for x in (value, low, high)]
-        return Interval(*ends, self.estimate.n)
+        return Interval(ends[0], ends[1], ends[2], self.estimate.n)
 
     @property
     def seen(self) -> str:
