@@ -65,7 +65,7 @@ SNAKEMAKE_BY_PROFILE = $(if $(PROFILE),$(SNAKEMAKE_ANYWHERE) --profile $(call QU
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4
 
 .PHONY: help checked install assets figures compare plan test notebooks reference connectors bands redraw explorer claims lint \
-  site test-site lab archive bench student clean distclean plugin test-cluster
+  site test-site slides lab archive bench student clean distclean plugin test-cluster
 .DEFAULT_GOAL := help
 
 help:
@@ -87,6 +87,7 @@ help:
 	@echo "make explorer   compute what docs/explorer/ shows, a page to try interventions and neighbours: about 10 minutes"
 	@echo "make claims     write the README's table of claims from results/mini/"
 	@echo "make student    notebooks without solutions and outputs, for a class, in build/student/"
+	@echo "make slides     slides from the committed notebooks, in build/slides/; they need no network"
 	@echo "make lint       ruff, the type checker, and the rules of imports between the wings"
 	@echo "make site       the web site, in build/site/"
 	@echo "make test-site  the site's pages and the explorer in a real browser; skipped where there is no Chromium"
@@ -199,6 +200,9 @@ site: $(STAMP)
 	rm -rf build/site
 	$(BIN)/python docs/gather.py build/site-source
 	$(BIN)/python -m sphinx -q -j 2 -b html -c docs -d build/site-parsed build/site-source build/site
+
+slides: $(STAMP)
+	$(BIN)/python docs/slides.py build/slides
 
 test-site: site
 	$(BIN)/python -m pytest -q tests/site
