@@ -86,7 +86,8 @@ def execute(kernel, model, folder, **settings):
         client = manager.blocking_client()
         client.start_channels()
         client.wait_for_ready()
-        read = {"rows": "__import__('sys').modules['counted'].rows", "depth": "len(models['tuned'].layers)"}
+        depth = "len(models['tuned'].layers) if 'models' in globals() else 1"  # 07 opens no model
+        read = {"rows": "__import__('sys').modules['counted'].rows", "depth": depth}
         told = client.execute_interactive("", user_expressions=read, silent=True)["content"]["user_expressions"]
         rows[path.stem] = int(told["rows"]["data"]["text/plain"]) / int(told["depth"]["data"]["text/plain"])
         client.execute_interactive("__import__('sys').modules['counted'].rows = 0", silent=True)
